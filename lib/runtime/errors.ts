@@ -1,0 +1,16 @@
+/**
+ * The two kinds of failure that a user meets. Everything else that is thrown is a defect and may show a stack.
+ */
+
+/** Work that failed on its input or on the machine: one line that names what, where and what was expected. Exit code 1. */
+export class InputError extends Error {
+  override name = "InputError";
+  /** What the process exits with. */
+  readonly exitCode: number = 1;
+}
+
+/** A command, an option or a configuration that is wrong: found before any work starts. Exit code 2. */
+export class UsageError extends InputError {
+  override name = "UsageError";
+  override readonly exitCode: number = 2;
+}

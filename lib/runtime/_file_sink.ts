@@ -1,0 +1,82 @@
+/**
+ * What the functions of files.ts share: errors that name the path, and a sink that joins small writes.
+ */
+
+import type * as fs from "node:fs/promises";
+import { InputError } from "./errors.ts";
+
+// One write call takes at most 2 GiB on Linux; a safetensors file can be larger.
+/** Bytes of the largest single read or write call. */
+export const largestTransfer = 64 * 1024 * 1024;
+const bufferedBytes = 64 * 1024;
+
+/** What an error code of the system means, in words. */
+export const reasons: Record<string, string> = {
+  ENOENT: "no such file or directory",
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  EISDIR: "it is a directory",
+  ENOTDIR: "a part of the path is not a directory",
+  EEXIST: "it already exists",
+  ENOTEMPTY: "the directory is not empty",
+  ENOSPC: "no space left on the device",
+  EROFS: "the file system is read-only",
+  EMFILE: "too many open files",
+};
+
+/** Runs a file system call and turns its failure into one line that names the path and the reason. */
+export async function named<T>(verb: string, path: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (typeof code !== "string") throw error;
+    throw new InputError(`Cannot ${verb} ${path}: ${reasons[code] ?? code}`, { cause: error });
+  }
+}
+
+/** Takes the content of a file that is being written, in order. */
+export interface FileSink {
+  /** Adds bytes, or text as UTF-8. */
+  write(content: Uint8Array | string): Promise<void>;
+}
+
+/** Joins small writes into large ones; nothing is lost as long as `flush` is called at the end. */
+export function bufferedSink(handle: fs.FileHandle, path: string): FileSink & { flush(): Promise<void> } {
+  const encoder = new TextEncoder();
+  let waiting: Uint8Array[] = [];
+  let waitingBytes = 0;
+  const put = async (bytes: Uint8Array) => {
+    for (let at = 0; at < bytes.length;) {
+      const length = Math.min(bytes.length - at, largestTransfer);
+      const { bytesWritten } = await named("write", path, () => handle.write(bytes, at, length));
+      at += bytesWritten;
+    }
+  };
+  const flush = async () => {
+    if (waitingBytes === 0) return;
+    const joined = waiting.length === 1 ? waiting[0] : new Uint8Array(waitingBytes);
+    if (waiting.length > 1) {
+      let at = 0;
+      for (const piece of waiting) {
+        joined.set(piece, at);
+        at += piece.length;
+      }
+    }
+    waiting = [];
+    waitingBytes = 0;
+    await put(joined);
+  };
+  const write = async (content: Uint8Array | string) => {
+    const bytes = typeof content === "string" ? encoder.encode(content) : content;
+    if (bytes.length >= bufferedBytes) {
+      await flush();
+      return await put(bytes);
+    }
+    // A copy: the caller may fill its buffer again before this one reaches the disk.
+    waiting.push(typeof content === "string" ? bytes : bytes.slice());
+    waitingBytes += bytes.length;
+    if (waitingBytes >= bufferedBytes) await flush();
+  };
+  return { write, flush };
+}

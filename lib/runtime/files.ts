@@ -1,0 +1,288 @@
+/**
+ * Files and folders, the same in Deno, Bun and Node. Every failure that the file system reports becomes an
+ * {@linkcode InputError} of one line, and nothing is ever seen half-written under its final name.
+ */
+
+import * as fs from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { InputError } from "./errors.ts";
+import { bufferedSink, type FileSink, largestTransfer, named, reasons } from "./_file_sink.ts";
+
+export type { FileSink };
+
+const readSize = 256 * 1024;
+
+/** A file open for reading at any offset. Close it when done. */
+export interface RandomAccessFile extends AsyncDisposable {
+  /** The path it was opened by. */
+  readonly path: string;
+  /** Length in bytes when it was opened. */
+  readonly size: number;
+  /** Reads exactly `length` bytes from byte `offset` on. Throws InputError when the file ends before. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Fills `target` with the bytes from byte `offset` on. Throws InputError when the file ends before. */
+  readInto(offset: number, target: Uint8Array): Promise<void>;
+  /** Gives the file back to the system. */
+  close(): Promise<void>;
+}
+
+/** Opens a file for random access. Throws InputError when it is missing, unreadable or a directory. */
+export async function openFile(path: string): Promise<RandomAccessFile> {
+  const handle = await named("read", path, () => fs.open(path, "r"));
+  const status = await handle.stat();
+  if (status.isDirectory()) {
+    await handle.close();
+    throw new InputError(`Cannot read ${path}: ${reasons.EISDIR}`);
+  }
+  const close = () => handle.close();
+  const readInto = async (offset: number, target: Uint8Array): Promise<void> => {
+    let filled = 0;
+    while (filled < target.length) {
+      const wanted = Math.min(target.length - filled, largestTransfer);
+      const { bytesRead } = await named(
+        "read",
+        path,
+        () => handle.read(target, filled, wanted, offset + filled),
+      );
+      if (bytesRead === 0) {
+        throw new InputError(
+          `Cannot read ${path}: expected ${target.length} bytes at byte ${offset}, the file ends at byte ` +
+            `${offset + filled}`,
+        );
+      }
+      filled += bytesRead;
+    }
+  };
+  const read = async (offset: number, length: number) => {
+    const target = new Uint8Array(length);
+    await readInto(offset, target);
+    return target;
+  };
+  return { path, size: status.size, read, readInto, close, [Symbol.asyncDispose]: close };
+}
+
+/** The bytes of a file, in chunks of at most 256 KiB. Throws InputError when it cannot be read. */
+export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
+  const handle = await named("read", path, () => fs.open(path, "r"));
+  try {
+    while (true) {
+      // A new buffer each time: the consumer may keep what it got.
+      const chunk = new Uint8Array(readSize);
+      const { bytesRead } = await named("read", path, () => handle.read(chunk, 0, readSize, null));
+      if (bytesRead === 0) return;
+      yield chunk.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The whole of a UTF-8 text file. Throws InputError when it cannot be read or is not UTF-8. */
+export async function readText(path: string): Promise<string> {
+  const bytes = await named("read", path, () => fs.readFile(path));
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new InputError(`Cannot read ${path}: expected UTF-8 text`, { cause: error });
+  }
+}
+
+/** The value in a JSON file. Throws InputError, with the parser's reason, when it is not JSON. */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readText(path);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const reason = (error as Error).message.replace(/\s+/g, " ");
+    throw new InputError(`Cannot read ${path}: expected JSON: ${reason}`, { cause: error });
+  }
+}
+
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
+}
+
+async function syncToDisk(path: string): Promise<void> {
+  const handle = await fs.open(path, "r");
+  try {
+    await handle.sync();
+  } catch {
+    // Some systems cannot sync a directory; the rename stays atomic without it.
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Writes a whole file under a temporary name in the same folder, syncs it to the disk and renames it, so that a
+ * reader finds the old content or the new, never a part. When `writer` throws, the old file stays as it was.
+ */
+export async function writeAtomic(path: string, writer: (sink: FileSink) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
+  const handle = await named("write", path, () => fs.open(temporary, "wx"));
+  try {
+    try {
+      const sink = bufferedSink(handle, path);
+      await writer(sink);
+      await sink.flush();
+      await named("write", path, () => handle.sync());
+    } finally {
+      await handle.close();
+    }
+    await named("write", path, () => fs.rename(temporary, path));
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
+  }
+  await syncToDisk(dirname(path));
+}
+
+/** Writes a whole text file atomically, as {@linkcode writeAtomic} does. */
+export async function writeText(path: string, text: string): Promise<void> {
+  await writeAtomic(path, (sink) => sink.write(text));
+}
+
+/** Writes a value as indented JSON, atomically, with a newline at the end. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeText(path, JSON.stringify(value, null, 2) + "\n");
+}
+
+async function syncTree(directory: string): Promise<void> {
+  for (const entry of await fs.readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else await syncToDisk(path);
+  }
+  await syncToDisk(directory);
+}
+
+/**
+ * Makes a directory as a whole: `fill` writes into a temporary directory beside it, which is synced and renamed.
+ *
+ * A directory that is already there is refused, or replaced with `overwrite`: it stays complete under the name
+ * `PATH.old` until the new one is in place, and {@linkcode recoverDirectory} brings it back if the process was
+ * killed between the two renames. When `fill` throws, what was there before stays as it was.
+ */
+export async function writeDirectoryAtomic(
+  path: string,
+  fill: (temporary: string) => Promise<void>,
+  options: { readonly overwrite?: boolean } = {},
+): Promise<void> {
+  await recoverDirectory(path);
+  if (!options.overwrite && await exists(path)) {
+    throw new InputError(`Cannot write ${path}: ${reasons.EEXIST}`);
+  }
+  await makeDirectory(dirname(path));
+  const temporary = temporaryName(path);
+  await named("write", path, () => fs.mkdir(temporary));
+  try {
+    await fill(temporary);
+    await named("write", path, () => syncTree(temporary));
+    if (options.overwrite && await exists(path)) {
+      await named("write", path, () => fs.rename(path, `${path}.old`));
+    }
+    await named("write", path, () => fs.rename(temporary, path));
+  } catch (error) {
+    await fs.rm(temporary, { recursive: true, force: true });
+    await recoverDirectory(path);
+    throw error;
+  }
+  await fs.rm(`${path}.old`, { recursive: true, force: true });
+  await syncToDisk(dirname(path));
+}
+
+/** Brings back a directory that {@linkcode writeDirectoryAtomic} had moved to `PATH.old` when it was killed. */
+export async function recoverDirectory(path: string): Promise<void> {
+  const old = `${path}.old`;
+  if (!await exists(old)) return;
+  if (await exists(path)) await fs.rm(old, { recursive: true, force: true });
+  else await named("write", path, () => fs.rename(old, path));
+}
+
+/** A file that grows line by line, such as metrics.jsonl: each write has reached the system when it resolves. */
+export interface AppendFile extends FileSink, AsyncDisposable {
+  /** Syncs the content to the disk and closes the file. */
+  close(): Promise<void>;
+}
+
+/** Opens a file for appending; `truncate` empties it first. */
+export async function openAppend(
+  path: string,
+  options: { readonly truncate?: boolean } = {},
+): Promise<AppendFile> {
+  const handle = await named("write", path, () => fs.open(path, options.truncate ? "w" : "a"));
+  const sink = bufferedSink(handle, path);
+  const close = async () => {
+    try {
+      await handle.sync();
+    } catch {
+      // A pipe or a device cannot be synced, and need not be.
+    } finally {
+      await handle.close();
+    }
+  };
+  return {
+    async write(content) {
+      await sink.write(content);
+      await sink.flush();
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A temporary file to put a stream aside and read it again, as often as needed. */
+export interface Spool extends FileSink, AsyncDisposable {
+  /** All that was written so far, from the beginning. */
+  read(): AsyncIterable<Uint8Array>;
+  /** Closes and removes the file. */
+  close(): Promise<void>;
+}
+
+/** Opens a spool in the system's folder for temporary files (`TMPDIR`). */
+export async function openSpool(): Promise<Spool> {
+  const folder = await named("write", tmpdir(), () => fs.mkdtemp(join(tmpdir(), "spool-")));
+  const path = join(folder, "spool");
+  const handle = await named("write", path, () => fs.open(path, "w"));
+  const sink = bufferedSink(handle, path);
+  const close = async () => {
+    await handle.close();
+    await fs.rm(folder, { recursive: true, force: true });
+  };
+  return {
+    write: sink.write,
+    async *read() {
+      await sink.flush();
+      yield* readBytes(path);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Whether something, a file or a directory, has this path. */
+export async function exists(path: string): Promise<boolean> {
+  return await fs.stat(path).then(() => true, () => false);
+}
+
+/** Whether a directory has this path. */
+export async function isDirectory(path: string): Promise<boolean> {
+  return await fs.stat(path).then((status) => status.isDirectory(), () => false);
+}
+
+/** Makes a directory and the ones above it; one that is there already is fine. */
+export async function makeDirectory(path: string): Promise<void> {
+  await named("make directory", path, () => fs.mkdir(path, { recursive: true }));
+}
+
+/** The names in a directory, sorted by code unit, so that they come in the same order on every machine. */
+export async function listDirectory(path: string): Promise<string[]> {
+  return (await named("list directory", path, () => fs.readdir(path))).sort();
+}
+
+/** Removes a file or a whole directory; nothing happens when there is none. */
+export async function remove(path: string): Promise<void> {
+  await named("remove", path, () => fs.rm(path, { recursive: true, force: true }));
+}

@@ -1,0 +1,41 @@
+/**
+ * Ctrl-C and `kill`, as an AbortSignal.
+ */
+
+import process from "node:process";
+
+/** Exit code of a process that was interrupted. */
+export const interruptedExitCode = 130;
+
+/** Thrown, and given as the signal's reason, when the user interrupts the work. */
+export class InterruptedError extends Error {
+  /** "InterruptedError". */
+  override name = "InterruptedError";
+}
+
+/** A watch on SIGINT and SIGTERM. */
+export interface InterruptWatch extends Disposable {
+  /** Aborts at the first SIGINT or SIGTERM, with an {@linkcode InterruptedError} as its reason. */
+  readonly signal: AbortSignal;
+  /** Gives the signals back to the runtime. */
+  stop(): void;
+}
+
+/**
+ * Turns SIGINT and SIGTERM into an abort, so that the work can end at a good place (a checkpoint, a whole line).
+ * A second signal ends the process at once, with exit code 130.
+ */
+export function watchInterrupts(): InterruptWatch {
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) process.exit(interruptedExitCode);
+    controller.abort(new InterruptedError("Interrupted"));
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  const stop = () => {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  };
+  return { signal: controller.signal, stop, [Symbol.dispose]: stop };
+}

@@ -1,0 +1,126 @@
+/**
+ * Standard input, output and error, the same in Deno, Bun and Node.
+ *
+ * Output goes through `fs.write` on the descriptor, not through `process.stdout` or `console`: only so is a reader
+ * that has gone away seen at once in all three (`console.log` swallows it and runs on to the end), and only so is
+ * nothing lost when the process exits right after the last line.
+ */
+
+import * as fs from "node:fs";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { isatty } from "node:tty";
+
+/** Thrown when whoever reads standard output has gone away (`| head -1`): stop the work, and end quietly with 0. */
+export class ClosedOutputError extends Error {
+  /** "ClosedOutputError". */
+  override name = "ClosedOutputError";
+}
+
+const encoder = new TextEncoder();
+
+/** A closed pipe, as Deno (BrokenPipe), Bun and Node report it, and Windows' name for it. */
+function isClosedPipe(error: unknown): boolean {
+  const { code, name } = error as { code?: string; name?: string };
+  return code === "EPIPE" || code === "EOF" || code === "ERR_STREAM_DESTROYED" || name === "BrokenPipe";
+}
+
+function isBusy(error: unknown): boolean {
+  return (error as { code?: string }).code === "EAGAIN";
+}
+
+function writeOnce(bytes: Uint8Array, at: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.write(1, bytes, at, bytes.length - at, null, (error, written) => {
+      if (error) reject(error);
+      else resolve(written);
+    });
+  });
+}
+
+let lastWrite: Promise<void> = Promise.resolve();
+
+async function writeAll(bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += await writeOnce(bytes, at);
+    } catch (error) {
+      if (isClosedPipe(error)) throw new ClosedOutputError("Standard output was closed", { cause: error });
+      if (!isBusy(error)) throw error;
+      // The pipe is full and its other end made it non-blocking: nothing tells us when there is room again.
+      await delay(5);
+    }
+  }
+}
+
+/**
+ * Writes text or bytes to standard output and resolves when the system has taken them, so that whoever awaits it
+ * goes no faster than the reader. Calls that overlap are written one after the other.
+ *
+ * Throws {@linkcode ClosedOutputError} when the reader has gone away.
+ */
+export function writeOutput(content: string | Uint8Array): Promise<void> {
+  const bytes = typeof content === "string" ? encoder.encode(content) : content;
+  const write = lastWrite.then(() => writeAll(bytes));
+  lastWrite = write.catch(() => {});
+  return write;
+}
+
+/** Standard input, in chunks as they come. Ends at once when there is none. */
+export async function* readInput(): AsyncGenerator<Uint8Array> {
+  yield* process.stdin as AsyncIterable<Uint8Array>;
+}
+
+let statusLine: { readonly redraw: () => void } | undefined;
+
+/**
+ * Says that the last line of the terminal is a status line (a progress bar): {@linkcode writeError} then writes
+ * above it and calls `redraw`. Returns the function that ends this.
+ */
+export function holdStatusLine(redraw: () => void): () => void {
+  const held = { redraw };
+  statusLine = held;
+  return () => {
+    if (statusLine === held) statusLine = undefined;
+  };
+}
+
+function writeErrorText(text: string): void {
+  const bytes = encoder.encode(text);
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += fs.writeSync(2, bytes, at);
+    } catch (error) {
+      // Nobody reads our messages: no reason to stop the work. A full non-blocking pipe is tried again.
+      if (!isBusy(error)) return;
+    }
+  }
+}
+
+/** Writes one line to standard error, above the status line if there is one. Never throws, and loses nothing at exit. */
+export function writeError(line: string): void {
+  if (statusLine === undefined) return writeErrorText(`${line}\n`);
+  writeErrorText(`\r\x1b[K${line}\n`);
+  statusLine.redraw();
+}
+
+/** The stream of standard error, for a progress bar that moves the cursor. Lines go through {@linkcode writeError}. */
+export function errorStream(): NodeJS.WriteStream {
+  return process.stderr;
+}
+
+/** Whether standard input, output or error is a terminal. */
+export function isTerminal(stream: "input" | "output" | "error"): boolean {
+  return isatty({ input: 0, output: 1, error: 2 }[stream]);
+}
+
+/** Whether to colour a stream: it is a terminal, and NO_COLOR is unset or empty (no-color.org). */
+export function useColor(stream: "output" | "error"): boolean {
+  return isTerminal(stream) && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+}
+
+/** Width of the terminal in characters: its own, or COLUMNS, or 80. */
+export function columns(stream: "output" | "error" = "output"): number {
+  const own = isTerminal(stream) && (stream === "output" ? process.stdout : process.stderr).columns;
+  return own || Number.parseInt(process.env.COLUMNS ?? "") || 80;
+}

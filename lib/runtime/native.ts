@@ -1,0 +1,184 @@
+import { existsSync } from "node:fs";
+import process from "node:process";
+
+/** `cblas_sgemm` of a native library, bound to the addresses of one buffer. Strides and sizes in elements. */
+export interface NativeBlas {
+  /** Path of the library. */
+  readonly path: string;
+  /** The library's own description of itself, where it gives one. */
+  readonly description: string;
+  /** Address of the first byte of a buffer. Valid until the buffer is detached or grows. */
+  addressOf(buffer: ArrayBuffer): number;
+  /** C[m,n] ← alpha·op(A)·op(B) + beta·C, row-major, matrices given by address. */
+  sgemm(
+    transposeA: boolean,
+    transposeB: boolean,
+    m: number,
+    n: number,
+    k: number,
+    alpha: number,
+    a: number,
+    lda: number,
+    b: number,
+    ldb: number,
+    beta: number,
+    c: number,
+    ldc: number,
+  ): void;
+}
+
+/**
+ * Where a CBLAS may lie: exact paths first, so that a permission to load these files alone is enough.
+ * `AFT_BLAS` names another library; `AFT_BLAS=none` switches it off.
+ */
+export const BLAS_PATHS: Readonly<Record<string, readonly string[]>> = {
+  linux: [
+    "/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblas.so.0",
+    "/usr/lib/aarch64-linux-gnu/openblas-pthread/libopenblas.so.0",
+    "/usr/lib/x86_64-linux-gnu/libopenblas.so.0",
+    "/usr/lib/aarch64-linux-gnu/libopenblas.so.0",
+    "/usr/lib64/libopenblasp.so.0",
+    "/usr/lib64/libopenblas.so.0",
+    "/usr/lib/libopenblas.so.0",
+    "/usr/lib/libopenblas.so",
+  ],
+  darwin: ["/System/Library/Frameworks/Accelerate.framework/Accelerate"],
+  win32: [],
+};
+
+const ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112;
+
+/** The first CBLAS that loads, or `undefined` with the reason in `why` (no library, no FFI, no permission). */
+export async function findBlas(): Promise<{ blas?: NativeBlas; why: string }> {
+  const asked = readEnvironment("AFT_BLAS");
+  if (asked === "none") return { why: "switched off by AFT_BLAS=none" };
+  const paths = asked ? [asked] : BLAS_PATHS[process.platform] ?? [];
+  const runtime = globalThis as { Deno?: typeof Deno; Bun?: unknown };
+  if (!runtime.Deno && !runtime.Bun) return { why: "this runtime has no foreign function interface" };
+  let why = "no library found";
+  for (const path of paths) {
+    // macOS keeps Accelerate in its shared cache: the file does not exist, but loads.
+    if (process.platform !== "darwin" && !fileExists(path)) continue;
+    try {
+      return { blas: runtime.Deno ? openInDeno(path) : await openInBun(path), why: "" };
+    } catch (error) {
+      why = `${path} does not load: ${(error as Error).message.split("\n")[0]}`;
+    }
+  }
+  return { why };
+}
+
+function readEnvironment(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined; // no permission to read it
+  }
+}
+
+function fileExists(path: string): boolean {
+  try {
+    return existsSync(path);
+  } catch {
+    return true; // no permission to look: the attempt to load it decides
+  }
+}
+
+function openInDeno(path: string): NativeBlas {
+  // usize numbers cost less a call than a buffer argument, which Deno must look up each time.
+  const library = Deno.dlopen(path, {
+    cblas_sgemm: {
+      parameters: [
+        "i32",
+        "i32",
+        "i32",
+        "i32",
+        "i32",
+        "i32",
+        "f32",
+        "usize",
+        "i32",
+        "usize",
+        "i32",
+        "f32",
+        "usize",
+        "i32",
+      ],
+      result: "void",
+    },
+    openblas_get_config: { parameters: [], result: "pointer", optional: true },
+  });
+  const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
+  const config = library.symbols.openblas_get_config as (() => Deno.PointerValue) | null;
+  const text = config?.();
+  return {
+    path,
+    description: text ? new Deno.UnsafePointerView(text).getCString() : path,
+    addressOf: (buffer) => Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(new Uint8Array(buffer)))),
+    sgemm: (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
+      gemm(
+        ROW_MAJOR,
+        ta ? TRANSPOSE : NO_TRANSPOSE,
+        tb ? TRANSPOSE : NO_TRANSPOSE,
+        m,
+        n,
+        k,
+        alpha,
+        a,
+        lda,
+        b,
+        ldb,
+        beta,
+        c,
+        ldc,
+      ),
+  };
+}
+
+async function openInBun(path: string): Promise<NativeBlas> {
+  const { dlopen, ptr } = await import("bun:ffi");
+  const library = dlopen(path, {
+    cblas_sgemm: {
+      args: [
+        "i32",
+        "i32",
+        "i32",
+        "i32",
+        "i32",
+        "i32",
+        "f32",
+        "usize",
+        "i32",
+        "usize",
+        "i32",
+        "f32",
+        "usize",
+        "i32",
+      ],
+      returns: "void",
+    },
+  });
+  const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
+  return {
+    path,
+    description: path,
+    addressOf: (buffer) => Number(ptr(new Uint8Array(buffer))),
+    sgemm: (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
+      gemm(
+        ROW_MAJOR,
+        ta ? TRANSPOSE : NO_TRANSPOSE,
+        tb ? TRANSPOSE : NO_TRANSPOSE,
+        m,
+        n,
+        k,
+        alpha,
+        a,
+        lda,
+        b,
+        ldb,
+        beta,
+        c,
+        ldc,
+      ),
+  };
+}

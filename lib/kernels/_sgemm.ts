@@ -28,7 +28,7 @@ export function sgemm(
   if (!blas) throw new Error("Products without a BLAS are not here yet");
   const { buffer } = wasmHeap().memory;
   if (buffer !== baseOf) { // the heap has grown: its address may be another
-    base = blas.addressOf(buffer);
+    base = blas.addressOf(buffer as ArrayBuffer);
     baseOf = buffer;
   }
   blas.sgemm(transposeA, transposeB, m, n, k, alpha, base + a, lda, base + b, ldb, beta, base + c, ldc);

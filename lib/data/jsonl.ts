@@ -1,0 +1,152 @@
+/** JSONL streams: bytes → lines → records, and a record → its line. Nothing holds more than one line. */
+
+import { InputError } from "../runtime/errors.ts";
+import { type Group, parseGroup, parseProblem, type Problem } from "./records.ts";
+import { describeWhere, type Where } from "./where.ts";
+
+/** Bytes in pieces of any size, as a file or standard input gives them. */
+export type Bytes = AsyncIterable<Uint8Array>;
+
+/** How to read JSONL. */
+export interface JsonlOptions {
+  /** Name for messages: a path, or "standard input" (default). */
+  readonly source?: string;
+  /** Whether input without a record is fine (default false: InputError). */
+  readonly allowEmpty?: boolean;
+  /** Longest line, in bytes (default 64 MiB). */
+  readonly longestLine?: number;
+}
+
+/** One line, with its number from 1. */
+export interface Line {
+  /** The text, without line end. */
+  readonly text: string;
+  /** Number from 1, blank lines counted. */
+  readonly line: number;
+}
+
+/** A parsed value and its place. */
+export interface Row {
+  /** Whatever JSON held. */
+  readonly value: unknown;
+  /** Its place. */
+  readonly where: Where;
+}
+
+/**
+ * The lines of UTF-8 bytes. LF and CRLF end a line, a byte order mark is dropped, the last line needs no end. Throws
+ * InputError for a line over `longestLine` and for bytes that are not UTF-8.
+ */
+export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Line> {
+  const { source = "standard input", longestLine = 64 * 2 ** 20 } = options;
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  let pending: Uint8Array[] = [];
+  let length = 0;
+  let line = 0;
+  const take = (piece: Uint8Array): Line => {
+    line++;
+    const whole = pending.length === 0 ? piece : concatenate([...pending, piece]);
+    pending = [];
+    length = 0;
+    let text: string;
+    try {
+      text = decoder.decode(whole);
+    } catch {
+      throw new InputError(`Cannot read line ${line} of ${source}: it must be UTF-8 text`);
+    }
+    if (line === 1 && text.startsWith("\ufeff")) text = text.slice(1);
+    return { text: text.endsWith("\r") ? text.slice(0, -1) : text, line };
+  };
+  for await (const chunk of bytes) {
+    let start = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      assertLength(length + end - start, { longestLine, source, line });
+      yield take(chunk.subarray(start, end));
+      start = end + 1;
+    }
+    if (start === chunk.length) continue;
+    length += chunk.length - start;
+    assertLength(length, { longestLine, source, line });
+    pending.push(chunk.slice(start)); // a copy: the reader may fill its buffer anew
+  }
+  if (length > 0) yield take(new Uint8Array());
+}
+
+function assertLength(
+  length: number,
+  { longestLine, source, line }: { longestLine: number; source: string; line: number },
+): void {
+  if (length <= longestLine) return;
+  throw new InputError(
+    `Cannot read line ${line + 1} of ${source}: a line must have at most ${longestLine} bytes; is it JSONL?`,
+  );
+}
+
+function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((total, piece) => total + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/**
+ * The values of JSONL bytes; blank lines are skipped. Throws InputError that names line and source for a line that is
+ * not JSON (a truncated last line among them), and for input without a record unless `allowEmpty`.
+ */
+export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Row> {
+  const { source = "standard input", allowEmpty = false } = options;
+  let record = 0;
+  for await (const { text, line } of readLines(bytes, options)) {
+    if (text.trim() === "") continue;
+    record++;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      throw new InputError(
+        `Cannot read line ${line} of ${source}: it must be one JSON value: ${reason(text, error)}`,
+      );
+    }
+    yield { value, where: { source, record, line } };
+  }
+  if (record === 0 && !allowEmpty) {
+    throw new InputError(`Cannot read ${source}: it must have at least one record: got empty input`);
+  }
+}
+
+/** The parser's complaint in one line; engines word it differently, a cut-off line is named as such by us. */
+function reason(text: string, error: unknown): string {
+  const trimmed = text.trim();
+  const start = trimmed.length > 40 ? trimmed.slice(0, 40) + "…" : trimmed;
+  const cut = /^[{[]/.test(trimmed) && !/[}\]]$/.test(trimmed);
+  const complaint = (error as Error).message.replace(/\s+/g, " ").replace(/^JSON Parse error: /, "");
+  return cut ? `it breaks off after ${trimmed.length} characters: ${start}` : `${complaint}: ${start}`;
+}
+
+/** The problems of JSONL bytes; see `readJsonl` and `parseProblem` for what is thrown. */
+export async function* readProblems(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Problem> {
+  for await (const { value, where } of readJsonl(bytes, options)) yield parseProblem(value, where);
+}
+
+/** The groups of JSONL bytes; see `readJsonl` and `parseGroup` for what is thrown. */
+export async function* readGroups(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Group> {
+  for await (const { value, where } of readJsonl(bytes, options)) yield parseGroup(value, where);
+}
+
+/**
+ * One record as a line of JSONL, with its line end; fields stay in their order. Throws InputError for a number that
+ * JSON cannot hold: as null it would be refused by the next step, far from its cause.
+ */
+export function formatRecord(record: object, where?: Where): string {
+  return JSON.stringify(record, (name, field) => {
+    if (typeof field === "bigint") return Number(field);
+    if (typeof field !== "number" || Number.isFinite(field)) return field;
+    const place = where
+      ? describeWhere(where)
+      : `record ${JSON.stringify((record as { id?: unknown }).id ?? "")}`;
+    throw new InputError(`Cannot write ${place}: field "${name}" must be a finite number: got ${field}`);
+  }) + "\n";
+}

@@ -1,0 +1,155 @@
+/**
+ * From a problem to the text that the model sees, and from a response to the form in which it is trained on.
+ *
+ * The boundary between prompt and response is clean for every usual tokenizer: a prompt ends in a character that is
+ * not white space, and a response starts with one space. Byte-level BPE (GPT-2, LLaMA 3, Qwen) joins a space with
+ * the word after it, never with the colon before it, and a SentencePiece model writes it as the word's own `▁`; a
+ * line feed would be joined with the colon before it (`:\n` is one token in LLaMA 3), and the ids of prompt and
+ * response apart would differ from the ids of both together.
+ */
+
+import { InputError, UsageError } from "../runtime/errors.ts";
+import { type AnswerKind, answerKind } from "./answers.ts";
+import { stripCalculator } from "./equations.ts";
+import type { Candidate, Problem } from "./records.ts";
+
+/** Template of a problem with a free answer. */
+export const questionTemplate = "Question: {question}\nAnswer:";
+/** Template of a problem with options. */
+export const optionsTemplate = "Question: {question}\nOptions:\n{choices}\nAnswer:";
+/** Last line of a response, GSM8K's: numbers and texts. */
+export const markedEnding = "#### {answer}";
+/** Last line of a response that chooses an option. */
+export const optionEnding = "The answer is {answer}.";
+
+/** How a prompt is made. */
+export interface PromptOptions {
+  /** Text with `{field}` for the problem's fields; `{{` and `}}` are braces (default: by choices or none). */
+  readonly template?: string;
+  /** Instructions before everything else; the problem's own `system` goes first (default none). */
+  readonly system?: string;
+  /** Solved problems, shown with their references before the question (default none). */
+  readonly fewShot?: readonly Problem[];
+}
+
+/**
+ * The prompt of a problem: system text, examples and question, with an empty line between. A problem's own `prompt`
+ * replaces its template. Throws UsageError for a template that is not one, InputError for a field that the problem
+ * lacks or an example without reference.
+ */
+export function renderPrompt(problem: Problem, options: PromptOptions = {}): string {
+  const { template, fewShot = [] } = options;
+  const system = problem.system ?? options.system;
+  const examples = fewShot.map((example) => {
+    if (example.reference === undefined) {
+      throw new InputError(
+        `Cannot use problem "${example.id}" as an example: field "reference" must be a string: got nothing`,
+      );
+    }
+    return renderQuestion(example, template) + renderResponse(example.reference);
+  });
+  return [...(system ? [system] : []), ...examples, renderQuestion(problem, template)].join("\n\n");
+}
+
+/** The question alone, without system text and examples: what a chat template takes as the user's message. */
+export function renderQuestion(problem: Problem, template?: string): string {
+  if (problem.prompt !== undefined) return problem.prompt;
+  const chosen = template ?? (problem.choices ? optionsTemplate : questionTemplate);
+  return chosen.replace(/\{\{|\}\}|\{(\w+)\}|[{}]/g, (brace, name?: string) => {
+    if (brace === "{{" || brace === "}}") return brace[0];
+    if (name === undefined) {
+      throw new UsageError(
+        `Template must have a field name in braces, or double braces: got "${brace}" in ${
+          JSON.stringify(chosen)
+        }`,
+      );
+    }
+    if (name === "choices" && problem.choices) return renderChoices(problem.choices);
+    const field = problem[name];
+    if (typeof field === "string" || typeof field === "number") return String(field);
+    throw new InputError(
+      `Cannot render the prompt of "${problem.id}": its template asks for the field "${name}", which it lacks`,
+    );
+  });
+}
+
+/** The options as lines `A) …`. */
+export function renderChoices(choices: readonly string[]): string {
+  return choices.map((choice, i) => `${String.fromCharCode(65 + i)}) ${choice}`).join("\n");
+}
+
+/**
+ * A response as it follows a prompt: with one space in front, unless it starts with white space. A chat template ends
+ * its prompt by itself; there the response stays as it is.
+ */
+export function renderResponse(text: string): string {
+  return /^\s/.test(text) ? text : ` ${text}`;
+}
+
+/** A generated response as records hold it: `renderResponse` undone. */
+export function responseText(generated: string): string {
+  return /^ \S/.test(generated) ? generated.slice(1) : generated;
+}
+
+/** The last line that a kind of answer has here. */
+export function endingFor(kind: AnswerKind): string {
+  return kind === "option" ? optionEnding : markedEnding;
+}
+
+/** A last line that only states an answer, as the sources in use write it: `A: 18 dollars`, `#### 18`, … */
+const MARKED_LINE = /^\s*(?:####|A:)\s*(?:[-−–$€£.\d]|\(?[A-Z]\)?\W*$)/;
+/** … `Answer: (B)`, `The answer is $18.`, `Correct answer - A`. */
+const STATING_LINE =
+  /^\s*(?:(?:so|thus|hence|therefore),? )?(?:the )?(?:final |correct )?(?:answer|option|choice)\b(?: is)?\s*[:=–-]?\s*\(?(?:[-−]?[$€£]?[-−]?[\d.,/]+|[A-Z])\)?[^\n\w]*(?:dollars?)?\W*$/i;
+
+/** How a response should end. */
+export interface EndingOptions {
+  /** Its last line, with `{answer}` (default `#### {answer}`). */
+  readonly ending?: string;
+}
+
+/**
+ * The response with its answer stated in one form, so that no loss can tell sources by their format: a last line that
+ * only states an answer is replaced, a response without one gets it added. Without an answer (null: none was found, or
+ * the response broke off) the text stays.
+ */
+export function normalizeEnding(text: string, answer: string | null, options: EndingOptions = {}): string {
+  if (answer === null) return text;
+  const stated = (options.ending ?? markedEnding).replace("{answer}", () => answer);
+  const chain = text.trimEnd();
+  if (chain.endsWith(stated) && (chain.length === stated.length || chain.at(-stated.length - 1) === "\n")) {
+    return chain;
+  }
+  const last = chain.lastIndexOf("\n") + 1;
+  const line = chain.slice(last);
+  const body = MARKED_LINE.test(line) || STATING_LINE.test(line) ? chain.slice(0, last).trimEnd() : chain;
+  return body === "" ? stated : `${body}\n${stated}`;
+}
+
+/** How responses are brought into one form. */
+export interface ResponseOptions extends EndingOptions {
+  /** Whether calculator marks stay (default "keep"). */
+  readonly calculator?: "keep" | "drop";
+}
+
+/**
+ * The problem with its reference and candidates in one form: endings normalized (by its kind of answer, or as the
+ * option says), calculator marks kept or dropped. A candidate ends in its own answer, not the problem's; one without
+ * an `answer` field, or cut off by length, keeps its text.
+ */
+export function normalizeResponses<P extends Problem>(problem: P, options: ResponseOptions = {}): P {
+  const { calculator = "keep", ending = endingFor(answerKind(problem)) } = options;
+  const change = (text: string, answer: string | null) => {
+    const ended = normalizeEnding(text, answer, { ending });
+    return calculator === "drop" ? stripCalculator(ended) : ended;
+  };
+  const candidate = (one: Candidate): Candidate => ({
+    ...one,
+    text: change(one.text, one.finish === "length" ? null : one.answer ?? null),
+  });
+  return {
+    ...problem,
+    ...(problem.reference !== undefined && { reference: change(problem.reference, problem.answer ?? null) }),
+    ...(problem.candidates && { candidates: problem.candidates.map(candidate) }),
+  };
+}

@@ -1,0 +1,186 @@
+import type * as tf from "@tensorflow/tfjs";
+import { currentBackend } from "../backend/backend.ts";
+import { dispatch, type Program } from "../backend/dispatch.ts";
+import { profile } from "../backend/profile.ts";
+import { empty, upload } from "../backend/tensors.ts";
+import { assembly, wasmHeap } from "./_assembly.ts";
+import module from "./assembly/adamw.wasm.ts";
+
+/** Partial sums a tensor contributes to the norm on a GPU. */
+const PARTIALS = 64;
+
+/**
+ * Σ x² over all elements of all tensors: the square of the global gradient norm, on the device.
+ *
+ * @returns [1]; reading it is the caller's decision, since a readback costs 10 ms in Deno
+ */
+export function sumOfSquares(tensors: readonly tf.Tensor[]): tf.Tensor {
+  if (currentBackend().name === "wasm") {
+    const at = wasmHeap().pointer;
+    let total = 0;
+    for (const x of tensors) {
+      total += profile.run("sum_of_squares", () => assembly(module).sum_of_squares(at(x), x.size));
+    }
+    return upload(Float32Array.of(total), [1]);
+  }
+  const partials = empty([tensors.length * PARTIALS]), total = empty([1]);
+  tensors.forEach((x, i) =>
+    dispatch(partialProgram, {
+      tensors: { x, partials },
+      params: { size: x.size, first: i * PARTIALS },
+      groups: [PARTIALS],
+    })
+  );
+  dispatch(totalProgram, { tensors: { partials, total }, params: { size: partials.size }, groups: [1] });
+  partials.dispose();
+  return total;
+}
+
+/** The settings of one update. */
+export interface AdamwStep {
+  /** Number of this update, from 1: for the bias correction. */
+  readonly step: number;
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled weight decay: p loses learningRate · weightDecay of itself. */
+  readonly weightDecay: number;
+  /** Σ g² over all parameters [1], of {@linkcode sumOfSquares}. */
+  readonly squares: tf.Tensor;
+  /** Largest global norm: gradients are scaled by min(1, clip/‖g‖). Infinity for none. */
+  readonly clip: number;
+}
+
+/**
+ * One AdamW update of one parameter, in place, with clipping; the gradient is zeroed for the next step.
+ *
+ *   g ← g·min(1, clip/‖g‖),  m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,
+ *   p ← p − lr·(m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + ε) + weightDecay·p)
+ *
+ * A norm that is not finite leaves p, m and v as they are. Source: Loshchilov & Hutter, arXiv 1711.05101.
+ */
+export function adamw(
+  tensors: {
+    readonly parameter: tf.Tensor;
+    readonly gradient: tf.Tensor;
+    readonly m: tf.Tensor;
+    readonly v: tf.Tensor;
+  },
+  step: AdamwStep,
+): void {
+  const { parameter, gradient, m, v } = tensors;
+  const { beta1, beta2, epsilon, learningRate, weightDecay, clip } = step;
+  const rate = learningRate / (1 - beta1 ** step.step), rootC2 = Math.sqrt(1 - beta2 ** step.step);
+  const keep = 1 - learningRate * weightDecay;
+  if (currentBackend().name === "wasm") {
+    const { pointer: at, memory } = wasmHeap();
+    const norm = Math.sqrt(new Float32Array(memory.buffer, at(step.squares), 1)[0]);
+    if (!Number.isFinite(norm)) {
+      return void new Float32Array(memory.buffer, at(gradient), gradient.size).fill(0);
+    }
+    const scale = norm > clip ? clip / norm : 1;
+    profile.run("adamw", () =>
+      assembly(module).update(
+        at(parameter),
+        at(gradient),
+        at(m),
+        at(v),
+        parameter.size,
+        scale,
+        beta1,
+        beta2,
+        rate,
+        rootC2,
+        epsilon,
+        keep,
+      ));
+    return;
+  }
+  dispatch(updateProgram, {
+    tensors: { squares: step.squares, p: parameter, g: gradient, m, v },
+    params: {
+      size: parameter.size,
+      beta1,
+      beta2,
+      rate,
+      root_c2: rootC2,
+      epsilon,
+      keep,
+      clip: Math.min(clip, 3e38), // WGSL has no infinity
+    },
+    groups: [Math.ceil(parameter.size / 256)],
+  });
+}
+
+const REDUCE = `
+var<workgroup> sums: array<f32, 256>;
+fn block_sum(value: f32, lane: u32) -> f32 {
+  sums[lane] = value;
+  workgroupBarrier();
+  for (var s = 128u; s > 0u; s >>= 1u) {
+    if (lane < s) { sums[lane] += sums[lane + s]; }
+    workgroupBarrier();
+  }
+  return sums[0];
+}`;
+
+const partialProgram: Program = {
+  name: "sum_of_squares",
+  inputs: { x: "f32" },
+  outputs: { partials: "f32" },
+  params: { size: "u32", first: "u32" },
+  workgroup: [256],
+  header: REDUCE,
+  body: `
+  var total = 0.0;
+  for (var i = row * 256u + lane; i < params.size; i += ${PARTIALS * 256}u) { total += x[i] * x[i]; }
+  let sum = block_sum(total, lane);
+  if (lane == 0u) { partials[params.first + row] = sum; }`,
+};
+
+const totalProgram: Program = {
+  name: "sum_of_squares_total",
+  inputs: { partials: "f32" },
+  outputs: { total: "f32" },
+  params: { size: "u32" },
+  workgroup: [256],
+  header: REDUCE,
+  body: `
+  var part = 0.0;
+  for (var i = lane; i < params.size; i += 256u) { part += partials[i]; }
+  let sum = block_sum(part, lane);
+  if (lane == 0u) { total[0] = sum; }`,
+};
+
+const updateProgram: Program = {
+  name: "adamw",
+  inputs: { squares: "f32" },
+  outputs: { p: "f32", g: "f32", m: "f32", v: "f32" },
+  params: {
+    size: "u32",
+    beta1: "f32",
+    beta2: "f32",
+    rate: "f32",
+    root_c2: "f32",
+    epsilon: "f32",
+    keep: "f32",
+    clip: "f32",
+  },
+  workgroup: [256],
+  body: `
+  let i = row * 256u + lane;
+  if (i >= params.size) { return; }
+  let norm = sqrt(squares[0]);
+  // Shaders may assume that no NaN exists: compare bits. An exponent of all ones is infinity or NaN.
+  let finite = (bitcast<u32>(norm) & 0x7f800000u) != 0x7f800000u;
+  if (finite) {
+    let gi = g[i] * select(1.0, params.clip / norm, norm > params.clip);
+    let mi = params.beta1 * m[i] + (1.0 - params.beta1) * gi;
+    let vi = params.beta2 * v[i] + (1.0 - params.beta2) * gi * gi;
+    m[i] = mi;
+    v[i] = vi;
+    p[i] = p[i] * params.keep - params.rate * mi / (sqrt(vi) / params.root_c2 + params.epsilon);
+  }
+  g[i] = 0.0;`,
+};

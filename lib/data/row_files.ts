@@ -1,0 +1,119 @@
+/** The rows of a local file, whichever of JSONL, JSON, CSV and Parquet it is. */
+
+import { parse as csvParser } from "csv-parse";
+import { parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import { compressors } from "hyparquet-compressors";
+import { pipeline, Readable } from "node:stream";
+import { InputError } from "../runtime/errors.ts";
+import { openFile, type RandomAccessFile, readBytes } from "../runtime/files.ts";
+import { readJsonArray } from "./json_array.ts";
+import { readJsonl, type Row } from "./jsonl.ts";
+
+/** Endings of the file names that `readRows` takes. */
+export const rowFileEndings: readonly string[] = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"];
+
+/**
+ * The rows of a file, in bounded memory (of Parquet, one row group). JSON files may hold a list or, as AQuA's do, one
+ * value a line. Throws InputError for a file that is not what its ending says, that has no row, or that is malformed.
+ */
+export async function* readRows(path: string): AsyncGenerator<Row> {
+  const ending = path.toLowerCase().match(/\.[a-z]+$/)?.[0] ?? "";
+  if (ending !== "" && !rowFileEndings.includes(ending)) {
+    throw new InputError(
+      `Cannot read ${path}: its name must end in ${rowFileEndings.join(", ")}: got ${ending}`,
+    );
+  }
+  await using file = await openFile(path);
+  const found = sniff(await file.read(0, Math.min(file.size, 1024)));
+  const wanted = ending === ".parquet" ? "Parquet" : ending === ".csv" || ending === ".tsv" ? "CSV" : "JSON";
+  if (found === "empty") {
+    throw new InputError(`Cannot read ${path}: it must have at least one record: got an empty file`);
+  }
+  // Text that is not JSON may be CSV, or else JSONL with a fault: its reader will say which line.
+  if (found !== wanted && !(found === "text" && wanted !== "Parquet")) {
+    throw new InputError(
+      `Cannot read ${path}: ${ending || "a file without ending"} must hold ${wanted}: got ${found}`,
+    );
+  }
+  if (wanted === "Parquet") yield* parquetRows(file);
+  else if (wanted === "CSV") yield* csvRows(path, ending === ".tsv" ? "\t" : ",");
+  else if (found === "JSON" && await startsWithBracket(file)) {
+    yield* readJsonArray(readBytes(path), { source: path });
+  } else yield* readJsonl(readBytes(path), { source: path });
+}
+
+/** What a file's first bytes show it to be. */
+function sniff(head: Uint8Array): string {
+  if (head.length === 0) return "empty";
+  const starts = (...bytes: number[]) => bytes.every((byte, i) => head[i] === byte);
+  if (starts(0x50, 0x41, 0x52, 0x31)) return "Parquet"; // PAR1
+  if (starts(0x1f, 0x8b)) return "gzip data (unpack it first)";
+  if (starts(0x50, 0x4b, 3, 4)) return "a ZIP archive (unpack it first)";
+  const text = new TextDecoder().decode(head).trimStart();
+  if (text === "") return "empty";
+  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer (download the file itself)";
+  if (/^<(!doctype|html|\?xml)/i.test(text)) return "a web page";
+  if (head.includes(0)) return "binary data";
+  return /^[[{]/.test(text) ? "JSON" : "text";
+}
+
+async function startsWithBracket(file: RandomAccessFile): Promise<boolean> {
+  const head = new TextDecoder().decode(await file.read(0, Math.min(file.size, 1024)));
+  return head.trimStart().startsWith("[");
+}
+
+async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
+  const parser = csvParser({ columns: true, bom: true, delimiter, skip_empty_lines: true, info: true });
+  // The parser reports its own failures where it is iterated, and takes over those of its input.
+  pipeline(Readable.from(readBytes(path)), parser, () => {});
+  let record = 0;
+  try {
+    for await (const { record: value, info } of parser) {
+      yield { value, where: { source: path, record: ++record, line: info.lines } };
+    }
+  } catch (error) {
+    if (error instanceof InputError || !(error as { code?: string }).code?.startsWith("CSV_")) throw error;
+    throw new InputError(`Cannot read record ${record + 1} of ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  if (record === 0) {
+    throw new InputError(`Cannot read ${path}: it must have at least one record below its header`);
+  }
+}
+
+async function* parquetRows(file: RandomAccessFile): AsyncGenerator<Row> {
+  const source = file.path;
+  const buffer = {
+    byteLength: file.size,
+    slice: async (start: number, end = file.size) => (await file.read(start, end - start)).buffer,
+  };
+  let record = 0;
+  const failed = (error: unknown) =>
+    error instanceof InputError ? error : new InputError(
+      `Cannot read record ${record + 1} of ${source}: it must be a whole Parquet file: ${
+        (error as Error).message
+      }`,
+      { cause: error },
+    );
+  const metadata = await parquetMetadataAsync(buffer).catch((error) => {
+    throw failed(error);
+  });
+  for (const group of metadata.row_groups) {
+    const rowEnd = record + Number(group.num_rows);
+    const rows = await parquetReadObjects({ file: buffer, metadata, compressors, rowStart: record, rowEnd })
+      .catch((error) => {
+        throw failed(error);
+      });
+    for (const value of rows) yield { value: plain(value), where: { source, record: ++record } };
+  }
+  if (record === 0) throw new InputError(`Cannot read ${source}: it must have at least one record`);
+}
+
+/** Parquet's 64-bit integers as numbers, within what a row nests. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null || value.constructor !== Object) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
+}

@@ -1,0 +1,124 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { openBackend } from "../lib/backend/backend.ts";
+import { read, upload } from "../lib/backend/tensors.ts";
+import { linear, linearGradient } from "../lib/kernels/linear.ts";
+import { matmul } from "../lib/kernels/matmul.ts";
+import { assertClose, assertNoLeak, gaussian, onBothBackends } from "./_backends.ts";
+
+/** op(a)·op(b) in float64. */
+function product(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  { m, n, k, transposeA = false, transposeB = false }: {
+    m: number;
+    n: number;
+    k: number;
+    transposeA?: boolean;
+    transposeB?: boolean;
+  },
+): Float64Array {
+  const c = new Float64Array(m * n);
+  for (let i = 0; i < m; i++) {
+    for (let p = 0; p < k; p++) {
+      const left = transposeA ? a[p * m + i] : a[i * k + p];
+      for (let j = 0; j < n; j++) c[i * n + j] += left * (transposeB ? b[j * k + p] : b[p * n + j]);
+    }
+  }
+  return c;
+}
+
+onBothBackends("matmul of 2×2 matrices by hand", async () => {
+  const a = upload(Float32Array.of(1, 2, 3, 4), [2, 2]), b = upload(Float32Array.of(5, 6, 7, 8), [2, 2]);
+  const c = matmul(a, b), d = matmul(a, b, { transposeB: true });
+  assertClose(await read(c), [19, 22, 43, 50], 1e-6); // 1·5 + 2·7 = 19
+  assertClose(await read(d), [17, 23, 39, 53], 1e-6); // 1·5 + 2·6 = 17
+  assert.equal(matmul(a, b, { into: c }), c);
+  assertClose(await read(c), [38, 44, 86, 100], 1e-6);
+  [a, b, c, d].forEach((t) => t.dispose());
+});
+
+const SHAPES = [
+  [1, 1, 1],
+  [1, 130, 70],
+  [5, 3, 2],
+  [65, 66, 67],
+  [96, 128, 64],
+  [130, 4, 33],
+  [3, 257, 36],
+  [64, 12, 129],
+];
+for (const [m, n, k] of SHAPES) {
+  onBothBackends(`matmul agrees with float64 in every layout, set and added, at ${m}×${n}×${k}`, async () => {
+    await assertNoLeak(async () => {
+      const as = gaussian(m * k, 1), bs = gaussian(k * n, 2), cs = gaussian(m * n, 3);
+      for (const transposeA of [false, true]) {
+        for (const transposeB of [false, true]) {
+          const a = upload(as, transposeA ? [k, m] : [m, k]), b = upload(bs, transposeB ? [n, k] : [k, n]);
+          const into = upload(cs, [m, n]);
+          const want = product(as, bs, { m, n, k, transposeA, transposeB });
+          const what = `${transposeA ? "aᵀ" : "a"}·${transposeB ? "bᵀ" : "b"}`;
+          const c = matmul(a, b, { transposeA, transposeB });
+          assert.deepEqual(c.shape, [m, n]);
+          assertClose(await read(c), want, 2e-6, what);
+          matmul(a, b, { transposeA, transposeB, into });
+          assertClose(await read(into), want.map((v, i) => v + cs[i]), 2e-6, `c + ${what}`);
+          [a, b, into, c].forEach((t) => t.dispose());
+        }
+      }
+    });
+  });
+}
+
+onBothBackends("matmul over no inner elements is zero, or leaves what it is added to", async () => {
+  const a = upload(new Float32Array(0), [3, 0]), b = upload(new Float32Array(0), [0, 2]);
+  const into = upload(Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2]);
+  const c = matmul(a, b);
+  assertClose(await read(c), [0, 0, 0, 0, 0, 0], 0);
+  assertClose(await read(matmul(a, b, { into })), [1, 2, 3, 4, 5, 6], 0);
+  [a, b, c, into].forEach((t) => t.dispose());
+});
+
+test("matmul refuses shapes that do not fit", async () => {
+  await openBackend("wasm");
+  const a = upload(gaussian(6), [2, 3]), b = upload(gaussian(8), [4, 2]);
+  assert.throws(() => matmul(a, b), /^Error: Cannot multiply \[2,3\] by \[4,2\]$/);
+  assert.throws(
+    () => matmul(b, a, { into: a }),
+    /^Error: Cannot multiply \[4,2\] by \[2,3\] into \[2,3\]$/,
+  );
+  [a, b].forEach((t) => t.dispose());
+});
+
+for (const [rows, inputs, outputs] of [[1, 1, 1], [3, 7, 5], [67, 48, 20], [33, 64, 130]]) {
+  onBothBackends(
+    `linear and its gradient agree with float64 at ${rows}×${inputs} → ${outputs}`,
+    async () => {
+      await assertNoLeak(async () => {
+        const xs = gaussian(rows * inputs, 1), ws = gaussian(outputs * inputs, 2), bs = gaussian(outputs, 3);
+        const gs = gaussian(rows * outputs, 4),
+          dws = gaussian(outputs * inputs, 5),
+          dbs = gaussian(outputs, 6);
+        const x = upload(xs, [rows, inputs]),
+          weight = upload(ws, [outputs, inputs]),
+          bias = upload(bs, [outputs]);
+        const dy = upload(gs, [rows, outputs]), dweight = upload(dws, [outputs, inputs]);
+        const dbias = upload(dbs, [outputs]);
+        const want = product(xs, ws, { m: rows, n: outputs, k: inputs, transposeB: true });
+        const plain = linear(x, weight), y = linear(x, weight, bias);
+        assertClose(await read(plain), want, 2e-6, "x·Wᵀ");
+        assertClose(await read(y), want.map((v, i) => v + bs[i % outputs]), 2e-6, "x·Wᵀ + bias");
+        // L = Σ g∘y is bilinear in x and W: its derivatives are products, dx = g·W and dW = gᵀ·x.
+        const dx = linearGradient(x, weight, dy, { dweight, dbias })!;
+        assertClose(await read(dx), product(gs, ws, { m: rows, n: inputs, k: outputs }), 2e-6, "dx");
+        const wantW = product(gs, xs, { m: outputs, n: inputs, k: rows, transposeA: true });
+        assertClose(await read(dweight), wantW.map((v, i) => v + dws[i]), 2e-6, "dweight");
+        const wantB = Float64Array.from(dbs);
+        gs.forEach((g, i) => wantB[i % outputs] += g);
+        assertClose(await read(dbias), wantB, 2e-6, "dbias");
+        assert.equal(linearGradient(x, weight, dy, { dx: false }), undefined);
+        [x, weight, bias, dy, dweight, dbias, plain, y, dx].forEach((t) => t.dispose());
+      });
+    },
+  );
+}

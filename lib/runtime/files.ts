@@ -282,6 +282,11 @@ export async function listDirectory(path: string): Promise<string[]> {
   return (await named("list directory", path, () => fs.readdir(path))).sort();
 }
 
+/** Gives a file or directory another name, in place of the file that has it. */
+export async function rename(from: string, to: string): Promise<void> {
+  await named("write", to, () => fs.rename(from, to));
+}
+
 /** Removes a file or a whole directory; nothing happens when there is none. */
 export async function remove(path: string): Promise<void> {
   await named("remove", path, () => fs.rm(path, { recursive: true, force: true }));

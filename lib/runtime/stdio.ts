@@ -104,6 +104,12 @@ export function writeError(line: string): void {
   statusLine.redraw();
 }
 
+/** Leaves the status line as it stands and goes to the next line, so that the shell's prompt does not overwrite it. */
+export function endStatusLine(): void {
+  if (statusLine !== undefined) writeErrorText("\n");
+  statusLine = undefined;
+}
+
 /** The stream of standard error, for a progress bar that moves the cursor. Lines go through {@linkcode writeError}. */
 export function errorStream(): NodeJS.WriteStream {
   return process.stderr;

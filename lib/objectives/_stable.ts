@@ -1,0 +1,19 @@
+/**
+ * Exponentials and logarithms that neither overflow nor lose their small digits.
+ */
+
+/** log(1 + e^x): x itself for large x, e^x for very negative x. */
+export function softplus(x: number): number {
+  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+}
+
+/** σ(x) = 1 / (1 + e^−x), exact in both tails. */
+export function sigmoid(x: number): number {
+  const e = Math.exp(-Math.abs(x));
+  return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+}
+
+/** log(1 − e^x) for x < 0: near 0 through expm1, where 1 − e^x would cancel, elsewhere through log1p. */
+export function log1mexp(x: number): number {
+  return x > -Math.LN2 ? Math.log(-Math.expm1(x)) : Math.log1p(-Math.exp(x));
+}

@@ -1,0 +1,34 @@
+import { constraintAlignment } from "./_constraint_alignment.ts";
+import { readMerits, readScores } from "./_group.ts";
+import { resolveOptions } from "./_options.ts";
+import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
+
+/** What `aft-rank` needs: ranks. The trainer adds the VFT term. */
+export const aftRankTraits: ObjectiveTraits = {
+  feedback: ["ranks"],
+  needsReferenceLogprobs: false,
+  constraints: ["none", "dc", "bc"],
+  trainingConstraint: "dc",
+  addsVft: true,
+  defaults: { constraint: "none", beta: 0.2 },
+};
+
+/**
+ * Constraint-alignment loss of one question with ranked candidates (AFT, arXiv 2309.02144). Over the pairs i ≻ j,
+ * candidate i of a better (lower) rank than j:
+ *
+ *   none   L = log(1 + Σ_{i≻j} exp(s_j − s_i))
+ *   dc     L = log(1 + Σ_{i≻j} exp(D(s_j) − s_i))
+ *   bc     L = log(1 + Σ_{i≻j} [exp(s_j − s_i) + exp(T_ij − s_j)]),   T_ij = 2B_j − s_i,   B_j = min_{i≻j} s_i − β
+ *
+ * D stops the gradient; B_j and T_ij are constants in the derivative. Equal ranks make no pair; two tiers give
+ * `aft`. Scores and β are in nats per token. A group of one tier gives 0.
+ *
+ * @throws {InputError} when the group has no ranks
+ */
+export function aftRank(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
+  const chosen = resolveOptions("aft-rank", aftRankTraits, options);
+  const scores = readScores(group);
+  const merits = readMerits(group, { objective: "aft-rank", accepted: aftRankTraits.feedback });
+  return constraintAlignment(scores, merits, chosen);
+}

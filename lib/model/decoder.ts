@@ -1,0 +1,202 @@
+import type * as tf from "@tensorflow/tfjs";
+import { currentBackend } from "../backend/backend.ts";
+import { upload, zeros } from "../backend/tensors.ts";
+import { bucketRows, type FlatBatch, packFlat, type TokenGroup } from "../data/packing.ts";
+import type { Heads } from "../kernels/attention.ts";
+import { embedding, embeddingGradient } from "../kernels/embedding.ts";
+import { type Labels, linearLogprob, linearLogprobGradient, makeLabels } from "../kernels/linear_logprob.ts";
+import { ropeTable } from "../kernels/rope.ts";
+import { type SpanLayout, spanLayout } from "../kernels/span_layout.ts";
+import type { DecoderConfig } from "./config.ts";
+import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
+import { normalize, normalizeGradient, type Normed } from "./_norm.ts";
+import type { Parameter } from "./parameter_plan.ts";
+import { ropeFrequencies } from "./rope_frequencies.ts";
+
+/** Tensors by parameter name. */
+export type Parameters = ReadonlyMap<string, tf.Tensor>;
+
+/** A decoder on the active backend: its description and its parameters. */
+export interface Decoder {
+  readonly config: DecoderConfig;
+  /** How checkpoint tensors make up the parameters. */
+  readonly plan: readonly Parameter[];
+  readonly parameters: Parameters;
+  /** Cosines and sines of the positions in use; absent with learned positions. */
+  ropeTable?: tf.Tensor;
+}
+
+/** A flat batch on the device. */
+export interface DeviceBatch {
+  readonly host: FlatBatch;
+  readonly ids: tf.Tensor;
+  readonly positions: tf.Tensor;
+  readonly layout: SpanLayout;
+  /** Labels in row order; element order[i] of the device's list is label i of the host's. */
+  readonly labels: Labels & { readonly order: Int32Array };
+  dispose(): void;
+}
+
+/** The parameter of that name. */
+export function parameter(decoder: Decoder, name: string): tf.Tensor {
+  const found = decoder.parameters.get(name);
+  if (!found) throw new Error(`The model has no parameter "${name}"`);
+  return found;
+}
+
+/** The head's weight: its own, or the embedding when they are tied. */
+export function headName(decoder: Decoder): string {
+  return decoder.parameters.has("head") ? "head" : "embedding";
+}
+
+/** Head counts and size, as attention wants them. */
+export function headsOf({ config: { heads, kvHeads, headDim } }: Decoder): Heads {
+  return { heads, kvHeads, headDim };
+}
+
+/** Grows the table of rotations to at least `positions`. */
+export function reservePositions(decoder: Decoder, positions: number): void {
+  if (decoder.config.positions !== "rope" || (decoder.ropeTable?.shape[0] ?? 0) >= positions) return;
+  decoder.ropeTable?.dispose();
+  const rounded = 2 ** Math.ceil(Math.log2(Math.max(64, positions)));
+  decoder.ropeTable = ropeTable(ropeFrequencies(decoder.config), rounded);
+}
+
+/** Rows a batch is padded to: WebGPU's buffer pool wants few sizes, the WASM heap does not care. */
+export function paddedRows(rows: number): number {
+  return currentBackend().name === "webgpu" ? bucketRows(rows) : rows;
+}
+
+/** Packs groups and puts them on the device. */
+export function deviceBatch(decoder: Decoder, groups: readonly TokenGroup[]): DeviceBatch {
+  const host = packFlat(groups, paddedRows);
+  let longest = 0;
+  for (const position of host.positions) longest = Math.max(longest, position + 1);
+  reservePositions(decoder, longest);
+  const rows = host.ids.length;
+  const ids = upload(host.ids, [rows]), positions = upload(host.positions, [rows]);
+  const layout = spanLayout(host.segments, { rows, window: decoder.config.slidingWindow });
+  const labels = makeLabels(host.labels);
+  return {
+    host,
+    ids,
+    positions,
+    layout,
+    labels,
+    dispose() {
+      ids.dispose();
+      positions.dispose();
+      layout.dispose();
+      labels.dispose();
+    },
+  };
+}
+
+/** A forward pass: the log-prob of every label, and what the backward pass needs. */
+export interface Pass {
+  /** Log-probs in nats, in the device's label order. [P] */
+  readonly logprobs: tf.Tensor;
+  /** Frees everything the pass holds. Called by `backward` too. */
+  dispose(): void;
+  readonly kept?: {
+    readonly layers: KeptLayer[];
+    readonly final: Normed;
+    readonly head: ReturnType<typeof linearLogprob>;
+  };
+}
+
+/** Token and, where they are learned, position embeddings. [N, D] */
+export function embed(decoder: Decoder, batch: Pick<DeviceBatch, "ids" | "positions">): Stream {
+  const x = embedding(parameter(decoder, "embedding"), batch.ids);
+  if (decoder.config.positions !== "learned") return { x };
+  return { x, delta: embedding(parameter(decoder, "positions"), batch.positions) };
+}
+
+/** The rows behind the last normalisation, for every row. [N, D] */
+export function hiddenStates(decoder: Decoder, batch: DeviceBatch): tf.Tensor {
+  let stream = embed(decoder, batch);
+  for (let l = 0; l < decoder.config.layers; l++) {
+    stream = layerForward(decoder, l, stream, { batch, keep: "nothing" }).stream;
+  }
+  return finalNorm(decoder, stream).y;
+}
+
+function finalNorm(decoder: Decoder, stream: Stream): Normed {
+  const final = normalize(decoder, "norm", stream.x, stream.delta);
+  if (stream.delta) {
+    stream.x.dispose();
+    stream.delta.dispose();
+  }
+  return final;
+}
+
+/**
+ * Log-probs of a batch's labels.
+ *
+ * @param options `keep`: "nothing" for scoring; "products" for the fastest backward pass; "inputs" for the smallest
+ */
+export function forward(decoder: Decoder, batch: DeviceBatch, options: { readonly keep: Keep }): Pass {
+  const { keep } = options;
+  const layers: KeptLayer[] = [];
+  let stream = embed(decoder, batch);
+  for (let l = 0; l < decoder.config.layers; l++) {
+    const out = layerForward(decoder, l, stream, { batch, keep });
+    stream = out.stream;
+    if (out.kept) layers.push(out.kept);
+  }
+  const final = finalNorm(decoder, stream);
+  const head = linearLogprob(final.y, parameter(decoder, headName(decoder)), batch.labels);
+  const dispose = () => {
+    [...new Set([final.sum, final.y]), ...final.statistics].forEach((t) => t.dispose());
+    head.dispose();
+    layers.splice(0).forEach(disposeKept);
+  };
+  if (keep !== "nothing") return { logprobs: head.logprobs, kept: { layers, final, head }, dispose };
+  const logprobs = head.logprobs.clone();
+  dispose();
+  return { logprobs, dispose: () => logprobs.dispose() };
+}
+
+/**
+ * Adds the gradient of Σ w_i · logprob_i to `gradients`, layer by layer from the last to the first.
+ *
+ * @param pass consumed
+ * @param options `weights`, ∂loss/∂logprob in the device's label order [P]; `gradients`, by parameter: a parameter that
+ * is not listed is frozen
+ */
+export function backward(
+  decoder: Decoder,
+  pass: Pass,
+  options: { readonly batch: DeviceBatch; readonly weights: tf.Tensor; readonly gradients: Parameters },
+): void {
+  const { batch, weights, gradients } = options;
+  const { layers, final, head } = pass.kept!;
+  const name = headName(decoder);
+  const dfinal = linearLogprobGradient(head, weights, {
+    hidden: final.y,
+    weight: parameter(decoder, name),
+    labels: batch.labels,
+    dweight: gradients.get(name),
+  });
+  let dx = normalizeGradient(decoder, "norm", { normalized: final, dy: dfinal, gradients });
+  dfinal.dispose();
+  for (let l = decoder.config.layers - 1; l >= 0; l--) {
+    dx = layerGradient(decoder, l, { kept: layers.pop()!, dy: dx, batch, gradients });
+  }
+  const { host } = batch;
+  const dtable = gradients.get("embedding"), dpositions = gradients.get("positions");
+  if (dtable) embeddingGradient(host.ids.subarray(0, host.tokens), dx, dtable);
+  if (dpositions) embeddingGradient(host.positions.subarray(0, host.tokens), dx, dpositions);
+  dx.dispose();
+  pass.dispose();
+}
+
+/** Zeroed gradients of every parameter that `trains` says yes to. */
+export function makeGradients(
+  decoder: Decoder,
+  trains: (name: string) => boolean = () => true,
+): Map<string, tf.Tensor> {
+  const made = new Map<string, tf.Tensor>();
+  for (const [name, tensor] of decoder.parameters) if (trains(name)) made.set(name, zeros(tensor.shape));
+  return made;
+}

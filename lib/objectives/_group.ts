@@ -27,12 +27,13 @@ function requireNumber(field: string, index: number, value: number): void {
   );
 }
 
-/** The scores in nats per token, −∞ lifted to the floor; NaN and +∞ are refused. */
+/** The scores in nats per token, −∞ lifted to the floor; NaN and +∞, there or in the lengths, are refused. */
 export function readScores(group: ScoredGroup): Float64Array {
   const scores = Float64Array.from(group.scores);
   requireLength("lengths", group.lengths.length, scores.length);
   for (let i = 0; i < scores.length; i++) {
     if (!(scores[i] < Infinity)) requireNumber("scores", i, scores[i]);
+    requireNumber("lengths", i, group.lengths[i]);
     scores[i] = Math.max(scores[i], floor);
   }
   const { reference } = group;

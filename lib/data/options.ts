@@ -1,0 +1,74 @@
+/**
+ * An embedded data set with five options a problem, from a grammar of the project's own: arithmetic stories, number
+ * rows, orderings, days and small facts. For multi-task and out-of-distribution runs that need nothing from outside.
+ */
+
+import { UsageError } from "../runtime/errors.ts";
+import { optionKinds } from "./_grammar_options.ts";
+import { Random } from "./random.ts";
+import type { Problem } from "./records.ts";
+
+/** Which problems of the set. */
+export interface OptionsOptions {
+  /** Half of the set; no question with the same options is in both (default "train"). */
+  readonly split?: "train" | "test";
+  /** Number of problems (default 4,000 of train, 500 of test). */
+  readonly count?: number;
+  /** Seed of the draw (default 1). */
+  readonly seed?: number;
+}
+
+/** A problem whose answer is the letter of one of its five choices. */
+export type OptionsProblem = Problem & {
+  readonly reference: string;
+  readonly answer: string;
+  readonly choices: readonly string[];
+};
+
+const letters = ["A", "B", "C", "D", "E"];
+
+/** One problem in so many belongs to the test split. */
+const testShare = 8;
+
+/**
+ * Problems `{id, question, choices, reference, answer, dataset}`; the reference is a rationale, a line break and
+ * `The answer is C.`
+ *
+ * The right choice is there once, at a uniformly random place. The same options give the same bytes; a hash of the
+ * question and its choices, whatever their order, decides the split. Throws UsageError for options out of range.
+ */
+export function* optionsProblems(options: OptionsOptions = {}): Generator<OptionsProblem> {
+  const { split = "train", seed = 1, count = split === "train" ? 4_000 : 500 } = options;
+  if (split !== "train" && split !== "test") {
+    throw new UsageError(`Split of options must be "train" or "test": got "${split}"`);
+  }
+  if (!Number.isInteger(count) || count < 0) {
+    throw new UsageError(`Count must be a whole number of problems: got ${count}`);
+  }
+  const random = new Random(seed, { stream: `options-${split}` });
+  const seen = new Set<string>();
+  let misses = 0;
+  while (seen.size < count) {
+    if (misses++ > 100_000) {
+      throw new UsageError(
+        `Cannot draw more than ${seen.size} different options problems: got count ${count}`,
+      );
+    }
+    const { question, right, wrong, rationale } = random.pick(optionKinds)(random);
+    const choices = random.shuffle([right, ...wrong]);
+    const key = `${question} ${choices.toSorted().join(", ")}`;
+    const belongs = new Random(0, { stream: key }).word() % testShare === 0 ? "test" : "train";
+    if (belongs !== split || seen.has(key)) continue;
+    misses = 0;
+    const answer = letters[choices.indexOf(right)];
+    yield {
+      id: `options-${split}-${seen.size}`,
+      question,
+      choices,
+      reference: `${rationale}\nThe answer is ${answer}.`,
+      answer,
+      dataset: "options",
+    };
+    seen.add(key);
+  }
+}

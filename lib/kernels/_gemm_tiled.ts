@@ -67,9 +67,7 @@ fn quad_${name}(r: u32, c: u32, rows: u32, columns: u32) -> vec4<f32> {
 }`;
   const store = (r: number, s: number) => {
     const value = `acc_${r}_${s}`;
-    const at =
-      `let c0 = group.x * ${v.tileN}u + (tx + ${s * across}u) * 4u; let start = r * params.row_stride + ` +
-      `params.column + c0;`;
+    const at = `let c0 = group.x * ${v.tileN}u + (tx + ${s * across}u) * 4u; let start = r * params.n + c0;`;
     const put = (place: string, part: string, column: string) =>
       v.epilogue === "add"
         ? `c[${place}] += ${value}${part};`
@@ -92,7 +90,7 @@ fn quad_${name}(r: u32, c: u32, rows: u32, columns: u32) -> vec4<f32> {
       ...(v.epilogue === "bias" ? { bias: v.quadC ? "vec4<f32>" : "f32" } : {}),
     },
     outputs: { c: v.quadC ? "vec4<f32>" : "f32" },
-    params: { m: "u32", n: "u32", k: "u32", row_stride: "u32", column: "u32" },
+    params: { m: "u32", n: "u32", k: "u32" },
     workgroup: [threads],
     header: `
 var<workgroup> tile_a: array<vec4<f32>, ${tileK * v.tileM / 4}>;

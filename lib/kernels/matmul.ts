@@ -1,10 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
-import { profile } from "../backend/profile.ts";
 import { empty, fillZero } from "../backend/tensors.ts";
-import { wasmHeap } from "./_assembly.ts";
 import { gemm } from "./_gemm.ts";
-import { sgemm } from "./_sgemm.ts";
 
 /**
  * The product op(a)·op(b) of two matrices, where op turns a matrix or leaves it. Nothing is copied.
@@ -38,26 +34,6 @@ export function matmul(
     if (!add) fillZero(c);
     return c;
   }
-  if (currentBackend().name === "webgpu") {
-    gemm({ a, b, c }, { m, n, k, transposeA, transposeB, add });
-    return c;
-  }
-  const at = wasmHeap().pointer;
-  profile.run("sgemm", () =>
-    sgemm(
-      transposeA,
-      transposeB,
-      m,
-      n,
-      k,
-      1,
-      at(a),
-      transposeA ? m : k,
-      at(b),
-      transposeB ? k : n,
-      add ? 1 : 0,
-      at(c),
-      n,
-    ));
+  gemm({ a, b, c }, { m, n, k, transposeA, transposeB, add });
   return c;
 }

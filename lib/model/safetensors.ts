@@ -1,0 +1,119 @@
+/**
+ * Safetensors files: read one tensor at a time, written one tensor at a time.
+ */
+
+import { InputError } from "../runtime/errors.ts";
+import { openFile, writeAtomic } from "../runtime/files.ts";
+import { floatBytes, type FloatDtype, widen } from "./_float_bytes.ts";
+import { type Dtype, readHeader, tensorBytes, type TensorInfo, writeHeader } from "./_safetensors_header.ts";
+
+export { type Dtype, type FloatDtype, tensorBytes, type TensorInfo };
+
+/** Tensors that can be read by name: of one file, or of all the shards of a checkpoint. */
+export interface TensorSource extends AsyncDisposable {
+  /** Kind and shape by name, in the order of the files. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** The header's free text. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The path of the file that holds a tensor. */
+  pathOf(name: string): string;
+  /** The bytes of a tensor as they are stored. */
+  readBytes(name: string): Promise<Uint8Array>;
+  /**
+   * The numbers of an F32, F16 or BF16 tensor, widened exactly; into `target` where it is given. Throws InputError
+   * for another dtype.
+   */
+  readFloats(name: string, target?: Float32Array): Promise<Float32Array>;
+  /** Gives the files back to the system. */
+  close(): Promise<void>;
+}
+
+/** Widening goes through a buffer of this many bytes, so that a large tensor does not need its bytes twice. */
+const chunkBytes = 4 * 1024 * 1024;
+
+/** Opens a file and checks its header. Throws InputError, in one line, for a file that the format does not allow. */
+export async function openSafetensors(path: string): Promise<TensorSource> {
+  const file = await openFile(path);
+  const header = await readHeader(file).catch(async (error) => {
+    await file.close();
+    throw error;
+  });
+  const place = (name: string) => {
+    const found = header.tensors.get(name);
+    if (!found) throw new InputError(`Cannot read ${path}: tensor "${name}" is missing`);
+    return found;
+  };
+  const readFloats = async (name: string, target?: Float32Array): Promise<Float32Array> => {
+    const { dtype, offset, bytes } = place(name);
+    if (!isFloatDtype(dtype)) {
+      throw new InputError(
+        `Cannot read ${path}: tensor "${name}" must be F32, F16 or BF16 to be a weight: got ${dtype}`,
+      );
+    }
+    const width = floatBytes[dtype];
+    const values = target ?? new Float32Array(bytes / width);
+    if (dtype === "F32") {
+      await file.readInto(offset, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      return values;
+    }
+    for (let at = 0; at < bytes; at += chunkBytes) {
+      const chunk = await file.read(offset + at, Math.min(chunkBytes, bytes - at));
+      widen(chunk, dtype, values.subarray(at / width, (at + chunk.length) / width));
+    }
+    return values;
+  };
+  const close = () => file.close();
+  return {
+    tensors: header.tensors,
+    metadata: header.metadata,
+    pathOf: () => path,
+    readBytes: (name) => {
+      const { offset, bytes } = place(name);
+      return file.read(offset, bytes);
+    },
+    readFloats,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A tensor to be written: its bytes are asked for when their turn comes. */
+export interface TensorToWrite extends TensorInfo {
+  /** Its name. */
+  readonly name: string;
+  /** Its bytes, little-endian; as many as shape and dtype say. */
+  readonly bytes: () => Promise<Uint8Array> | Uint8Array;
+}
+
+/**
+ * Writes a file atomically, holding one tensor at a time.
+ *
+ * Tensors of wider numbers come first, so that each begins at a multiple of its element's size; otherwise the order
+ * is kept.
+ *
+ * @param options `metadata` of the header (default `{format: "pt"}`, without which transformers refuses a file)
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  options: { readonly metadata?: Readonly<Record<string, string>> } = {},
+): Promise<void> {
+  const width = (tensor: TensorInfo) => tensorBytes({ dtype: tensor.dtype, shape: [] });
+  const ordered = tensors.toSorted((a, b) => width(b) - width(a));
+  await writeAtomic(path, async (sink) => {
+    const header = ordered.map((tensor): [string, TensorInfo] => [tensor.name, tensor]);
+    await sink.write(writeHeader(header, options.metadata ?? { format: "pt" }));
+    for (const tensor of ordered) {
+      const bytes = await tensor.bytes(), expected = tensorBytes(tensor);
+      if (bytes.byteLength !== expected) {
+        throw new Error(`Tensor "${tensor.name}" has ${bytes.byteLength} bytes: expected ${expected}`);
+      }
+      await sink.write(bytes);
+    }
+  });
+}
+
+/** Whether numbers of a kind can be weights. */
+export function isFloatDtype(dtype: string): dtype is FloatDtype {
+  return Object.hasOwn(floatBytes, dtype);
+}

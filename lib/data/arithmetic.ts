@@ -38,14 +38,18 @@ export interface ArithmeticChain {
   readonly text: string;
 }
 
+/** A problem of the set as a record. */
+export interface ArithmeticProblem extends Problem {
+  /** One of its chains, each equally likely. */
+  readonly reference: string;
+  /** A whole number. */
+  readonly answer: string;
+}
+
 /** A problem with every way to its answer that the grammar knows, two or more; the reference is one of them. */
 export interface SolvedProblem {
   /** The problem as a record. */
-  readonly problem: Problem & {
-    readonly question: string;
-    readonly reference: string;
-    readonly answer: string;
-  };
+  readonly problem: ArithmeticProblem;
   /** Its chains. Their lists of equations differ. */
   readonly chains: readonly ArithmeticChain[];
 }
@@ -61,7 +65,7 @@ const allKinds = [...shortStories, ...longStories, ...longestStories];
  * The same options give the same bytes. The split is decided by a hash of the story's kind and its numbers, so a test
  * problem is not even a training problem under other names. Throws UsageError for options out of range.
  */
-export function* arithmeticProblems(options: ArithmeticOptions = {}): Generator<SolvedProblem["problem"]> {
+export function* arithmeticProblems(options: ArithmeticOptions = {}): Generator<ArithmeticProblem> {
   for (const { problem } of arithmeticSolutions(options)) yield problem;
 }
 
@@ -91,6 +95,8 @@ export function* arithmeticSolutions(options: ArithmeticOptions = {}): Generator
  * Plain text to pre-train a base model on, a document an item: facts (`7 + 5 = 12`), training stories alone, with their
  * answer, and solved in several layouts, none of them the layout of a reference.
  *
+ * A document starts with a blank: its first word is then the token that it is behind `Question:` or `Answer:`.
+ *
  * Never contains a story of the test split. `count` is the number of documents (default 20,000); `solved` the share of
  * stories that come with a chain (default 0.5): less makes a weaker base.
  */
@@ -106,20 +112,17 @@ export function* arithmeticCorpus(
   });
   for (let i = 0; i < count; i++) {
     if (random.integer(5) < 2) {
-      yield Array.from({ length: 6 }, () => fact(random, largestValue)).join(" ");
+      yield ` ${Array.from({ length: 6 }, () => fact(random, largestValue)).join(" ")}`;
       continue;
     }
     const { story, reference } = stories.next().value;
-    const steps = writeSteps(reference.steps);
-    const bare = reference.steps.map((s) => `${s.left} ${s.operator} ${s.right} = ${s.value}.`).join(" ");
+    const question = ` ${story.question}`;
+    const steps = ` ${writeSteps(reference.steps)}`;
+    const bare = reference.steps.map((s) => ` ${s.left} ${s.operator} ${s.right} = ${s.value}.`).join("");
+    const answer = ` The answer is ${story.answer}.`;
     yield random.next() < solved
-      ? random.pick([
-        `${story.question} ${steps} The answer is ${story.answer}.`,
-        `${story.question} ${bare} The answer is ${story.answer}.`,
-        `${story.question}\n${steps}`,
-        `${steps} The answer is ${story.answer}.`,
-      ])
-      : random.pick([story.question, `${story.question} The answer is ${story.answer}.`]);
+      ? random.pick([question + steps + answer, question + bare + answer, question + steps, steps + answer])
+      : random.pick([question, question + answer]);
   }
 }
 

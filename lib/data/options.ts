@@ -18,12 +18,15 @@ export interface OptionsOptions {
   readonly seed?: number;
 }
 
-/** A problem whose answer is the letter of one of its five choices. */
-export type OptionsProblem = Problem & {
+/** A problem with five choices. */
+export interface OptionsProblem extends Problem {
+  /** Rationale and answer. */
   readonly reference: string;
+  /** The letter of the right choice. */
   readonly answer: string;
+  /** The choices' texts. */
   readonly choices: readonly string[];
-};
+}
 
 const letters = ["A", "B", "C", "D", "E"];
 

@@ -4,23 +4,35 @@
  */
 
 import { compute, numbersOf, type Operator, type Step } from "./_grammar.ts";
-import { type ArithmeticOptions, arithmeticSolutions, type SolvedProblem, writeChain } from "./arithmetic.ts";
+import {
+  type ArithmeticOptions,
+  type ArithmeticProblem,
+  arithmeticSolutions,
+  type SolvedProblem,
+  writeChain,
+} from "./arithmetic.ts";
 import { Random } from "./random.ts";
-import type { Candidate, Group } from "./records.ts";
+import type { Candidate } from "./records.ts";
 
 /** A candidate with everything that ranking methods read. */
-export type RankedCandidate = Candidate & {
+export interface RankedCandidate extends Candidate {
+  /** What the text ends in. */
   readonly answer: string;
+  /** Whether its grade is "right": no other grade reaches the problem's answer. */
   readonly correct: boolean;
+  /** 1 is best; equal grades tie. */
   readonly rank: number;
+  /** 1 for the best grade, 0 for the worst. */
   readonly reward: number;
+  /** How it was made. */
   readonly grade: Grade;
-};
+}
 
 /** A problem with its ranked candidates. */
-export type RankedGroup = Group & SolvedProblem["problem"] & {
+export interface RankedGroup extends ArithmeticProblem {
+  /** Four to eight, in random order. */
   readonly candidates: readonly RankedCandidate[];
-};
+}
 
 /** How good a chain is; {@linkcode grades} lists them from best to worst. */
 export type Grade = "right" | "late slip" | "early slip" | "wrong operation" | "nonsense";
@@ -47,9 +59,10 @@ export function* rankedGroups(options: ArithmeticOptions = {}): Generator<Ranked
   const { split = "train", seed = 1 } = options;
   const random = new Random(seed, { stream: `ranked-${split}` });
   const drawn = { ...options, seed: random.word() }; // not the stories of the arithmetic set with this seed
+  const largest = 2 * (options.largestValue ?? 100); // wrong results may leave the set's range
   let number = 0;
   for (const { problem, chains } of arithmeticSolutions(drawn)) {
-    const candidates = rank(makeCandidates(random, problem, chains));
+    const candidates = rank(makeCandidates(random, { problem, chains }, largest));
     yield { ...problem, id: `ranked-${split}-${number++}`, dataset: "ranked", candidates };
   }
 }
@@ -61,11 +74,7 @@ interface Graded {
 }
 
 /** Candidates of a problem: right ones first one by one, then the other grades in turn, until there are enough. */
-function makeCandidates(
-  random: Random,
-  problem: SolvedProblem["problem"],
-  chains: SolvedProblem["chains"],
-): Graded[] {
+function makeCandidates(random: Random, { problem, chains }: SolvedProblem, largest: number): Graded[] {
   const wanted = 4 + random.integer(5);
   const rightOnes = random.shuffle([...chains]).slice(0, 1 + random.integer(2));
   const candidates: Graded[] = rightOnes.map(({ text }) => ({
@@ -77,13 +86,16 @@ function makeCandidates(
   const others = random.shuffle(grades.slice(1));
   for (let turn = 0; candidates.length < wanted; turn++) {
     const grade = others[turn % others.length];
-    const steps = spoil(random, random.pick(chains).steps, grade, problem.question);
-    if (!steps) continue;
-    const text = writeChain(steps);
-    const answer = steps[steps.length - 1].value;
-    if (answer === Number(problem.answer) || used.has(text)) continue;
-    used.add(text);
-    candidates.push({ grade, text, answer });
+    for (let attempt = 0; attempt < 30; attempt++) { // a problem may have no chain to spoil in this way
+      const steps = spoil(random, random.pick(chains).steps, { grade, question: problem.question, largest });
+      if (!steps) continue;
+      const text = writeChain(steps);
+      const answer = steps[steps.length - 1].value;
+      if (answer === Number(problem.answer) || used.has(text)) continue;
+      used.add(text);
+      candidates.push({ grade, text, answer });
+      break;
+    }
   }
   return random.shuffle(candidates);
 }
@@ -102,23 +114,34 @@ function rank(candidates: readonly Graded[]): RankedCandidate[] {
   }));
 }
 
-/** A chain spoilt to a grade; undefined when this draw gives no whole numbers of 0 or more. */
-function spoil(random: Random, steps: readonly Step[], grade: Grade, question: string): Step[] | undefined {
+interface Spoiling {
+  readonly grade: Grade;
+  readonly question: string;
+  readonly largest: number;
+}
+
+/** A chain spoilt to a grade; undefined when this draw fails or leaves the whole numbers from 2 to `largest`. */
+function spoil(
+  random: Random,
+  steps: readonly Step[],
+  { grade, question, largest }: Spoiling,
+): Step[] | undefined {
   const last = steps.length - 1;
-  let spoilt: Step[];
+  let spoilt: Step[] | undefined;
   if (grade === "late slip") {
     spoilt = steps.with(last, slip(random, steps[last]));
   } else if (grade === "early slip") {
-    spoilt = carryOn(steps, 0, slip(random, steps[0]));
+    spoilt = carryOn(steps, 0, { replacement: slip(random, steps[0]), question });
   } else if (grade === "wrong operation") {
     const at = random.integer(steps.length);
     const { left, right, operator } = steps[at];
     const other = random.pick((["+", "-", "*"] as const).filter((sign) => sign !== operator));
-    spoilt = carryOn(steps, at, { ...steps[at], operator: other, value: compute(left, other, right) });
+    const replacement = { ...steps[at], operator: other, value: compute(left, other, right) };
+    spoilt = carryOn(steps, at, { replacement, question });
   } else {
     spoilt = babble(random, steps, question);
   }
-  const sound = spoilt.every(({ value }) => Number.isInteger(value) && value >= 0 && value < 1_000);
+  const sound = spoilt?.every(({ value }) => Number.isInteger(value) && value >= 2 && value <= largest);
   return sound ? spoilt : undefined;
 }
 
@@ -127,15 +150,25 @@ function slip(random: Random, step: Step): Step {
   return { ...step, value: step.value + random.pick([-10, -2, -1, 1, 2, 10]) };
 }
 
-/** The chain with one equation replaced; later equations that use its value take the new one, and are worked out. */
-function carryOn(steps: readonly Step[], at: number, replacement: Step): Step[] {
+/**
+ * The chain with the equation at a place replaced, and later ones worked out with its value. Undefined where a number
+ * could be both a value of the chain and one of the question, since then it is not known what to carry on.
+ */
+function carryOn(
+  steps: readonly Step[],
+  at: number,
+  { replacement, question }: { readonly replacement: Step; readonly question: string },
+): Step[] | undefined {
+  const middle = steps.slice(0, -1).map(({ value }) => value);
+  const known = new Set([1, 2, ...numbersOf(question), ...middle]); // bare 1 and 2 occur too
+  if (known.size < new Set([1, 2, ...numbersOf(question)]).size + middle.length) return undefined;
   const changed = steps.with(at, replacement);
-  const carry = (operand: number, before: number) => {
-    for (let i = before - 1; i >= at; i--) if (steps[i].value === operand) return changed[i].value;
-    return operand;
+  const carry = (operand: number) => {
+    const from = middle.indexOf(operand);
+    return from < 0 ? operand : changed[from].value;
   };
   for (let i = at + 1; i < steps.length; i++) {
-    const [left, right] = [carry(steps[i].left, i), carry(steps[i].right, i)];
+    const [left, right] = [carry(steps[i].left), carry(steps[i].right)];
     changed[i] = { ...steps[i], left, right, value: compute(left, steps[i].operator, right) };
   }
   return changed;

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { answerKind, answersEqual, extractAnswer, normalizeAnswer } from "../lib/data/answers.ts";
+import {
+  answerKind,
+  answersEqual,
+  extractAnswer,
+  findAnswer,
+  isRight,
+  normalizeAnswer,
+} from "../lib/data/answers.ts";
 
 const shared = new URL("../../shared/data/", import.meta.url);
 const skip = existsSync(shared) ? false : "the shared data are not beside the project";
@@ -107,6 +114,15 @@ test("equality is of values for numbers and of words for texts", () => {
   assert.equal(answerKind({ answer: "72" }), "number");
   assert.equal(answerKind({ answer: "Paris" }), "text");
   assert.equal(answerKind({ answer: "B", choices: ["x", "y"] }), "option");
+});
+
+test("what a response answers to a problem, and whether that is right", () => {
+  const number = { answer: "72" };
+  assert.equal(findAnswer(number, "so 72.00 in all"), "72");
+  assert.equal(findAnswer(number, "so 72.00 in all", { strict: true }), null);
+  assert.ok(isRight(number, "72.0") && !isRight(number, null) && !isRight({}, "72"));
+  const options = { answer: "B", choices: ["2", "3"] };
+  assert.ok(isRight(options, findAnswer(options, "1 + 2 = 3")));
 });
 
 test("agrees with the labels of 5,276 real candidates", { skip }, () => {

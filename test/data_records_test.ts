@@ -32,6 +32,8 @@ test("GSM8K's own record is split into reference and answer", () => {
   ]);
   assert.equal(parseProblem({ question: "Q", reference: "so 5\n#### 5" }, where).answer, "5");
   assert.equal(parseProblem({ question: "Q", answer: "Paris" }, where).reference, undefined);
+  assert.equal(parseProblem({ question: "Q", choices: ["x", "y"], answer: "y" }, where).answer, "B");
+  assert.equal(parseProblem({ question: "Q", choices: ["B", "y"], answer: "B" }, where).answer, "B");
 });
 
 test("records of RRHF, of completions and of preferences", () => {

@@ -110,3 +110,25 @@ export function answerKind(
   if (problem.answer === undefined) return "number";
   return Number.isNaN(answerValue(normalizeAnswer(problem.answer))) ? "text" : "number";
 }
+
+/** What the functions below look at in a problem. */
+export interface Asked {
+  /** The right answer. */
+  readonly answer?: string;
+  /** The options' texts. */
+  readonly choices?: readonly string[];
+}
+
+/** The answer that a response gives to a problem, looked for as its kind of answer asks; null when there is none. */
+export function findAnswer(
+  problem: Asked,
+  text: string,
+  options: { readonly strict?: boolean } = {},
+): string | null {
+  return extractAnswer(text, { kind: answerKind(problem), choices: problem.choices, strict: options.strict });
+}
+
+/** Whether a found answer is the problem's; an answer that was not found is wrong. False too without a right answer. */
+export function isRight(problem: Asked, answer: string | null): boolean {
+  return answersEqual(answer, problem.answer ?? null);
+}

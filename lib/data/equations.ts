@@ -12,9 +12,22 @@ const MARK = /<<([^<>]*)>>/g;
 /** Longer than any real one; a bound on the parser's recursion. */
 const LONGEST_EXPRESSION = 300;
 
-/** The equations of a chain in their order, without white space: `["48/2=24", "48+24=72"]`. */
+/**
+ * `3 + 4 = 7` in running text. Nothing that may be a part of something else is taken: no piece of a longer formula, of
+ * a mixed fraction (2 1/2) or of a percentage, and no side with a variable.
+ */
+const PLAIN =
+  /(?<![\w.%)]|[-+*/×÷=−xX]\s*|\d\s+)[($]*\d[\d.,]*(?:[)\s]*[-+*/×÷−][($\s]*\d[\d.,]*)+[)\s]*=\s*[-−]?\$?\d+(?:,\d{3})*(?:\.\d+)?(?![\d,.]*\d|[\w%/]|\s*[-+*/×÷]?\s*\d+\/|\s*[-+*/×÷]\s*[\d(])/g;
+
+/**
+ * The equations of a chain in their order, without white space: `["48/2=24", "48+24=72"]`. Those in calculator marks,
+ * as RFT has it; of a chain without any mark those of its running text, so that other data can be filtered too.
+ */
 export function listEquations(text: string): string[] {
-  return [...text.matchAll(MARK)].map((mark) => mark[1].replace(/\s+/g, ""));
+  const marked = [...text.matchAll(MARK)].map((mark) => mark[1]);
+  const balanced = (equation: string) => equation.split("(").length === equation.split(")").length;
+  const found = marked.length > 0 ? marked : (text.match(PLAIN) ?? []).filter(balanced);
+  return found.map((equation) => equation.replace(/\s+/g, ""));
 }
 
 /** The chain without its calculator marks. */

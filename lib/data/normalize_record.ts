@@ -15,6 +15,7 @@ type Fields = Record<string, unknown>;
  * - `{prompt, completion}`: the prompt is the question and, verbatim, the prompt; the completion is the reference.
  * - `{prompt, chosen, rejected}`: one correct and one wrong candidate; `chosen` is the reference too, for the methods
  *   that train on one.
+ * - An answer that is the text of one of the `choices` becomes its letter.
  * - Numbers as answers and ids become text (72 and 72.0: "72").
  * - A candidate's `pred` is its `answer`. Its `score` is a rating, and becomes `reward`, where it has neither
  *   `logprob` nor `reward`: our own `score` step always writes `score` and `logprob` together.
@@ -30,8 +31,10 @@ export function normalizeRecord(value: unknown, where: Where): unknown {
   if ("chosen" in record && "rejected" in record && !("candidates" in record)) record = fromPair(record);
   record = splitChain(record);
   if (!("id" in record)) record = { id: where.id ?? `line-${where.line ?? where.record}`, ...record };
+  const { choices } = record;
   return mapFields(record, (name, field) => {
-    if (name === "id" || name === "answer") return numberToText(field);
+    if (name === "answer") return optionLetter(numberToText(field), choices);
+    if (name === "id") return numberToText(field);
     if (name === "candidates" && Array.isArray(field)) return field.map(normalizeCandidate);
     return field;
   });
@@ -94,6 +97,13 @@ function splitChain(record: Fields): Fields {
     if (number !== null) return { ...record, answer: number };
   }
   return record;
+}
+
+function optionLetter(answer: unknown, choices: unknown): unknown {
+  if (!Array.isArray(choices) || typeof answer !== "string") return answer;
+  const isLetter = /^[A-Z]$/.test(answer) && answer.charCodeAt(0) - 65 < choices.length;
+  const index = isLetter ? -1 : choices.map(numberToText).indexOf(answer);
+  return index < 0 ? answer : String.fromCharCode(65 + index);
 }
 
 function numberToText(value: unknown): unknown {

@@ -1,0 +1,225 @@
+/** From what `--data` says to a stream of problems. */
+
+import { InputError, UsageError } from "../runtime/errors.ts";
+import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
+import type { DataSet } from "./dataset.ts";
+import { datasets, findDataset, readProblem } from "./datasets.ts";
+import { downloadFile, type HubOptions, listRepository } from "./hub.ts";
+import { Random } from "./random.ts";
+import type { Problem } from "./records.ts";
+import { readRows } from "./row_files.ts";
+import { filesOfSplit } from "./split_files.ts";
+
+/** How to load. */
+export interface LoadOptions {
+  /** The split to take where the specification names none (default "train"). */
+  readonly split?: string;
+  /** Local directory to look for named sets in, itself or in a folder of their name, before the hub (default none). */
+  readonly directory?: string;
+  /** At most so many problems in all (default: all). */
+  readonly limit?: number;
+  /** Seed of the mixture (default 1). */
+  readonly seed?: number;
+  /** Another size or seed of the embedded sets, which are otherwise the same in every run. */
+  readonly embedded?: { readonly count?: number; readonly seed?: number };
+  /** How to reach the hub. */
+  readonly hub?: HubOptions;
+}
+
+/** One part of a mixture. */
+interface Part {
+  readonly spec: string;
+  readonly weight: number;
+  readonly read: () => AsyncIterable<Problem>;
+}
+
+/**
+ * The problems of a specification: `NAME[:SPLIT]`, a file, a directory (`DIR[:SPLIT]`), or several with commas, each
+ * with a weight if wanted: `gsm8k*2,aqua*0.5`.
+ *
+ * A weight is how often a set is passed through; of a fraction, a random share is taken. The mixture is drawn by the
+ * seed, so that every part spreads evenly over the whole; each part keeps its own order. Memory does not grow with the
+ * files: a mixture reads them once more, to count. Throws UsageError for an unknown name or split, with a suggestion,
+ * InputError for files that are missing or cannot be read.
+ */
+export async function* loadDataset(spec: string, options: LoadOptions = {}): AsyncGenerator<Problem> {
+  const { limit = Infinity } = options;
+  const whole = await exists(spec); // a path may hold commas and stars
+  const parts = await Promise.all(
+    (whole ? [spec] : spec.split(",")).map((item) => openPart(item.trim(), options)),
+  );
+  let count = 0;
+  if (limit <= 0) return;
+  const stream = parts.length === 1 && parts[0].weight === 1
+    ? parts[0].read()
+    : mix(parts, options.seed ?? 1);
+  for await (const problem of stream) {
+    yield problem;
+    if (++count >= limit) return;
+  }
+}
+
+async function openPart(item: string, options: LoadOptions): Promise<Part> {
+  const weighted = await exists(item) ? null : item.match(/^(.*)\*(\d*\.?\d+)$/);
+  const spec = weighted?.[1] ?? item;
+  const weight = Number(weighted?.[2] ?? 1);
+  if (spec === "" || !(weight > 0)) {
+    throw new UsageError(
+      `Data must be names or paths with weights above 0, such as gsm8k*2,aqua: got ${JSON.stringify(item)}`,
+    );
+  }
+  const colon = spec.lastIndexOf(":");
+  const [name, split] = colon > 0 ? [spec.slice(0, colon), spec.slice(colon + 1)] : [spec, undefined];
+  if (Object.hasOwn(datasets, name)) return { spec, weight, read: await openNamed(name, split, options) };
+  if (await exists(spec)) return { spec, weight, read: await openPath(spec, undefined, options) };
+  if (split !== undefined && await exists(name)) {
+    return { spec, weight, read: await openPath(name, split, options) };
+  }
+  if (/[./\\]/.test(name)) throw new InputError(`Cannot read ${name}: no such file or directory`);
+  findDataset(name); // throws, with a suggestion
+  throw new Error("unreachable");
+}
+
+async function openNamed(
+  name: string,
+  wanted: string | undefined,
+  options: LoadOptions,
+): Promise<Part["read"]> {
+  const set = findDataset(name);
+  const split = chooseSplit(name, set, { wanted, fallback: options.split ?? "train" });
+  const { directory, hub } = options;
+  if (set.embedded) {
+    const { embedded } = set;
+    return async function* () {
+      yield* embedded({ ...options.embedded, split });
+    };
+  }
+  if (directory !== undefined) {
+    const own = `${directory}/${name}`;
+    const folder = await isDirectory(own) ? own : directory;
+    const files = await splitFilesIn(folder, split);
+    return () => readFiles(files, { prefix: `${name}-${split}`, dataset: name });
+  }
+  if (!set.hub) throw new UsageError(`Data set ${name} needs a directory: the hub does not have it`);
+  const { repo, folder } = set.hub;
+  const listed = await listRepository({ repo, type: "dataset" }, hub);
+  const inside = listed.filter((path) => path.startsWith(`${folder}/`));
+  const paths = filesOfSplit(inside.length > 0 ? inside : listed, split);
+  if (paths.length === 0) {
+    throw new InputError(
+      `Cannot find the split ${split} of ${repo} on the hub: its files are ${listed.slice(0, 8).join(", ")}`,
+    );
+  }
+  const files: string[] = [];
+  for (const path of paths) files.push(await downloadFile({ repo, type: "dataset", path }, hub));
+  return () => readFiles(files, { prefix: `${name}-${split}`, dataset: name });
+}
+
+function chooseSplit(
+  name: string,
+  set: DataSet,
+  { wanted, fallback }: { wanted?: string; fallback: string },
+): string {
+  const alias = (split: string) => split === "dev" && !set.splits.includes("dev") ? "validation" : split;
+  if (wanted === undefined) return set.splits.includes(alias(fallback)) ? alias(fallback) : set.splits[0];
+  if (set.splits.includes(alias(wanted))) return alias(wanted);
+  throw new UsageError(
+    `Split of ${name} must be one of ${set.splits.join(", ")}: got ${JSON.stringify(wanted)}`,
+  );
+}
+
+async function openPath(
+  path: string,
+  split: string | undefined,
+  options: LoadOptions,
+): Promise<Part["read"]> {
+  if (!await isDirectory(path)) {
+    if (split !== undefined) {
+      throw new UsageError(`A split needs a data set or a directory: got ${path}:${split}`);
+    }
+    return () => readFiles([path], {});
+  }
+  const files = await splitFilesIn(path, split ?? options.split ?? "train");
+  return () => readFiles(files, {});
+}
+
+async function splitFilesIn(folder: string, split: string): Promise<string[]> {
+  const paths = await listFiles(folder);
+  const files = filesOfSplit(paths, split);
+  if (files.length > 0) return files.map((path) => `${folder}/${path}`);
+  const found = paths.length === 0
+    ? "nothing"
+    : paths.slice(0, 8).join(", ") + (paths.length > 8 ? ", …" : "");
+  throw new InputError(
+    `Cannot find the split ${split} in ${folder}: expected ${split}.jsonl or the like, found ${found}`,
+  );
+}
+
+/** Files in a directory and its folders, two levels deep, with `/` between names. */
+async function listFiles(folder: string, depth = 2): Promise<string[]> {
+  const paths: string[] = [];
+  for (const name of await listDirectory(folder)) {
+    if (name.startsWith(".")) continue;
+    if (!await isDirectory(`${folder}/${name}`)) paths.push(name);
+    else if (depth > 0) {
+      paths.push(...(await listFiles(`${folder}/${name}`, depth - 1)).map((path) => `${name}/${path}`));
+    }
+  }
+  return paths;
+}
+
+async function* readFiles(
+  files: readonly string[],
+  { prefix, dataset }: { readonly prefix?: string; readonly dataset?: string },
+): AsyncGenerator<Problem> {
+  let index = 0;
+  for (const file of files) {
+    const stem = file.replace(/^.*\//, "").replace(/\.\w+$/, "");
+    for await (const { value, where } of readRows(file)) {
+      const line = where.line ?? where.record;
+      const id = prefix ? `${prefix}-${index++}` : files.length > 1 ? `${stem}-line-${line}` : `line-${line}`;
+      yield readProblem(value, { ...where, id }, { dataset });
+    }
+  }
+}
+
+/** Draws from the parts with probabilities that go with what is left of each: a uniform merge. */
+async function* mix(parts: readonly Part[], seed: number): AsyncGenerator<Problem> {
+  const random = new Random(seed, { stream: "mixture" });
+  const streams = await Promise.all(parts.map(async ({ spec, weight, read }, i) => {
+    let size = 0;
+    for await (const _ of read()) size++;
+    const repeated = repeat(read, {
+      weight,
+      size,
+      random: new Random(seed, { stream: `share-${i}-${spec}` }),
+    });
+    return { left: Math.round(size * weight), problems: repeated };
+  }));
+  try {
+    for (let total = streams.reduce((sum, { left }) => sum + left, 0); total > 0; total--) {
+      let ticket = random.integer(total);
+      const drawn = streams.find(({ left }) => (ticket -= left) < 0)!;
+      drawn.left--;
+      yield (await drawn.problems.next()).value as Problem;
+    }
+  } finally {
+    for (const { problems } of streams) await problems.return(undefined);
+  }
+}
+
+/** round(size·weight) problems: whole passes, then a uniform share of one more (selection sampling). */
+async function* repeat(
+  read: Part["read"],
+  { weight, size, random }: { readonly weight: number; readonly size: number; readonly random: Random },
+): AsyncGenerator<Problem> {
+  let wanted = Math.round(size * weight);
+  for (; wanted >= size && size > 0; wanted -= size) yield* read();
+  let left = size;
+  if (wanted === 0) return;
+  for await (const problem of read()) {
+    if (random.next() * left-- >= wanted) continue;
+    yield problem;
+    if (--wanted === 0) return;
+  }
+}

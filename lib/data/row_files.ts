@@ -1,9 +1,5 @@
 /** The rows of a local file, whichever of JSONL, JSON, CSV and Parquet it is. */
 
-import { parse as csvParser } from "csv-parse";
-import { parquetMetadataAsync, parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
-import { pipeline, Readable } from "node:stream";
 import { InputError } from "../runtime/errors.ts";
 import { openFile, type RandomAccessFile, readBytes } from "../runtime/files.ts";
 import { readJsonArray } from "./json_array.ts";
@@ -63,7 +59,9 @@ async function startsWithBracket(file: RandomAccessFile): Promise<boolean> {
 }
 
 async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
-  const parser = csvParser({ columns: true, bom: true, delimiter, skip_empty_lines: true, info: true });
+  // Imported here: JSONL, the common case, need not wait for them (50 ms).
+  const [{ parse }, { pipeline, Readable }] = await Promise.all([import("csv-parse"), import("node:stream")]);
+  const parser = parse({ columns: true, bom: true, delimiter, skip_empty_lines: true, info: true });
   // The parser reports its own failures where it is iterated, and takes over those of its input.
   pipeline(Readable.from(readBytes(path)), parser, () => {});
   let record = 0;
@@ -83,6 +81,10 @@ async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
 }
 
 async function* parquetRows(file: RandomAccessFile): AsyncGenerator<Row> {
+  const [{ parquetMetadataAsync, parquetReadObjects }, { compressors }] = await Promise.all([
+    import("hyparquet"),
+    import("hyparquet-compressors"),
+  ]);
   const source = file.path;
   const buffer = {
     byteLength: file.size,

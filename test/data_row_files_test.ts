@@ -80,6 +80,29 @@ test("a file that is not what its ending says", async () => {
   await assert.rejects(collect(readRows("/nonexistent/a.jsonl")), InputError);
 });
 
+test("what stands before a fault is handed on", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "rows-"));
+  const good = Array.from({ length: 50 }, (_, i) => i);
+  const contents = {
+    "a.csv": "n,m\n" + good.map((i) => `${i},x\n`).join("") + '"open,3\n',
+    "b.csv": "n,m\n" + good.map((i) => `${i},x\n`).join("") + "1,2,3\n4,5\n",
+    "c.json": "[" + good.map((i) => `{"n":"${i}"},`).join("") + '{"n"',
+    "d.jsonl": good.map((i) => `{"n":"${i}"}\n`).join("") + '{"n"',
+  };
+  try {
+    for (const [name, content] of Object.entries(contents)) {
+      await writeFile(join(folder, name), content);
+      const seen: unknown[] = [];
+      await assert.rejects(async () => {
+        for await (const { value } of readRows(join(folder, name))) seen.push((value as { n: unknown }).n);
+      }, /^InputError: Cannot read (record|line) 51 of /);
+      assert.deepEqual(seen, good.map(String), name);
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test("a JSON list is the same however its bytes are cut", async () => {
   const value = [{ a: '"],[\\"', b: [1, { c: [] }] }, 2, "x,y", [], null, { "é": "🦆" }];
   for (const text of [JSON.stringify(value), "\ufeff \n" + JSON.stringify(value, null, 2) + "\n\n"]) {

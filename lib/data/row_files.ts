@@ -59,21 +59,39 @@ async function startsWithBracket(file: RandomAccessFile): Promise<boolean> {
 }
 
 async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
-  // Imported here: JSONL, the common case, need not wait for them (50 ms).
-  const [{ parse }, { pipeline, Readable }] = await Promise.all([import("csv-parse"), import("node:stream")]);
-  const parser = parse({ columns: true, bom: true, delimiter, skip_empty_lines: true, info: true });
-  // The parser reports its own failures where it is iterated, and takes over those of its input.
-  pipeline(Readable.from(readBytes(path)), parser, () => {});
+  const { parse } = await import("csv-parse"); // here: JSONL, the common case, need not wait for it
   let record = 0;
-  try {
-    for await (const { record: value, info } of parser) {
-      yield { value, where: { source: path, record: ++record, line: info.lines } };
-    }
-  } catch (error) {
-    if (error instanceof InputError || !(error as { code?: string }).code?.startsWith("CSV_")) throw error;
-    throw new InputError(`Cannot read record ${record + 1} of ${path}: ${(error as Error).message}`, {
-      cause: error,
-    });
+  let rows: Row[] = [];
+  let failure: Error | undefined;
+  // Rows are taken from the callback: as a stream the parser drops those before a fault, and miscounts it.
+  const parser = parse({
+    columns: true,
+    bom: true,
+    delimiter,
+    skip_empty_lines: true,
+    on_record: (value: unknown, { lines }) => {
+      rows.push({ value, where: { source: path, record: ++record, line: lines } });
+      return null;
+    },
+  });
+  const ended = new Promise<void>((resolve) => {
+    parser.on("error", (error) => {
+      failure ??= error;
+      resolve();
+    }).on("end", resolve).resume();
+  });
+  for await (const chunk of readBytes(path)) {
+    await Promise.race([new Promise<void>((resolve) => parser.write(chunk, () => resolve())), ended]);
+    yield* rows;
+    rows = [];
+    if (failure) break;
+  }
+  if (!failure) parser.end();
+  await ended;
+  yield* rows;
+  if (failure) {
+    const reason = failure.message.replace(/\s+/g, " ");
+    throw new InputError(`Cannot read record ${record + 1} of ${path}: ${reason}`, { cause: failure });
   }
   if (record === 0) {
     throw new InputError(`Cannot read ${path}: it must have at least one record below its header`);

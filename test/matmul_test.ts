@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { openBackend } from "../lib/backend/backend.ts";
 import { read, upload } from "../lib/backend/tensors.ts";
 import { linear, linearGradient } from "../lib/kernels/linear.ts";
+import { wasmHeap } from "../lib/kernels/_assembly.ts";
+import { sgemm, sgemmSimd } from "../lib/kernels/_sgemm.ts";
 import { matmul } from "../lib/kernels/matmul.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends } from "./_backends.ts";
 
@@ -68,6 +70,55 @@ for (const [m, n, k] of SHAPES) {
       }
     });
   });
+}
+
+/** 3 × 16 is a tile; 240 rows and 256 of k are a block; up to 12 rows of A·Bᵀ go by dot products. */
+const SGEMM_SHAPES = [
+  [1, 1, 1],
+  [2, 3, 5],
+  [3, 16, 4],
+  [4, 17, 3],
+  [12, 6, 7],
+  [13, 33, 257],
+  [25, 16, 10],
+  [243, 19, 5],
+  [3, 5, 600],
+];
+for (const [name, product_] of [["sgemmSimd", sgemmSimd], ["sgemm", sgemm]] as const) {
+  for (const [m, n, k] of SGEMM_SHAPES) {
+    test(`${name} of matrices inside larger ones agrees with float64 at ${m}×${n}×${k}`, async () => {
+      await openBackend("wasm");
+      await assertNoLeak(async () => {
+        for (const transposeA of [false, true]) {
+          for (const transposeB of [false, true]) {
+            for (const [alpha, beta] of [[1, 0], [1, 1], [-0.5, 2]]) {
+              const lda = (transposeA ? m : k) + 3, ldb = (transposeB ? k : n) + 1, ldc = n + 2;
+              const as = gaussian((transposeA ? k : m) * lda, 1),
+                bs = gaussian((transposeB ? n : k) * ldb, 2);
+              const cs = gaussian(m * ldc, 3);
+              if (beta === 0) cs.forEach((_, i) => i % ldc < n && (cs[i] = NaN)); // must not be read
+              const want = Float64Array.from(cs);
+              for (let i = 0; i < m; i++) {
+                for (let j = 0; j < n; j++) {
+                  let sum = 0;
+                  for (let p = 0; p < k; p++) {
+                    sum += (transposeA ? as[p * lda + i] : as[i * lda + p]) *
+                      (transposeB ? bs[j * ldb + p] : bs[p * ldb + j]);
+                  }
+                  want[i * ldc + j] = alpha * sum + (beta === 0 ? 0 : beta * cs[i * ldc + j]);
+                }
+              }
+              const [a, b, c] = [as, bs, cs].map((v) => upload(v, [v.length]));
+              const [at, bt, ct] = [a, b, c].map(wasmHeap().pointer);
+              product_(transposeA, transposeB, m, n, k, alpha, at, lda, bt, ldb, beta, ct, ldc);
+              assertClose(await read(c), want, 2e-6, `${transposeA} ${transposeB} ${alpha} ${beta}`);
+              [a, b, c].forEach((t) => t.dispose());
+            }
+          }
+        }
+      });
+    });
+  }
 }
 
 onBothBackends("matmul over no inner elements is zero, or leaves what it is added to", async () => {

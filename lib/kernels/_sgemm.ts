@@ -1,12 +1,14 @@
 import { currentBackend } from "../backend/backend.ts";
-import { wasmHeap } from "./_assembly.ts";
+import type { WasmHeap } from "../backend/wasm.ts";
+import { assembly, wasmHeap } from "./_assembly.ts";
+import module from "./assembly/sgemm.wasm.ts";
 
 let base = 0;
 let baseOf: ArrayBufferLike | undefined;
 
 /**
- * C ← alpha·op(A)·op(B) + beta·C on the WASM heap, row-major, matrices by byte offset and row stride in elements:
- * the BLAS where there is one.
+ * C ← alpha·op(A)·op(B) + beta·C on the WASM heap, row-major, matrices by byte offset and row stride in elements: by
+ * the BLAS where there is one, by {@linkcode sgemmSimd} elsewhere.
  */
 export function sgemm(
   transposeA: boolean,
@@ -24,12 +26,57 @@ export function sgemm(
   ldc: number,
 ): void {
   if (m === 0 || n === 0) return;
-  const { blas } = currentBackend() as { blas?: import("../runtime/native.ts").NativeBlas };
-  if (!blas) throw new Error("Products without a BLAS are not here yet");
+  const active = currentBackend();
+  const blas = active.name === "wasm" ? active.blas : undefined;
+  if (!blas) {
+    sgemmSimd(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    return;
+  }
   const { buffer } = wasmHeap().memory;
   if (buffer !== baseOf) { // the heap has grown: its address may be another
-    base = blas.addressOf(buffer as ArrayBuffer);
+    base = blas.addressOf(buffer);
     baseOf = buffer;
   }
   blas.sgemm(transposeA, transposeB, m, n, k, alpha, base + a, lda, base + b, ldb, beta, base + c, ldc);
+}
+
+const scratches = new WeakMap<WasmHeap, number>();
+
+/** {@linkcode sgemm} by our own SIMD kernel, on one core: what machines without a BLAS use. */
+export function sgemmSimd(
+  transposeA: boolean,
+  transposeB: boolean,
+  m: number,
+  n: number,
+  k: number,
+  alpha: number,
+  a: number,
+  lda: number,
+  b: number,
+  ldb: number,
+  beta: number,
+  c: number,
+  ldc: number,
+): void {
+  if (m === 0 || n === 0) return;
+  const heap = wasmHeap(), kernels = assembly(module);
+  let scratch = scratches.get(heap);
+  // Kept for good: 0.3 MB, and a product is called thousands of times a step.
+  if (scratch === undefined) scratches.set(heap, scratch = heap.allocate(kernels.scratchBytes()));
+  kernels.sgemm(
+    transposeA ? 1 : 0,
+    transposeB ? 1 : 0,
+    m,
+    n,
+    k,
+    alpha,
+    a,
+    lda,
+    b,
+    ldb,
+    beta,
+    c,
+    ldc,
+    scratch,
+  );
 }

@@ -17,8 +17,9 @@ export interface Labels {
   readonly rowCount: number;
   /** P. */
   readonly pairCount: number;
-  /** The largest row and id: what is checked against the tensors before a launch. −1 without pairs. */
+  /** The largest row, checked against hidden before a launch; −1 without pairs. */
   readonly largestRow: number;
+  /** The largest id, checked against the vocabulary before a launch; −1 without pairs. */
   readonly largestId: number;
   /** Frees the three tensors. */
   dispose(): void;

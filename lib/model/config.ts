@@ -3,7 +3,7 @@
  * family; a feature that it does not have is refused by name before anything long starts.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { InputError } from "../runtime/errors.ts";
 import { parseRope, type Rope } from "./_rope_config.ts";
 
@@ -63,20 +63,22 @@ export interface DecoderConfig {
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-const count = z.int({ error: "a positive integer" }).positive({ error: "a positive integer" });
-const positive = z.number({ error: "a positive number" }).positive({ error: "a positive number" });
-const flag = z.boolean({ error: "true or false" });
-const token = z.int({ error: "a token id" }).nonnegative({ error: "a token id" });
+const integer = { error: "a positive integer" }, number = { error: "a positive number" };
+const count = z.int(integer).check(z.positive(integer));
+const positive = z.number(number).check(z.positive(number));
+const flag = z.nullish(z.boolean({ error: "true or false" }));
+const token = z.int({ error: "a token id" }).check(z.nonnegative({ error: "a token id" }));
 const word = z.string({ error: "a string" });
 
 const shared = {
   vocab_size: count,
-  tie_word_embeddings: flag.nullish(),
-  bos_token_id: token.nullish(),
-  eos_token_id: z.union([token, z.array(token)], { error: "a token id or a list of them" }).nullish(),
-  torch_dtype: word.nullish(),
-  dtype: word.nullish(),
+  tie_word_embeddings: flag,
+  bos_token_id: z.nullish(token),
+  eos_token_id: z.nullish(z.union([token, z.array(token)], { error: "a token id or a list of them" })),
+  torch_dtype: z.nullish(word),
+  dtype: z.nullish(word),
 };
+const sharedSchema = z.looseObject(shared);
 
 const llamaSchema = z.looseObject({
   ...shared,
@@ -84,17 +86,17 @@ const llamaSchema = z.looseObject({
   intermediate_size: count,
   num_hidden_layers: count,
   num_attention_heads: count,
-  num_key_value_heads: count.nullish(),
-  head_dim: count.nullish(),
+  num_key_value_heads: z.nullish(count),
+  head_dim: z.nullish(count),
   max_position_embeddings: count,
-  rms_norm_eps: positive.default(1e-6),
-  hidden_act: word.default("silu"),
-  attention_bias: flag.nullish(),
-  mlp_bias: flag.nullish(),
-  sliding_window: count.nullish(),
-  use_sliding_window: flag.nullish(),
-  max_window_layers: z.int({ error: "an integer" }).nullish(),
-  layer_types: z.array(word, { error: "a list of strings" }).nullish(),
+  rms_norm_eps: z._default(positive, 1e-6),
+  hidden_act: z._default(word, "silu"),
+  attention_bias: flag,
+  mlp_bias: flag,
+  sliding_window: z.nullish(count),
+  use_sliding_window: flag,
+  max_window_layers: z.nullish(z.int({ error: "an integer" })),
+  layer_types: z.nullish(z.array(word, { error: "a list of strings" })),
 });
 
 const gpt2Schema = z.looseObject({
@@ -103,9 +105,9 @@ const gpt2Schema = z.looseObject({
   n_layer: count,
   n_head: count,
   n_positions: count,
-  n_inner: count.nullish(),
-  layer_norm_epsilon: positive.default(1e-5),
-  activation_function: word.default("gelu_new"),
+  n_inner: z.nullish(count),
+  layer_norm_epsilon: z._default(positive, 1e-5),
+  activation_function: z._default(word, "gelu_new"),
 });
 
 /**
@@ -223,7 +225,7 @@ function parseGpt2(raw: Record<string, unknown>, where: string): DecoderConfig {
 
 /** What all families say the same way. */
 function tokensAndDtype(
-  json: z.infer<z.ZodObject<typeof shared>>,
+  json: z.infer<typeof sharedSchema>,
 ): Pick<DecoderConfig, "beginToken" | "endTokens" | "torchDtype"> {
   const end = json.eos_token_id;
   return {
@@ -278,7 +280,7 @@ function check(config: DecoderConfig, where: string): void {
   }
 }
 
-function validated<T>(schema: z.ZodType<T>, raw: Record<string, unknown>, where: string): T {
+function validated<T>(schema: z.ZodMiniType<T>, raw: Record<string, unknown>, where: string): T {
   const result = schema.safeParse(raw);
   if (result.success) return result.data;
   const { path, message } = result.error.issues[0];

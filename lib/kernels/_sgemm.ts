@@ -4,7 +4,7 @@ import { assembly, wasmHeap } from "./_assembly.ts";
 import module from "./assembly/sgemm.wasm.ts";
 
 let base = 0;
-let baseOf: ArrayBufferLike | undefined;
+let baseOf: ArrayBuffer | undefined;
 
 /**
  * C ← alpha·op(A)·op(B) + beta·C on the WASM heap, row-major, matrices by byte offset and row stride in elements: by
@@ -32,7 +32,7 @@ export function sgemm(
     sgemmSimd(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     return;
   }
-  const { buffer } = wasmHeap().memory;
+  const buffer = wasmHeap().memory.buffer as ArrayBuffer;
   if (buffer !== baseOf) { // the heap has grown: its address may be another
     base = blas.addressOf(buffer);
     baseOf = buffer;

@@ -18,6 +18,7 @@ await runTask({
     ...pick("input", "output", "temperature", "topP", "maxTokens", "backend", "limit", "overwrite"),
     samples: preset(pick("samples").samples, 1, "Times to write each line"),
     prefix: preset(text("--prefix", { help: "What comes before each line" }), ">"),
+    greet: toggle("--greet", { help: "Say hello before reading" }),
     fail: text("--fail", { metavar: "HOW", help: "input, defect, stray or late" }),
     endless: toggle("--endless", { help: "Write without end" }),
     wait: toggle("--wait", { help: "Write a line, then wait for the signal" }),
@@ -38,12 +39,11 @@ await runTask({
     for (let i = 0; options.endless; i++) await io.output.writeRecord({ i, padding: "x".repeat(500) });
     if (options.wait) {
       await io.output.write("waiting");
-      await new Promise((resolve) => {
-        const awake = setInterval(() => {}, 1000);
-        io.signal.addEventListener("abort", () => resolve(clearInterval(awake)));
-      });
+      // Not only on the event: the signal may have come while the line was being written.
+      while (!io.signal.aborted) await delay(10);
       return;
     }
+    if (options.greet) await io.output.write("hello");
     const decoder = new TextDecoder();
     let waiting = "";
     for await (const chunk of io.input.bytes) {

@@ -109,3 +109,25 @@ export function trimPool(): void {
     buffers.length = 0;
   }
 }
+
+/** Puts the values of `source` into `target`, which keeps its memory, and frees `source`. */
+export function assign(target: tf.Tensor, source: tf.Tensor): void {
+  const active = currentBackend();
+  if (active.name === "wasm") {
+    const { memory, pointer } = active.heap;
+    new Uint8Array(memory.buffer).copyWithin(
+      pointer(target),
+      pointer(source),
+      pointer(source) + source.size * 4,
+    );
+  } else {
+    const { backend } = active.device;
+    for (const tensor of [target, source]) backend.uploadToGPU(tensor.dataId);
+    const to = backend.tensorMap.get(target.dataId), from = backend.tensorMap.get(source.dataId);
+    to.values = null;
+    backend.ensureCommandEncoderReady();
+    backend.endComputePassEncoder();
+    backend.commandEncoder!.copyBufferToBuffer(from.resource!, 0, to.resource!, 0, source.size * 4);
+  }
+  source.dispose();
+}

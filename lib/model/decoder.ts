@@ -1,6 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
 import { currentBackend } from "../backend/backend.ts";
-import { upload, zeros } from "../backend/tensors.ts";
+import { read, upload, zeros } from "../backend/tensors.ts";
 import { bucketRows, type FlatBatch, packFlat, type TokenGroup } from "../data/packing.ts";
 import type { Heads } from "../kernels/attention.ts";
 import { embedding, embeddingGradient } from "../kernels/embedding.ts";
@@ -199,4 +199,10 @@ export function makeGradients(
   const made = new Map<string, tf.Tensor>();
   for (const [name, tensor] of decoder.parameters) if (trains(name)) made.set(name, zeros(tensor.shape));
   return made;
+}
+
+/** Log-probs in the host's label order. One readback. */
+export async function orderedLogprobs(pass: Pass, batch: DeviceBatch): Promise<Float64Array> {
+  const values = await read(pass.logprobs), { order } = batch.labels;
+  return Float64Array.from(order, (at) => values[at]);
 }

@@ -237,6 +237,8 @@ export async function openAppend(
 export interface Spool extends FileSink, AsyncDisposable {
   /** All that was written so far, from the beginning. */
   read(): AsyncIterable<Uint8Array>;
+  /** `length` bytes from byte `offset` on, of what was written so far. */
+  readAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   /** Closes and removes the file. */
   close(): Promise<void>;
 }
@@ -247,7 +249,9 @@ export async function openSpool(): Promise<Spool> {
   const path = join(folder, "spool");
   const handle = await named("write", path, () => fs.open(path, "w"));
   const sink = bufferedSink(handle, path);
+  let reader: RandomAccessFile | undefined;
   const close = async () => {
+    await reader?.close();
     await handle.close();
     await fs.rm(folder, { recursive: true, force: true });
   };
@@ -256,6 +260,11 @@ export async function openSpool(): Promise<Spool> {
     async *read() {
       await sink.flush();
       yield* readBytes(path);
+    },
+    async readAt(offset, length) {
+      await sink.flush();
+      reader ??= await openFile(path);
+      return await reader.read(offset, length);
     },
     close,
     [Symbol.asyncDispose]: close,

@@ -1,0 +1,187 @@
+import { answersEqual, findAnswer, isRight } from "../data/answers.ts";
+import type { Candidate, Group, Problem } from "../data/records.ts";
+import { generate, type GenerateOptions } from "../model/generate.ts";
+import type { Model } from "../model/model.ts";
+import { assessmentAccuracy, meanScores } from "../objectives/statistics.ts";
+import { score, type ScoreOptions } from "./score.ts";
+
+/** What to measure, and how. */
+export interface EvaluateOptions extends Pick<ScoreOptions, "microBatchTokens" | "keepLabels"> {
+  /** Samples for the majority vote (maj@k); 0 (default) leaves it out. */
+  readonly votes?: number;
+  /** Temperature of those samples (default 0.7). */
+  readonly voteTemperature?: number;
+  /** Whether the greedy answer is measured (default true). */
+  readonly greedy?: boolean;
+  readonly maxTokens?: number;
+  readonly seed?: number;
+  readonly slots?: number;
+  readonly prompt?: GenerateOptions["prompt"];
+  readonly warn?: (line: string) => void;
+  /** Told of the questions done of each part, for a progress bar. */
+  readonly onProgress?: (part: string, done: number, tokens: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What was measured of one question: a field is absent when it does not apply. */
+export interface Evaluated {
+  readonly id: string;
+  readonly dataset?: string;
+  /** The greedy response. */
+  readonly greedy?: {
+    readonly text: string;
+    readonly finish: "stop" | "length";
+    readonly answer: string | null;
+    /** Whether the answer, however it is stated, is right. */
+    readonly correct: boolean;
+    /** Whether an answer that is marked as such is right (GSM8K's own rule). */
+    readonly strict: boolean;
+  };
+  /** The answer most samples give; the earliest of equals. */
+  readonly majority?: { readonly answer: string | null; readonly correct: boolean; readonly share: number };
+  /** Log-prob and tokens of the reference, in nats. */
+  readonly reference_logprob?: number;
+  readonly reference_tokens?: number;
+  /** Share of (positive, negative) pairs of the record's candidates in order; absent for one-sided groups. */
+  readonly assessment_accuracy?: number;
+  /** Mean score of its positives and negatives, in nats per token. */
+  readonly positives?: number;
+  readonly negatives?: number;
+}
+
+/**
+ * Measures a model on problems (greedy accuracy, maj@k, log-prob of the references) and on groups (assessment accuracy
+ * and mean scores of their candidates). Candidates are scored by this model, whatever scores they bring.
+ *
+ * Every record is held until all parts are measured: the results of N questions take memory, N models' outputs do not.
+ */
+export async function* evaluate(
+  model: Model,
+  records: AsyncIterable<Problem | Group> | Iterable<Problem | Group>,
+  options: EvaluateOptions = {},
+): AsyncGenerator<Evaluated> {
+  const { votes = 0, voteTemperature = 0.7, greedy = true, onProgress = () => {} } = options;
+  const chunk: Problem[] = [];
+  let done = 0;
+  const measure = async function* (problems: Problem[]): AsyncGenerator<Evaluated> {
+    const common = {
+      maxTokens: options.maxTokens,
+      seed: options.seed,
+      slots: options.slots,
+      prompt: options.prompt,
+      warn: options.warn,
+      signal: options.signal,
+    };
+    const asked = problems.filter((p) => p.answer !== undefined);
+    const responses = greedy
+      ? await byId(
+        generate(model, asked, {
+          ...common,
+          temperature: 0,
+          onProgress: (n, t) => onProgress("greedy", done + n, t),
+        }),
+      )
+      : new Map<string, Group>();
+    const ballots = votes > 0
+      ? await byId(generate(model, asked, {
+        ...common,
+        samples: votes,
+        temperature: voteTemperature,
+        keepDuplicates: true,
+        onProgress: (n, t) => onProgress(`maj@${votes}`, done + n, t),
+      }))
+      : new Map<string, Group>();
+    const groups = problems.map((p): Group => ({ ...p, candidates: p.candidates ?? [] }));
+    const scored = await byId(score(model, groups, {
+      keepLabels: true,
+      ...options,
+      warn: undefined,
+      onProgress: (n, t) => onProgress("scores", done + n, t),
+    }));
+    for (const problem of problems) {
+      yield {
+        id: problem.id,
+        ...(problem.dataset !== undefined && { dataset: problem.dataset }),
+        ...greedyResult(problem, responses.get(problem.id)?.candidates[0]),
+        ...majorityResult(problem, ballots.get(problem.id)?.candidates),
+        ...scoreResult(scored.get(problem.id)!),
+      };
+    }
+    done += problems.length;
+  };
+  for await (const record of records) {
+    chunk.push(record);
+    if (chunk.length === CHUNK) yield* measure(chunk.splice(0));
+  }
+  if (chunk.length > 0) yield* measure(chunk);
+}
+
+/** Questions measured together: enough to fill the decoder's slots many times over. */
+const CHUNK = 512;
+
+async function byId(groups: AsyncIterable<Group>): Promise<Map<string, Group>> {
+  const found = new Map<string, Group>();
+  for await (const group of groups) found.set(group.id, group);
+  return found;
+}
+
+function greedyResult(problem: Problem, response: Candidate | undefined): Pick<Evaluated, "greedy"> {
+  if (!response) return {};
+  const answer = findAnswer(problem, response.text);
+  return {
+    greedy: {
+      text: response.text,
+      finish: response.finish!,
+      answer,
+      correct: isRight(problem, answer),
+      strict: isRight(problem, findAnswer(problem, response.text, { strict: true })),
+    },
+  };
+}
+
+/** The most frequent answer; responses without an answer do not vote. */
+export function majorityResult(
+  problem: Problem,
+  responses: readonly Candidate[] | undefined,
+): Pick<Evaluated, "majority"> {
+  if (!responses || responses.length === 0) return {};
+  const tally: { answer: string; votes: number }[] = [];
+  for (const { text } of responses) {
+    const answer = findAnswer(problem, text);
+    if (answer === null) continue;
+    const entry = tally.find((t) => answersEqual(t.answer, answer));
+    if (entry) entry.votes++;
+    else tally.push({ answer, votes: 1 });
+  }
+  const best = tally.reduce<typeof tally[number] | undefined>(
+    (a, b) => a && a.votes >= b.votes ? a : b,
+    undefined,
+  );
+  const answer = best?.answer ?? null;
+  return {
+    majority: { answer, correct: isRight(problem, answer), share: (best?.votes ?? 0) / responses.length },
+  };
+}
+
+function scoreResult(group: Group): Partial<Evaluated> {
+  const scored = group.candidates.filter((c) => c.score !== undefined);
+  const known = scored.length > 0 && scored.every((c) => c.correct !== undefined);
+  const numbers = known
+    ? {
+      scores: scored.map((c) => c.score!),
+      lengths: scored.map((c) => c.tokens!),
+      correct: scored.map((c) => c.correct!),
+    }
+    : undefined;
+  const { positives, negatives } = numbers ? meanScores(numbers) : {};
+  const assessment = numbers ? assessmentAccuracy(numbers) : undefined;
+  return {
+    ...(group.reference_logprob !== undefined && {
+      reference_logprob: group.reference_logprob as number,
+      reference_tokens: group.reference_tokens as number,
+    }),
+    ...(assessment !== undefined && { assessment_accuracy: assessment }),
+    ...(positives !== undefined && { positives }),
+    ...(negatives !== undefined && { negatives }),
+  };
+}

@@ -1,0 +1,175 @@
+import { findAnswer, isRight } from "../data/answers.ts";
+import { groupRows, planMicroBatches, type TokenGroup } from "../data/packing.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import type { Candidate, Group } from "../data/records.ts";
+import { deviceBatch, forward, orderedLogprobs } from "../model/decoder.ts";
+import { encodePrompt, encodeResponse } from "../model/encode.ts";
+import type { Model } from "../model/model.ts";
+import { InputError } from "../runtime/errors.ts";
+
+/** How candidates are scored. */
+export interface ScoreOptions {
+  /** Only answers that are marked as such count (default false). */
+  readonly strict?: boolean;
+  /** Labels (`correct`) that a record brings stay, and are not made from answers (default false). */
+  readonly keepLabels?: boolean;
+  /** Rows computed at once (default 4,096). */
+  readonly microBatchTokens?: number;
+  /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
+  readonly tooLong?: "skip" | "refuse";
+  readonly prompt?: PromptOptions;
+  readonly warn?: (line: string) => void;
+  /** Told of groups done and response tokens scored, for a progress bar. */
+  readonly onProgress?: (groups: number, tokens: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What labelling found, for a report. */
+export interface LabelCounts {
+  candidates: number;
+  correct: number;
+  /** Candidates without an answer that could be found: they count as wrong. */
+  unanswered: number;
+}
+
+/**
+ * Extracts each candidate's final answer and marks it right or wrong.
+ *
+ * A candidate whose answer cannot be found is wrong. A group without `answer` gets answers but no labels.
+ */
+export function label(
+  group: Group,
+  options: Pick<ScoreOptions, "strict" | "keepLabels"> & { readonly counts?: LabelCounts } = {},
+): Group {
+  const { strict = false, keepLabels = false, counts } = options;
+  const candidates = group.candidates.map((candidate): Candidate => {
+    const answer = findAnswer(group, candidate.text, { strict });
+    const kept = keepLabels && candidate.correct !== undefined;
+    const correct = kept
+      ? candidate.correct
+      : group.answer === undefined
+      ? undefined
+      : isRight(group, answer);
+    if (counts) {
+      counts.candidates++;
+      if (correct) counts.correct++;
+      if (answer === null) counts.unanswered++;
+    }
+    return { ...candidate, answer, ...(correct !== undefined && { correct }) };
+  });
+  return { ...group, candidates };
+}
+
+/**
+ * Labels candidates and adds the model's log-prob and score to each, and the reference's as `reference_logprob` and
+ * `reference_score`.
+ *
+ *   logprob = Σ_j log P(c_j | c_<j, question),   score = logprob / |c|
+ *
+ * in nats, over the response's tokens and its end token (unless it broke off). Without a model only labels are made.
+ */
+export async function* score(
+  model: Model | undefined,
+  groups: AsyncIterable<Group> | Iterable<Group>,
+  options: ScoreOptions = {},
+): AsyncGenerator<Group> {
+  const { microBatchTokens = 4096, warn = () => {}, signal, onProgress } = options;
+  const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
+  let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0;
+  const flush = async function* (): AsyncGenerator<Group> {
+    const ready = waiting;
+    waiting = [];
+    rows = 0;
+    for (const group of await addScores(model!, ready, microBatchTokens)) {
+      onProgress?.(++done, group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
+      yield group;
+    }
+  };
+  for await (const group of groups) {
+    signal?.throwIfAborted();
+    const labelled = label(group, { ...options, counts });
+    if (!model) {
+      onProgress?.(++done, 0);
+      yield labelled;
+      continue;
+    }
+    const encoded = encode(model, labelled, options), needed = groupRows(encoded.tokens);
+    tooLong += encoded.tooLong;
+    if (rows > 0 && rows + needed > microBatchTokens) yield* flush();
+    waiting.push(encoded);
+    rows += needed;
+  }
+  if (waiting.length > 0) yield* flush();
+  if (tooLong > 0) {
+    warn(`${tooLong} candidates exceed the context of ${model!.config.maxPositions} tokens: no score`);
+  }
+  if (counts.unanswered > 0) {
+    warn(
+      `${counts.unanswered} of ${counts.candidates} candidates have no answer that could be found: they count as wrong`,
+    );
+  }
+}
+
+/** A group's tokens; response i of `tokens` is candidate `places[i]`, or the reference where that is −1. */
+interface Encoded {
+  readonly group: Group;
+  readonly tokens: TokenGroup;
+  readonly places: readonly number[];
+  readonly tooLong: number;
+}
+
+function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
+  const prompt = encodePrompt(model, group, options.prompt), context = model.config.maxPositions;
+  const responses: number[][] = [], places: number[] = [];
+  let tooLong = 0;
+  const add = (candidate: Pick<Candidate, "text" | "finish">, place: number) => {
+    const ids = encodeResponse(model, candidate);
+    if (ids.length === 0) return;
+    if (prompt.length + ids.length - 1 <= context) {
+      responses.push(ids);
+      places.push(place);
+    } else if (options.tooLong === "refuse") {
+      throw new InputError(
+        `Cannot score "${group.id}": prompt and response have ${prompt.length + ids.length} tokens and the ` +
+          `context holds ${context}`,
+      );
+    } else tooLong++;
+  };
+  group.candidates.forEach(add);
+  if (group.reference !== undefined) add({ text: group.reference }, -1);
+  return { group, tokens: { prompt, responses }, places, tooLong };
+}
+
+async function addScores(model: Model, encoded: readonly Encoded[], budget: number): Promise<Group[]> {
+  const sums = encoded.map((e) => new Float64Array(e.places.length));
+  for (const { pieces } of planMicroBatches(encoded.map((e) => e.tokens), budget)) {
+    const batch = deviceBatch(
+      model.decoder,
+      pieces.map(({ group, candidates }) => ({
+        prompt: encoded[group].tokens.prompt,
+        responses: candidates.map((c) => encoded[group].tokens.responses[c]),
+      })),
+    );
+    if (batch.host.labels.length > 0) {
+      const pass = forward(model.decoder, batch, { keep: "nothing" });
+      const logprobs = await orderedLogprobs(pass, batch);
+      pass.dispose();
+      for (const { group, candidate, start, end } of batch.host.spans) {
+        const piece = pieces[group];
+        for (let i = start; i < end; i++) sums[piece.group][piece.candidates[candidate]] += logprobs[i];
+      }
+    }
+    batch.dispose();
+  }
+  return encoded.map(({ group, tokens, places }, g) => {
+    const candidates: Candidate[] = [...group.candidates];
+    let reference: Record<string, number> = {};
+    places.forEach((place, i) => {
+      const logprob = sums[g][i], count = tokens.responses[i].length;
+      if (place < 0) {
+        reference = { reference_logprob: logprob, reference_score: logprob / count, reference_tokens: count };
+      } else candidates[place] = { ...candidates[place], tokens: count, logprob, score: logprob / count };
+    });
+    return { ...group, ...reference, candidates };
+  });
+}

@@ -1,0 +1,51 @@
+import type { Evaluated } from "./evaluate.ts";
+
+/** What was measured of a set of questions. A mean over nothing is absent. */
+export interface Summary {
+  /** Questions. */
+  readonly questions: number;
+  /** Share of right greedy answers, however they are stated. */
+  readonly accuracy?: number;
+  /** Share of right greedy answers that are marked as such. */
+  readonly strict_accuracy?: number;
+  /** Share of right majority answers. */
+  readonly majority_accuracy?: number;
+  /** exp(−Σ log-prob / Σ tokens) over the references. */
+  readonly perplexity?: number;
+  /** Mean over the questions that have both sides. */
+  readonly assessment_accuracy?: number;
+  /** How many have both sides. */
+  readonly mixed_questions: number;
+  /** Mean scores of positives and negatives over those questions, in nats per token. */
+  readonly positives?: number;
+  readonly negatives?: number;
+  /** positives − negatives. */
+  readonly margin?: number;
+  /** Share of greedy responses that broke off. */
+  readonly no_end_token?: number;
+}
+
+/** Means of what was measured. */
+export function summarize(results: readonly Evaluated[]): Summary {
+  const mean = (values: (number | undefined)[]): number | undefined => {
+    const known = values.filter((v) => v !== undefined);
+    return known.length === 0 ? undefined : known.reduce((a, b) => a + b, 0) / known.length;
+  };
+  const mixed = results.filter((r) => r.assessment_accuracy !== undefined);
+  const tokens = results.reduce((sum, r) => sum + (r.reference_tokens ?? 0), 0);
+  const logprob = results.reduce((sum, r) => sum + (r.reference_logprob ?? 0), 0);
+  const positives = mean(mixed.map((r) => r.positives)), negatives = mean(mixed.map((r) => r.negatives));
+  return {
+    questions: results.length,
+    accuracy: mean(results.map((r) => r.greedy && Number(r.greedy.correct))),
+    strict_accuracy: mean(results.map((r) => r.greedy && Number(r.greedy.strict))),
+    majority_accuracy: mean(results.map((r) => r.majority && Number(r.majority.correct))),
+    perplexity: tokens > 0 ? Math.exp(-logprob / tokens) : undefined,
+    assessment_accuracy: mean(mixed.map((r) => r.assessment_accuracy)),
+    mixed_questions: mixed.length,
+    positives,
+    negatives,
+    margin: positives === undefined || negatives === undefined ? undefined : positives - negatives,
+    no_end_token: mean(results.map((r) => r.greedy && Number(r.greedy.finish === "length"))),
+  };
+}

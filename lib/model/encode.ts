@@ -1,0 +1,21 @@
+import { type PromptOptions, renderPrompt, renderResponse } from "../data/prompts.ts";
+import type { Candidate, Problem } from "../data/records.ts";
+import type { Model } from "./model.ts";
+
+/** The ids of a problem's prompt, with the tokenizer's own begin token. */
+export function encodePrompt(model: Model, problem: Problem, options: PromptOptions = {}): number[] {
+  return model.tokenizer.encodePrompt(renderPrompt(problem, options));
+}
+
+/**
+ * The ids of a response, the same behind any prompt, ended by the model's end token unless the response broke off
+ * (`finish: "length"`), since the model did not end it there.
+ */
+export function encodeResponse(
+  model: Model,
+  candidate: Pick<Candidate, "text" | "finish">,
+): number[] {
+  const ids = model.tokenizer.encodeResponse(renderResponse(candidate.text));
+  const end = model.endTokens[0];
+  return candidate.finish === "length" || end === undefined ? ids : [...ids, end];
+}

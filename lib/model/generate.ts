@@ -1,0 +1,200 @@
+import { type PromptOptions, responseText } from "../data/prompts.ts";
+import type { Candidate, Group, Problem } from "../data/records.ts";
+import { currentBackend } from "../backend/backend.ts";
+import { InputError } from "../runtime/errors.ts";
+import { DecodingSession, type Sampled } from "./decoding.ts";
+import { encodePrompt } from "./encode.ts";
+import type { Model } from "./model.ts";
+
+/** How candidates are sampled. */
+export interface GenerateOptions {
+  /** Candidates a question (default 6); 1 when the temperature is 0, since all would be equal. */
+  readonly samples?: number;
+  /** Most tokens of a response (default 256). */
+  readonly maxTokens?: number;
+  /** Default 1; 0 is greedy. */
+  readonly temperature?: number;
+  /** Default 0: no limit. */
+  readonly topK?: number;
+  /** Default 1: no limit. */
+  readonly topP?: number;
+  /** Default 0. */
+  readonly seed?: number;
+  /** Keep equal candidates (default false: equals are drawn again, at most as often as `samples`, then left out). */
+  readonly keepDuplicates?: boolean;
+  /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
+  readonly slots?: number;
+  /** Tokens between two readbacks (default 16 on WebGPU, 1 on WASM). */
+  readonly block?: number;
+  /** What to do with a prompt that leaves no room in the context (default "skip": reported, no candidates). */
+  readonly tooLong?: "skip" | "refuse";
+  readonly prompt?: PromptOptions;
+  readonly warn?: (line: string) => void;
+  /** Told of questions done and tokens drawn, for a progress bar. */
+  readonly onProgress?: (questions: number, tokens: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+interface Pending {
+  readonly problem: Problem;
+  readonly prompt: readonly number[];
+  readonly candidates: Candidate[];
+  /** Samples asked for so far: the next one's number. */
+  asked: number;
+  /** Samples wanted now, not yet admitted. */
+  wanted: number;
+  done: boolean;
+}
+
+/** Bytes of keys and values that decoding may hold. */
+const CACHE_BYTES = 256 * 2 ** 20;
+
+/**
+ * Samples candidates for each problem; groups come out in the order of the problems.
+ *
+ * Candidates are distinct texts; fewer than `samples` come when the model keeps repeating itself. Candidates that a
+ * record brings are replaced.
+ *
+ * @throws {InputError} when a prompt leaves no room and `tooLong` is "refuse"
+ */
+export async function* generate(
+  model: Model,
+  problems: AsyncIterable<Problem> | Iterable<Problem>,
+  options: GenerateOptions = {},
+): AsyncGenerator<Group> {
+  const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, seed = 0, warn = () => {}, signal } = options;
+  const samples = temperature === 0 ? 1 : options.samples ?? 6;
+  const slots = Math.max(samples, options.slots ?? slotsThatFit(model, maxTokens));
+  const sampling = {
+    temperature,
+    topK,
+    topP,
+    maxTokens,
+    endTokens: model.endTokens,
+    block: options.block,
+    signal,
+  };
+  const source = iterate(problems);
+  const queue: Pending[] = [];
+  let session: DecodingSession | undefined,
+    longest = 0,
+    ended = false,
+    finished = 0,
+    tooLong = 0,
+    reported = 0;
+  try {
+    while (true) {
+      // Enough questions to refill every slot at once; more would only wait in memory.
+      while (!ended && queue.length < 2 * Math.ceil(slots / samples) + 2) {
+        const next = await source.next();
+        if (next.done) {
+          ended = true;
+          break;
+        }
+        const prompt = encodePrompt(model, next.value, options.prompt);
+        const fits = prompt.length < model.config.maxPositions;
+        if (!fits && options.tooLong === "refuse") {
+          throw new InputError(
+            `Cannot generate for "${next.value.id}": its prompt has ${prompt.length} tokens and the context ` +
+              `holds ${model.config.maxPositions}`,
+          );
+        }
+        if (!fits) tooLong++;
+        queue.push({
+          problem: next.value,
+          prompt,
+          candidates: [],
+          asked: 0,
+          wanted: fits ? samples : 0,
+          done: !fits,
+        });
+      }
+      while (queue[0]?.done) {
+        const { problem, candidates } = queue.shift()!;
+        finished++;
+        options.onProgress?.(finished, (session?.generated ?? 0) - reported);
+        reported = session?.generated ?? 0;
+        yield { ...problem, candidates };
+      }
+      if (queue.length === 0 && ended) break;
+      longest = Math.max(longest, ...queue.map((p) => p.prompt.length));
+      session ??= new DecodingSession(model.decoder, { ...sampling, slots, samples, longestPrompt: longest });
+      for (const pending of queue) {
+        if (pending.wanted === 0) continue;
+        const { wanted, asked } = pending;
+        const streams = Array.from(
+          { length: wanted },
+          (_, i) => streamOf(seed, pending.problem.id, asked + i),
+        );
+        if (
+          !session.tryAdmit(
+            { prompt: pending.prompt, streams },
+            (results) => receive(model, pending, results, { samples, options }),
+          )
+        ) {
+          break;
+        }
+        pending.asked += wanted;
+        pending.wanted = 0;
+      }
+      if (session.live === 0 && queue.some((p) => p.wanted > 0)) {
+        session.dispose(); // a prompt longer than any before: the cache is made anew
+        session = undefined;
+        reported = 0;
+        continue;
+      }
+      await session.advance();
+    }
+  } finally {
+    session?.dispose();
+    await source.return?.();
+  }
+  if (tooLong > 0) {
+    warn(
+      `${tooLong} prompts leave no room in the context of ${model.config.maxPositions} tokens: no candidates`,
+    );
+  }
+}
+
+function receive(
+  model: Model,
+  pending: Pending,
+  results: readonly Sampled[],
+  { samples, options }: { readonly samples: number; readonly options: GenerateOptions },
+): void {
+  for (const { ids, finish } of results) {
+    const text = responseText(ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids));
+    if (!options.keepDuplicates && pending.candidates.some((c) => c.text === text)) continue;
+    pending.candidates.push({ text, finish, tokens: ids.length + (finish === "stop" ? 1 : 0) });
+  }
+  const missing = samples - pending.candidates.length;
+  pending.wanted = Math.max(0, Math.min(missing, 2 * samples - pending.asked));
+  pending.done = pending.wanted === 0;
+}
+
+function slotsThatFit(model: Model, maxTokens: number): number {
+  const { layers, kvHeads, headDim } = model.config;
+  const rowBytes = layers * 2 * kvHeads * headDim * 4;
+  const active = currentBackend();
+  const bytes = active.name === "webgpu"
+    ? Math.min(4 * CACHE_BYTES, active.device.limits.maxStorageBufferBindingSize * layers / 2)
+    : CACHE_BYTES;
+  return Math.max(1, Math.min(96, Math.floor(bytes / (rowBytes * maxTokens * 1.5))));
+}
+
+/** The stream of one sample: of the seed, the question's id and the sample's number, so of nothing else. FNV-1a. */
+function streamOf(seed: number, id: string, sample: number): number {
+  let h = 0x811c9dc5;
+  for (const char of `${seed}/${id}/${sample}`) h = Math.imul(h ^ char.codePointAt(0)!, 0x01000193);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  return h ^ (h >>> 13);
+}
+
+function iterate<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> {
+  if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
+  const inner = source[Symbol.iterator]();
+  return {
+    next: () => Promise.resolve(inner.next()),
+    return: () => Promise.resolve(inner.return?.() ?? { done: true, value: undefined }),
+  };
+}

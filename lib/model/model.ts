@@ -1,0 +1,216 @@
+import { join } from "node:path";
+import type * as tf from "@tensorflow/tfjs";
+import { type BackendChoice, openBackend } from "../backend/backend.ts";
+import { read, upload } from "../backend/tensors.ts";
+import { matmul } from "../kernels/matmul.ts";
+import { exists, listDirectory, remove, rename } from "../runtime/files.ts";
+import { InputError } from "../runtime/errors.ts";
+import { openCheckpoint } from "./checkpoint.ts";
+import type { DecoderConfig } from "./config.ts";
+import {
+  backward,
+  type Decoder,
+  deviceBatch,
+  forward,
+  headName,
+  hiddenStates,
+  makeGradients,
+  parameter,
+} from "./decoder.ts";
+import type { Parameter } from "./parameter_plan.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { writeCheckpoint, type WriteCheckpointOptions } from "./write_checkpoint.ts";
+
+/** How to load a model. */
+export interface LoadModelOptions {
+  /** Default `auto`: WebGPU on a real adapter, WASM otherwise. */
+  readonly backend?: BackendChoice;
+  /** Told in one line which backend serves, and why. */
+  readonly log?: (line: string) => void;
+}
+
+/** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
+export type SaveOptions = Pick<WriteCheckpointOptions, "dtype" | "files" | "maxShardBytes" | "overwrite">;
+
+/** A causal language model on the active backend, and what belongs to it. */
+export class Model {
+  readonly #tokenizer?: Tokenizer;
+
+  /** Use {@linkcode loadModel}. */
+  constructor(
+    /** Where it was loaded from. */
+    readonly directory: string,
+    /** Its parameters on the device. */
+    readonly decoder: Decoder,
+    tokenizer?: Tokenizer,
+  ) {
+    this.#tokenizer = tokenizer;
+  }
+
+  /** Its description. */
+  get config(): DecoderConfig {
+    return this.decoder.config;
+  }
+
+  /** Its tokenizer. Throws InputError for a model directory without tokenizer.json. */
+  get tokenizer(): Tokenizer {
+    if (!this.#tokenizer) {
+      throw new InputError(`Cannot turn text into tokens: ${this.directory} has no tokenizer.json`);
+    }
+    return this.#tokenizer;
+  }
+
+  /** Ids that end a response: the config's, or else the tokenizer's. */
+  get endTokens(): readonly number[] {
+    return this.config.endTokens.length > 0 ? this.config.endTokens : this.#tokenizer?.endTokens ?? [];
+  }
+
+  /** Number of parameters. */
+  get size(): number {
+    return [...this.decoder.parameters.values()].reduce((sum, t) => sum + t.size, 0);
+  }
+
+  /**
+   * Logits of every position.
+   *
+   * @param ids at least one token id
+   * @returns row-major [ids.length, vocabulary]
+   */
+  async logits(ids: readonly number[]): Promise<Float32Array> {
+    this.#check(ids);
+    const batch = deviceBatch(this.decoder, [{ prompt: ids, responses: [] }]);
+    const hidden = hiddenStates(this.decoder, batch);
+    const logits = matmul(hidden, parameter(this.decoder, headName(this.decoder)), { transposeB: true });
+    const values = await read(logits) as Float32Array;
+    [hidden, logits].forEach((t) => t.dispose());
+    batch.dispose();
+    return values.slice(0, ids.length * this.config.vocabularySize);
+  }
+
+  /** log P(ids[i+1] | ids[..i]) in nats, for each i: ids.length − 1 numbers. */
+  async logprobs(ids: readonly number[]): Promise<Float64Array> {
+    this.#check(ids);
+    if (ids.length < 2) return new Float64Array(0);
+    const batch = deviceBatch(this.decoder, [{ prompt: [ids[0]], responses: [ids.slice(1)] }]);
+    const pass = forward(this.decoder, batch, { keep: "nothing" });
+    const values = await read(pass.logprobs);
+    pass.dispose();
+    batch.dispose();
+    return Float64Array.from(batch.labels.order, (at) => values[at]);
+  }
+
+  /** Gradient of the mean of −logprobs(ids) with respect to every tensor of the checkpoint, in its own layout. */
+  async gradients(ids: readonly number[]): Promise<Map<string, Float32Array>> {
+    this.#check(ids);
+    if (ids.length < 2) {
+      throw new InputError(`Cannot take gradients of ${ids.length} tokens: expected at least 2`);
+    }
+    const batch = deviceBatch(this.decoder, [{ prompt: [ids[0]], responses: [ids.slice(1)] }]);
+    const pass = forward(this.decoder, batch, { keep: "products" }), count = ids.length - 1;
+    const weights = upload(new Float32Array(count).fill(-1 / count), [count]);
+    const gradients = makeGradients(this.decoder);
+    backward(this.decoder, pass, { batch, weights, gradients });
+    const named = new Map<string, Float32Array>();
+    for (const entry of this.decoder.plan) {
+      const values = await read(gradients.get(entry.name)!) as Float32Array;
+      for (const [name, part] of splitParameter(entry, values)) named.set(name, part);
+    }
+    weights.dispose();
+    gradients.forEach((t) => t.dispose());
+    batch.dispose();
+    return named;
+  }
+
+  /** The values of a parameter by its name in the plan. One readback. */
+  async parameterValues(name: string): Promise<Float32Array> {
+    return await read(parameter(this.decoder, name)) as Float32Array;
+  }
+
+  /**
+   * Writes a complete model directory in Hugging Face's layout, atomically. Tensors keep their names, shapes and, unless
+   * told otherwise, dtypes.
+   */
+  async save(directory: string, options: SaveOptions = {}): Promise<void> {
+    await using source = await openCheckpoint(this.directory, { unknown: "keep" });
+    await writeCheckpoint(directory, {
+      ...options,
+      source,
+      config: this.config,
+      parameter: ({ name }) => this.parameterValues(name),
+    });
+  }
+
+  /** Writes the model's files into a directory that holds others; config.json comes last, so a half of it is no model. */
+  async saveInto(directory: string, options: Omit<SaveOptions, "overwrite"> = {}): Promise<void> {
+    const whole = join(directory, "model.partial");
+    await this.save(whole, { ...options, overwrite: true });
+    const files = await listDirectory(whole), last = "config.json";
+    for (const name of [...files.filter((f) => f !== last), last]) {
+      await rename(join(whole, name), join(directory, name));
+    }
+    await remove(whole);
+  }
+
+  /** Frees its tensors. */
+  dispose(): void {
+    this.decoder.parameters.forEach((t) => t.dispose());
+    this.decoder.ropeTable?.dispose();
+  }
+
+  #check(ids: readonly number[]): void {
+    if (ids.length === 0) throw new InputError("Cannot run the model on no tokens");
+    const { vocabularySize, maxPositions } = this.config;
+    if (ids.length > maxPositions) {
+      throw new InputError(`Cannot run the model on ${ids.length} tokens: its context holds ${maxPositions}`);
+    }
+    for (const id of ids) {
+      if (!Number.isInteger(id) || id < 0 || id >= vocabularySize) {
+        throw new InputError(
+          `Cannot run the model on token ${id}: its vocabulary has ${vocabularySize} entries`,
+        );
+      }
+    }
+  }
+}
+
+/** The checkpoint tensors in a fused parameter, in the checkpoint's own layout, by name. */
+export function* splitParameter(entry: Parameter, values: Float32Array): Generator<[string, Float32Array]> {
+  const columns = entry.shape[1] ?? 1;
+  let at = 0;
+  for (const { tensor, rows, transposed } of entry.parts) {
+    const part = values.slice(at, at += rows * columns);
+    yield [tensor, transposed ? transposeMatrix(part, rows, columns) : part];
+  }
+}
+
+function transposeMatrix(values: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c];
+  }
+  return out;
+}
+
+/**
+ * Loads a model directory in Hugging Face's layout onto a backend.
+ *
+ * @param directory config.json, model.safetensors (or shards with their index), tokenizer.json
+ * @throws {InputError} when something is missing, contradicts the config or is not supported, before weights are read
+ */
+export async function loadModel(directory: string, options: LoadModelOptions = {}): Promise<Model> {
+  const checkpoint = await openCheckpoint(directory);
+  try {
+    const tokenizer = await exists(`${directory}/tokenizer.json`)
+      ? await loadTokenizer(directory, { vocabularySize: checkpoint.config.vocabularySize })
+      : undefined;
+    const backend = await openBackend(options.backend);
+    options.log?.(`Backend: ${backend.reason}`);
+    const parameters = new Map<string, tf.Tensor>();
+    for (const entry of checkpoint.plan) {
+      parameters.set(entry.name, upload(await checkpoint.readParameter(entry), [...entry.shape]));
+    }
+    return new Model(directory, { config: checkpoint.config, plan: checkpoint.plan, parameters }, tokenizer);
+  } finally {
+    await checkpoint.close();
+  }
+}

@@ -1,0 +1,62 @@
+import { groupStatistics } from "../objectives/statistics.ts";
+import type { StepReport } from "./step.ts";
+
+/** One line of metrics.jsonl: a logged step. Scores in nats per token. */
+export interface Metrics {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** All optimizer steps of the run. */
+  readonly steps: number;
+  /** Epochs done, as a fraction. */
+  readonly epoch: number;
+  readonly loss: number;
+  /** The objective's share of the loss. */
+  readonly objective_loss?: number;
+  /** The VFT term's share. */
+  readonly vft_loss?: number;
+  /** Mean score of positives, negatives and references of the batch. */
+  readonly positives?: number;
+  readonly negatives?: number;
+  readonly reference?: number;
+  /** Mean score of positives − mean score of negatives. */
+  readonly margin?: number;
+  /** Share of (positive, negative) pairs in order, mean over the batch's questions that have both. */
+  readonly assessment_accuracy?: number;
+  /** Share of pairs with a weight above 1e-3 in the alignment loss. */
+  readonly active_pairs?: number;
+  /** Share of negatives at or under the boundary. */
+  readonly negatives_at_boundary?: number;
+  /** Mean tokens of a response. */
+  readonly response_length?: number;
+  /** Share of responses that broke off: without an end token. */
+  readonly no_end_token?: number;
+  /** Global gradient norm before clipping. */
+  readonly gradient_norm: number;
+  readonly learning_rate: number;
+  /** Response tokens a second since the last line. */
+  readonly tokens_per_second: number;
+  /** Bytes of tensors in use. */
+  readonly allocated_bytes: number;
+}
+
+/** The part of a metrics line that a batch's scores give. */
+export function batchStatistics(report: StepReport, boundary: number): Partial<Metrics> {
+  const all = report.groups.map((g) => groupStatistics(g, { boundary }));
+  const mean = (pick: (s: typeof all[number]) => number | undefined): number | undefined => {
+    const values = all.map(pick).filter((v) => v !== undefined);
+    return values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length;
+  };
+  const lengths = report.groups.flatMap((g) => Array.from(g.lengths));
+  return {
+    objective_loss: report.objectiveLoss,
+    vft_loss: report.vftLoss,
+    positives: mean((s) => s.positives),
+    negatives: mean((s) => s.negatives),
+    reference: mean((s) => s.reference),
+    margin: mean((s) => s.margin),
+    assessment_accuracy: mean((s) => s.assessmentAccuracy),
+    active_pairs: mean((s) => s.activePairs),
+    negatives_at_boundary: mean((s) => s.negativesAtBoundary),
+    response_length: lengths.length === 0 ? undefined : lengths.reduce((a, b) => a + b, 0) / lengths.length,
+  };
+}

@@ -1,0 +1,69 @@
+import type * as tf from "@tensorflow/tfjs";
+import { zeros } from "../backend/tensors.ts";
+import { adamw, sumOfSquares } from "../kernels/adamw.ts";
+import { type Decoder, makeGradients, parameter } from "../model/decoder.ts";
+
+/** Settings of AdamW that stay the same through a run. */
+export interface OptimizerOptions {
+  /** Default 0.9. */
+  readonly beta1: number;
+  /** Default 0.999. */
+  readonly beta2: number;
+  /** Default 1e-8. */
+  readonly epsilon: number;
+  /** Decoupled weight decay of matrices; vectors are not decayed. Default 0. */
+  readonly weightDecay: number;
+  /** Largest global gradient norm. Default 1. */
+  readonly clip: number;
+}
+
+/** AdamW over a decoder's parameters: gradients and moments on the device. */
+export class Optimizer {
+  /** Gradients, to which backward passes add; zeroed by every update. */
+  readonly gradients: ReadonlyMap<string, tf.Tensor>;
+  /** First and second moments by parameter name. */
+  readonly moments: ReadonlyMap<string, { readonly m: tf.Tensor; readonly v: tf.Tensor }>;
+  /** Updates done. */
+  updates = 0;
+  readonly #decays: ReadonlySet<string>;
+
+  /** @param trains which parameters are trained (default: all) */
+  constructor(
+    readonly decoder: Decoder,
+    readonly options: OptimizerOptions,
+    trains: (name: string) => boolean = () => true,
+  ) {
+    this.gradients = makeGradients(decoder, trains);
+    this.moments = new Map(
+      [...this.gradients].map(([name, g]) => [name, { m: zeros(g.shape), v: zeros(g.shape) }]),
+    );
+    this.#decays = new Set(decoder.plan.filter((p) => p.decay).map((p) => p.name));
+  }
+
+  /**
+   * Applies the gradients.
+   *
+   * @returns the square of the global gradient norm before clipping [1], for the caller to read or free
+   */
+  update(learningRate: number): tf.Tensor {
+    this.updates++;
+    const squares = sumOfSquares([...this.gradients.values()]);
+    for (const [name, gradient] of this.gradients) {
+      const { m, v } = this.moments.get(name)!;
+      adamw({ parameter: parameter(this.decoder, name), gradient, m, v }, {
+        ...this.options,
+        weightDecay: this.#decays.has(name) ? this.options.weightDecay : 0,
+        step: this.updates,
+        learningRate,
+        squares,
+      });
+    }
+    return squares;
+  }
+
+  /** Frees gradients and moments. */
+  dispose(): void {
+    for (const g of this.gradients.values()) g.dispose();
+    for (const { m, v } of this.moments.values()) [m, v].forEach((t) => t.dispose());
+  }
+}

@@ -1,0 +1,180 @@
+import type * as tf from "@tensorflow/tfjs";
+import { join } from "node:path";
+import { assign, read, upload } from "../backend/tensors.ts";
+import { parameter } from "../model/decoder.ts";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
+import { InputError, UsageError } from "../runtime/errors.ts";
+import {
+  type AppendFile,
+  exists,
+  listDirectory,
+  makeDirectory,
+  openAppend,
+  readJson,
+  readText,
+  remove,
+  writeDirectoryAtomic,
+  writeJson,
+  writeText,
+} from "../runtime/files.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Optimizer } from "./optimizer.ts";
+
+/** Where a run stands: everything beside tensors that going on needs. Random choices follow from seed and epoch. */
+export interface RunState {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** All optimizer steps. */
+  readonly steps: number;
+  /** Digest and number of the records trained on. */
+  readonly records: { readonly count: number; readonly digest: number };
+}
+
+/** How to open a run directory. */
+export interface RunDirectoryOptions {
+  /** Resolved configuration and versions, kept in run.json. */
+  readonly configuration: unknown;
+  readonly resume?: boolean;
+  readonly overwrite?: boolean;
+}
+
+/** Checkpoints that are kept. */
+const KEPT = 2;
+
+/**
+ * A run's folder: run.json (what was asked for), metrics.jsonl, checkpoints/step-N (parameters, moments, state), and at
+ * the end the model's own files. A checkpoint is written under a temporary name and renamed, so a killed run leaves a
+ * whole one.
+ */
+export class RunDirectory implements AsyncDisposable {
+  #metrics?: AppendFile;
+
+  private constructor(readonly path: string) {}
+
+  /** Makes the folder, or opens it again to resume. Throws UsageError when it exists and neither option was given. */
+  static async open(path: string, options: RunDirectoryOptions): Promise<RunDirectory> {
+    const run = new RunDirectory(path), there = await exists(path);
+    if (options.resume) {
+      if (!there) throw new UsageError(`Cannot resume ${path}: no such run directory`);
+      if (!await exists(join(path, "run.json"))) {
+        throw new UsageError(`Cannot resume ${path}: it has no run.json, so it is no run directory`);
+      }
+      return run;
+    }
+    if (there && (await listDirectory(path)).length > 0) {
+      if (!options.overwrite) {
+        throw new UsageError(
+          `Cannot write ${path}: it already exists; use --overwrite, --resume or another --out`,
+        );
+      }
+      await remove(path);
+    }
+    await makeDirectory(path);
+    await writeJson(join(path, "run.json"), options.configuration);
+    return run;
+  }
+
+  /** Adds a line to metrics.jsonl. */
+  async log(metrics: Metrics | Readonly<Record<string, unknown>>): Promise<void> {
+    this.#metrics ??= await openAppend(join(this.path, "metrics.jsonl"));
+    await this.#metrics.write(`${JSON.stringify(metrics)}\n`);
+  }
+
+  /** Steps of the checkpoints that are there, ascending. */
+  async #steps(): Promise<number[]> {
+    const folder = join(this.path, "checkpoints");
+    if (!await exists(folder)) return [];
+    return (await listDirectory(folder)).map((n) => n.match(/^step-(\d+)$/)?.[1]).filter((n) =>
+      n !== undefined
+    )
+      .map(Number).sort((a, b) => a - b);
+  }
+
+  /** Writes a checkpoint and removes all but the newest. */
+  async save(optimizer: Optimizer, state: RunState): Promise<void> {
+    const folder = join(this.path, "checkpoints");
+    await makeDirectory(folder);
+    await writeDirectoryAtomic(
+      join(folder, `step-${String(state.step).padStart(8, "0")}`),
+      async (temporary) => {
+        await writeSafetensors(join(temporary, "state.safetensors"), tensorsOf(optimizer));
+        await writeJson(join(temporary, "state.json"), { ...state, updates: optimizer.updates });
+      },
+      { overwrite: true },
+    );
+    for (const step of (await this.#steps()).slice(0, -KEPT)) await remove(this.#checkpoint(step));
+  }
+
+  /** Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl back to it. Undefined when there is none. */
+  async restore(optimizer: Optimizer): Promise<RunState | undefined> {
+    const newest = (await this.#steps()).at(-1);
+    if (newest === undefined) {
+      await this.#cutMetrics(0);
+      return undefined;
+    }
+    const folder = this.#checkpoint(newest);
+    const state = await readJson(join(folder, "state.json")) as RunState & { updates: number };
+    await using source = await openSafetensors(join(folder, "state.safetensors"));
+    for (const { name, tensor } of statefulTensors(optimizer)) {
+      const shape = source.tensors.get(name)?.shape;
+      if (shape?.join() !== tensor.shape.join()) {
+        throw new InputError(
+          `Cannot resume from ${folder}: tensor "${name}" must have shape ${tensor.shape.join("×")}: ` +
+            `found ${shape ? shape.join("×") : "none"}; the run was started with another model`,
+        );
+      }
+      const values = upload(await source.readFloats(name), tensor.shape);
+      assign(tensor, values);
+    }
+    optimizer.updates = state.updates;
+    await this.#cutMetrics(state.step);
+    return state;
+  }
+
+  async #cutMetrics(step: number): Promise<void> {
+    const path = join(this.path, "metrics.jsonl");
+    if (!await exists(path)) return;
+    const kept = (await readText(path)).split("\n").filter((line) => {
+      try {
+        return JSON.parse(line).step <= step;
+      } catch {
+        return false; // the line that a kill cut short
+      }
+    });
+    await writeText(path, kept.map((line) => `${line}\n`).join(""));
+  }
+
+  #checkpoint(step: number): string {
+    return join(this.path, "checkpoints", `step-${String(step).padStart(8, "0")}`);
+  }
+
+  /** Removes the checkpoints: the run is done and its model written. */
+  async removeCheckpoints(): Promise<void> {
+    await remove(join(this.path, "checkpoints"));
+  }
+
+  /** Closes metrics.jsonl. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#metrics?.close();
+  }
+}
+
+function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: tf.Tensor }> {
+  for (const [name, { m, v }] of optimizer.moments) {
+    yield { name: `parameter.${name}`, tensor: parameter(optimizer.decoder, name) };
+    yield { name: `m.${name}`, tensor: m };
+    yield { name: `v.${name}`, tensor: v };
+  }
+}
+
+function tensorsOf(optimizer: Optimizer): TensorToWrite[] {
+  return [...statefulTensors(optimizer)].map(({ name, tensor }) => ({
+    name,
+    dtype: "F32",
+    shape: tensor.shape,
+    bytes: async () => {
+      const values = await read(tensor);
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    },
+  }));
+}

@@ -1,0 +1,231 @@
+import type * as tf from "@tensorflow/tfjs";
+import { upload } from "../backend/tensors.ts";
+import { planMicroBatches, type TokenGroup } from "../data/packing.ts";
+import {
+  backward,
+  type Decoder,
+  type DeviceBatch,
+  deviceBatch,
+  forward,
+  orderedLogprobs,
+} from "../model/decoder.ts";
+import type { Keep } from "../model/layer.ts";
+import type { Objective, ObjectiveOptions, ScoredGroup } from "../objectives/objective.ts";
+import { InputError } from "../runtime/errors.ts";
+
+/** One question as the trainer sees it: its tokens, and what is known of each candidate. */
+export interface TrainingGroup {
+  readonly id: string;
+  readonly tokens: TokenGroup;
+  /** Labels, ranks, rewards, reference log-probs and the reference's index: a {@linkcode ScoredGroup} without scores. */
+  readonly feedback: Omit<ScoredGroup, "scores" | "lengths">;
+}
+
+/** What a step minimises. */
+export interface LossOptions {
+  readonly objective: Objective;
+  readonly objectiveOptions: ObjectiveOptions;
+  /** Average over the tokens of the batch (vft, rft), not over its questions. */
+  readonly tokenAveraged: boolean;
+  /** Weight of −s_ref, added per question (1 for aft, 0 elsewhere). */
+  readonly vftWeight: number;
+}
+
+/** How a step is computed: these change memory and time, not the result. */
+export interface StepOptions {
+  /** Rows of a micro-batch. */
+  readonly microBatchTokens: number;
+  /** What forward passes keep for the backward pass. */
+  readonly keep: Exclude<Keep, "nothing">;
+  /** Whether log-probs are read back where the objective does not need them. */
+  readonly report: boolean;
+}
+
+/** The outcome of one step. */
+export interface StepReport {
+  /** Loss of the batch; undefined when it was not read. */
+  readonly loss?: number;
+  /** The objective's share of the loss. */
+  readonly objectiveLoss?: number;
+  /** The VFT term's share. */
+  readonly vftLoss?: number;
+  /** Scores of every group, in order; empty when they were not read. */
+  readonly groups: readonly ScoredGroup[];
+  /** Response tokens with a label. */
+  readonly responseTokens: number;
+  /** Rows computed forward and backward. */
+  readonly rows: number;
+}
+
+/**
+ * Adds the gradient of a batch's loss to `gradients`: forward, objective on the CPU in float64, backward.
+ *
+ * A micro-batch whose groups are whole is done in one go. A group that is cut over several is scored first; its pieces
+ * are then computed again, one at a time, so any number of candidates fits. The result does not depend on the cuts,
+ * since weights are set from the whole batch.
+ *
+ * @throws {InputError} when a loss is not a number, naming the question
+ */
+export async function accumulateGradients(
+  decoder: Decoder,
+  groups: readonly TrainingGroup[],
+  options: LossOptions & StepOptions & { readonly gradients: ReadonlyMap<string, tf.Tensor> },
+): Promise<StepReport> {
+  const { microBatchTokens, keep, report, gradients } = options;
+  const plan = planMicroBatches(groups.map((g) => g.tokens), microBatchTokens);
+  const loss = new BatchLoss(groups, options);
+  let rows = 0, index = 0;
+  while (index < plan.length) {
+    const { whole, pieces } = plan[index];
+    const run = [plan[index++]];
+    if (!whole) { // all pieces of the same group follow each other
+      while (index < plan.length && !plan[index].whole && plan[index].pieces[0].group === pieces[0].group) {
+        run.push(plan[index++]);
+      }
+    }
+    const ids = [...new Set(run.flatMap((m) => m.pieces.map((p) => p.group)))];
+    const score = loss.needsScores || report;
+    if (run.length > 1 && score) {
+      for (const { pieces } of run) {
+        const batch = pieceBatch(decoder, groups, pieces),
+          pass = forward(decoder, batch, { keep: "nothing" });
+        loss.take(pieces, batch, await orderedLogprobs(pass, batch));
+        pass.dispose();
+        batch.dispose();
+      }
+      ids.forEach((g) => loss.evaluate(g));
+    }
+    for (const { pieces } of run) {
+      const batch = pieceBatch(decoder, groups, pieces), pass = forward(decoder, batch, { keep });
+      rows += batch.host.tokens;
+      if (run.length === 1 && score) {
+        loss.take(pieces, batch, await orderedLogprobs(pass, batch));
+        ids.forEach((g) => loss.evaluate(g));
+      }
+      const weights = upload(loss.weights(pieces, batch), [batch.host.labels.length]);
+      backward(decoder, pass, { batch, weights, gradients });
+      weights.dispose();
+      batch.dispose();
+    }
+  }
+  return loss.report(rows);
+}
+
+function pieceBatch(
+  decoder: Decoder,
+  groups: readonly TrainingGroup[],
+  pieces: readonly { group: number; candidates: readonly number[] }[],
+): DeviceBatch {
+  return deviceBatch(
+    decoder,
+    pieces.map(({ group, candidates }) => ({
+      prompt: groups[group].tokens.prompt,
+      responses: candidates.map((c) => groups[group].tokens.responses[c]),
+    })),
+  );
+}
+
+/** A batch's loss: collects log-probs, evaluates each group, and gives the derivative of each label. */
+class BatchLoss {
+  readonly needsScores: boolean;
+  readonly #logprobs: Float64Array[];
+  readonly #gradients: (Float64Array | undefined)[];
+  readonly #scored: (ScoredGroup | undefined)[];
+  readonly #tokens: number;
+  #objectiveLoss = 0;
+  #vftLoss = 0;
+
+  constructor(readonly groups: readonly TrainingGroup[], readonly options: LossOptions) {
+    this.needsScores = !options.tokenAveraged;
+    this.#logprobs = groups.map((g) => new Float64Array(g.tokens.responses.length));
+    this.#gradients = groups.map(() => undefined);
+    this.#scored = groups.map(() => undefined);
+    this.#tokens = groups.reduce((sum, g) => sum + trainedTokens(g), 0);
+  }
+
+  take(
+    pieces: readonly { group: number; candidates: readonly number[] }[],
+    batch: DeviceBatch,
+    logprobs: Float64Array,
+  ): void {
+    for (const { group, candidate, start, end } of batch.host.spans) {
+      const piece = pieces[group];
+      let sum = 0;
+      for (let i = start; i < end; i++) sum += logprobs[i];
+      this.#logprobs[piece.group][piece.candidates[candidate]] = sum;
+    }
+  }
+
+  evaluate(index: number): void {
+    const { id, tokens, feedback } = this.groups[index], { options } = this;
+    const lengths = tokens.responses.map((r) => r.length);
+    const scores = Float64Array.from(this.#logprobs[index], (sum, i) => sum / lengths[i]);
+    const group: ScoredGroup = { ...feedback, scores, lengths };
+    this.#scored[index] = group;
+    if (options.tokenAveraged) {
+      scores.forEach((s, i) => this.#objectiveLoss -= s * lengths[i] / this.#tokens);
+    } else {
+      const { value, gradient } = named(id, () => options.objective(group, options.objectiveOptions));
+      const share = 1 / this.groups.length;
+      this.#objectiveLoss += value * share;
+      const total = gradient.map((g) => g * share);
+      if (options.vftWeight > 0 && feedback.reference !== undefined) {
+        this.#vftLoss -= options.vftWeight * scores[feedback.reference] * share;
+        total[feedback.reference] -= options.vftWeight * share;
+      }
+      this.#gradients[index] = total;
+    }
+    const { loss } = this;
+    if (!Number.isFinite(loss)) {
+      throw new InputError(
+        `Cannot go on: the loss is ${loss} at question "${id}", scores ${[...scores].join(", ")}`,
+      );
+    }
+  }
+
+  get loss(): number {
+    return this.#objectiveLoss + this.#vftLoss;
+  }
+
+  /** ∂loss/∂logprob of every label, in the device's order. */
+  weights(
+    pieces: readonly { group: number; candidates: readonly number[] }[],
+    batch: DeviceBatch,
+  ): Float32Array {
+    const weights = new Float32Array(batch.host.labels.length), { order } = batch.labels;
+    for (const { group, candidate, start, end } of batch.host.spans) {
+      const piece = pieces[group];
+      const weight = this.options.tokenAveraged
+        ? -1 / this.#tokens
+        : this.#gradients[piece.group]![piece.candidates[candidate]] / (end - start);
+      for (let i = start; i < end; i++) weights[order[i]] = weight;
+    }
+    return weights;
+  }
+
+  report(rows: number): StepReport {
+    const groups = this.#scored.filter((g) => g !== undefined);
+    const read = groups.length > 0;
+    return {
+      loss: read ? this.loss : undefined,
+      objectiveLoss: read ? this.#objectiveLoss : undefined,
+      vftLoss: read && this.options.vftWeight > 0 ? this.#vftLoss : undefined,
+      groups,
+      responseTokens: this.#tokens,
+      rows,
+    };
+  }
+}
+
+function trainedTokens(group: TrainingGroup): number {
+  return group.tokens.responses.reduce((sum, r) => sum + r.length, 0);
+}
+
+function named<T>(id: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof InputError) error.message = `Question "${id}": ${error.message}`;
+    throw error;
+  }
+}

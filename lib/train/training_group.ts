@@ -1,0 +1,124 @@
+import { selectRejectionSamples } from "../data/equations.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import type { Candidate, Group, Problem } from "../data/records.ts";
+import { encodePrompt, encodeResponse } from "../model/encode.ts";
+import type { Model } from "../model/model.ts";
+import type { ObjectiveTraits } from "../objectives/objective.ts";
+import { InputError } from "../runtime/errors.ts";
+import type { TrainingGroup } from "./step.ts";
+
+/** How records become what a step trains on. */
+export interface EncodeGroupOptions {
+  /** The objective's name. */
+  readonly objective: string;
+  readonly traits: ObjectiveTraits;
+  readonly prompt?: PromptOptions;
+}
+
+/** A group and what was left out of it. */
+export interface EncodedGroup {
+  /** Absent when nothing of the record can be trained on. */
+  readonly group?: TrainingGroup;
+  /** Candidates left out because prompt and response together exceed the context. */
+  readonly tooLong: number;
+}
+
+/**
+ * The tokens and feedback of one record.
+ *
+ * `vft` trains on the reference; `rft` on the reference and the rejection samples; every other objective on all
+ * candidates, the reference among them once: it takes the place of a candidate with the same text, or comes first.
+ *
+ * @throws {InputError} when the record lacks what the objective needs
+ */
+export function encodeGroup(
+  model: Model,
+  record: Group | Problem,
+  options: EncodeGroupOptions,
+): EncodedGroup {
+  const { objective, traits } = options;
+  const prompt = encodePrompt(model, record, options.prompt);
+  const chosen = objective === "vft"
+    ? [referenceOf(record, objective)]
+    : objective === "rft"
+    ? rejectionSamples(record)
+    : withReference(record, traits);
+  const context = model.config.maxPositions;
+  const encoded = chosen.map((entry) => ({ ...entry, ids: encodeResponse(model, entry.candidate) }));
+  // The last response token needs no position, since nothing is predicted from it.
+  const fitting = encoded.filter(({ ids }) => ids.length > 0 && prompt.length + ids.length - 1 <= context);
+  const tooLong = encoded.filter(({ ids }) => prompt.length + ids.length - 1 > context).length;
+  if (fitting.length === 0) return { tooLong };
+  const feedback = feedbackOf(record.id, fitting, options);
+  return {
+    tooLong,
+    group: { id: record.id, tokens: { prompt, responses: fitting.map((e) => e.ids) }, feedback },
+  };
+}
+
+interface Entry {
+  readonly candidate: Candidate;
+  readonly reference: boolean;
+}
+
+function referenceOf(record: Problem, objective: string): Entry {
+  if (record.reference === undefined) {
+    throw new InputError(`Cannot train ${objective} on "${record.id}": field "reference" is missing`);
+  }
+  return { candidate: { text: record.reference, correct: true }, reference: true };
+}
+
+function rejectionSamples(record: Problem): Entry[] {
+  const kept = selectRejectionSamples(record.candidates ?? [], record.reference);
+  const samples = kept.map((candidate) => ({ candidate, reference: false }));
+  return record.reference === undefined ? samples : [referenceOf(record, "rft"), ...samples];
+}
+
+function withReference(record: Problem, traits: ObjectiveTraits): Entry[] {
+  const candidates = record.candidates ?? [], { reference } = record;
+  const entries = candidates.map((candidate) => ({ candidate, reference: false }));
+  if (reference === undefined) return entries;
+  const same = candidates.findIndex((c) => c.text === reference);
+  const others = entries.filter(({ candidate }) => candidate.text !== reference);
+  const logprob = same >= 0 ? candidates[same].logprob : record.reference_logprob as number | undefined;
+  if (traits.needsReferenceLogprobs && logprob === undefined) return entries;
+  const ranks = candidates.map((c) => c.rank).filter((r) => r !== undefined);
+  const rewards = candidates.map((c) => c.reward).filter((r) => r !== undefined);
+  const candidate: Candidate = same >= 0 ? { ...candidates[same], correct: true } : {
+    text: reference,
+    correct: true,
+    logprob,
+    rank: ranks.length > 0 ? Math.min(...ranks) : undefined,
+    reward: rewards.length > 0 ? Math.max(...rewards) : undefined,
+  };
+  return [{ candidate, reference: true }, ...others];
+}
+
+function feedbackOf(
+  id: string,
+  entries: readonly Entry[],
+  options: EncodeGroupOptions,
+): TrainingGroup["feedback"] {
+  const { traits, objective } = options;
+  const reference = entries.findIndex((e) => e.reference);
+  const all = <T>(get: (c: Candidate) => T | undefined): T[] | undefined => {
+    const values = entries.map((e) => get(e.candidate));
+    return values.every((v) => v !== undefined) ? values as T[] : undefined;
+  };
+  const feedback = {
+    ...(reference >= 0 && { reference }),
+    correct: all((c) => c.correct),
+    rank: all((c) => c.rank),
+    reward: all((c) => c.reward),
+    referenceLogprobs: traits.needsReferenceLogprobs ? all((c) => c.logprob) : undefined,
+  };
+  const has = { labels: feedback.correct, ranks: feedback.rank, rewards: feedback.reward };
+  if (traits.feedback.length > 0 && !traits.feedback.some((kind) => has[kind])) {
+    const fields = { labels: "correct", ranks: "rank", rewards: "reward" };
+    const wanted = traits.feedback.map((kind) => `"${fields[kind]}"`).join(" or ");
+    throw new InputError(
+      `Cannot train ${objective} on "${id}": every candidate must have ${wanted}; \`deno task score\` writes them`,
+    );
+  }
+  return feedback;
+}

@@ -120,6 +120,7 @@ test("on a terminal, progress is a bar", () => {
   progress.stop();
   assert.match(drawn, /vft █{12}░{12} 2\/4, loss 1, ETA 6s/);
   assert.ok(drawn.endsWith("\n"));
+  assert.ok(!drawn.includes("\x1b[?")); // nothing that a killed process would leave behind
 });
 
 test("quiet progress says nothing", () => {

@@ -5,7 +5,7 @@
 
 // @ts-types="./_cli_progress.d.ts"
 import { Presets, SingleBar } from "cli-progress";
-import { errorStream, holdStatusLine, isTerminal, writeError } from "../runtime/stdio.ts";
+import { columns, errorStream, holdStatusLine, isTerminal, writeError } from "../runtime/stdio.ts";
 
 /** What to show at a step. */
 export interface ProgressValues {
@@ -54,6 +54,9 @@ export function formatDuration(seconds: number): string {
 /** Rates are means over this many updates, so that they follow a change and do not jump. */
 const windowLength = 20;
 
+/** Length of the bar, in characters. */
+const barLength = 24;
+
 /** Opens a display with the name of the step. */
 export function createProgress(label: string, options: ProgressOptions = {}): Progress {
   const { total, quiet = false, every = 5, write = writeError, now = () => performance.now() } = options;
@@ -86,9 +89,10 @@ export function createProgress(label: string, options: ProgressOptions = {}): Pr
     const bar = new SingleBar({
       stream: options.stream ?? errorStream(),
       format: total === undefined ? `${label} {text}` : `${label} {bar} {text}`,
-      barsize: 24,
-      // The cursor stays: a killed process could not bring it back.
+      barsize: barLength,
+      // Cursor and line wrap stay as they are: a killed process could not bring them back.
       hideCursor: false,
+      linewrap: true,
       forceRedraw: true,
       // We measure the rates ourselves.
       etaBuffer: 1,
@@ -103,7 +107,9 @@ export function createProgress(label: string, options: ProgressOptions = {}): Pr
       bar.stop();
     };
     const update = (done: number, values: ProgressValues = {}) => {
-      text = describe(done, values);
+      // One character beyond the last column would wrap, and each redraw start a new line.
+      const room = columns("error") - label.length - (total === undefined ? 2 : barLength + 3);
+      text = describe(done, values).slice(0, Math.max(0, room));
       bar.update(total === undefined ? 0 : Math.min(done, total), { text });
     };
     return { update, stop, [Symbol.dispose]: stop };

@@ -32,8 +32,9 @@ export function narrow(values: Float32Array, dtype: FloatDtype): Uint8Array {
   if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const from = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const to = new Uint16Array(values.length);
-  const round = dtype === "BF16" ? toBfloat16 : toHalf;
-  for (let i = 0; i < to.length; i++) to[i] = round(from[i]);
+  // Two loops: one that calls either function is not inlined and takes five times as long for BF16.
+  if (dtype === "BF16") { for (let i = 0; i < to.length; i++) to[i] = toBfloat16(from[i]); }
+  else for (let i = 0; i < to.length; i++) to[i] = toHalf(from[i]);
   return new Uint8Array(to.buffer);
 }
 

@@ -28,8 +28,8 @@ export interface TensorSource extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Widening goes through a buffer of this many bytes, so that a large tensor does not need its bytes twice. */
-const chunkBytes = 4 * 1024 * 1024;
+/** Widening goes through two buffers of this many bytes, so that a large tensor does not need its bytes twice. */
+const chunkBytes = 1024 * 1024;
 
 /** Opens a file and checks its header. Throws InputError, in one line, for a file that the format does not allow. */
 export async function openSafetensors(path: string): Promise<TensorSource> {
@@ -56,8 +56,17 @@ export async function openSafetensors(path: string): Promise<TensorSource> {
       await file.readInto(offset, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
       return values;
     }
+    // One chunk is widened while the next is read.
+    const buffers = [new Uint8Array(chunkBytes), new Uint8Array(chunkBytes)];
+    const read = async (at: number): Promise<Uint8Array> => {
+      const chunk = buffers[at / chunkBytes % 2].subarray(0, Math.min(chunkBytes, bytes - at));
+      await file.readInto(offset + at, chunk);
+      return chunk;
+    };
+    let next = read(0);
     for (let at = 0; at < bytes; at += chunkBytes) {
-      const chunk = await file.read(offset + at, Math.min(chunkBytes, bytes - at));
+      const chunk = await next;
+      if (at + chunkBytes < bytes) next = read(at + chunkBytes);
       widen(chunk, dtype, values.subarray(at / width, (at + chunk.length) / width));
     }
     return values;

@@ -110,7 +110,7 @@ export function makeTokenizer(
   if (vocabularySize > rows) {
     throw new InputError(
       `Cannot use the tokenizer of ${where}: the model has ${rows} tokens, but id ${vocabularySize - 1} ` +
-        `("${whole.id_to_token(vocabularySize - 1)}") is beyond them`,
+        `(${JSON.stringify(whole.id_to_token(vocabularySize - 1))}) is beyond them`,
     );
   }
 

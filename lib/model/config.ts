@@ -6,6 +6,7 @@
 import * as z from "zod/mini";
 import { InputError } from "../runtime/errors.ts";
 import { parseRope, type Rope } from "./_rope_config.ts";
+import { slidingWindow } from "./_sliding_window.ts";
 
 /** The families that are understood, by their `model_type`. */
 export const modelTypes = ["llama", "mistral", "qwen2", "qwen3", "gpt2"] as const;
@@ -178,7 +179,7 @@ function parseLlama(raw: Record<string, unknown>, where: string, modelType: Mode
       mlp: modelType === "llama" && json.mlp_bias === true,
     },
     qkNorm: modelType === "qwen3",
-    slidingWindow: slidingWindow(json, where, modelType),
+    slidingWindow: slidingWindow({ ...json, model_type: modelType }, where),
     tiedHead: json.tie_word_embeddings ?? false,
     transposedWeights: false,
     ...tokensAndDtype(json),
@@ -233,28 +234,6 @@ function tokensAndDtype(
     endTokens: end === null || end === undefined ? [] : Array.isArray(end) ? end : [end],
     torchDtype: json.dtype ?? json.torch_dtype ?? undefined,
   };
-}
-
-function slidingWindow(json: z.infer<typeof llamaSchema>, where: string, modelType: ModelType): number {
-  if (modelType === "llama") return 0;
-  // Mistral's first models left the field out and meant 4096; null means no window.
-  if (modelType === "mistral" && json.sliding_window === undefined) return 4096;
-  const window = json.sliding_window ?? (json.sliding_window === undefined ? 4096 : 0);
-  if (modelType === "mistral") return window;
-  if (!json.use_sliding_window || window === 0) return 0;
-  const types = json.layer_types ??
-    Array.from(
-      { length: json.num_hidden_layers },
-      (_, layer) => layer >= (json.max_window_layers ?? 28) ? "sliding_attention" : "full_attention",
-    );
-  const sliding = types.filter((type) => type === "sliding_attention").length;
-  if (sliding !== 0 && sliding !== types.length) {
-    throw new InputError(
-      `Cannot read ${where}: a sliding window on some layers only is not supported: got ${sliding} of ` +
-        `${types.length} (use_sliding_window, max_window_layers, layer_types)`,
-    );
-  }
-  return sliding === 0 ? 0 : window;
 }
 
 function check(config: DecoderConfig, where: string): void {

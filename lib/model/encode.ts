@@ -1,10 +1,12 @@
 import { type PromptOptions, renderPrompt, renderResponse } from "../data/prompts.ts";
+import { templateOf } from "../data/datasets.ts";
 import type { Candidate, Problem } from "../data/records.ts";
 import type { Model } from "./model.ts";
 
 /** The ids of a problem's prompt, with the tokenizer's own begin token. */
 export function encodePrompt(model: Model, problem: Problem, options: PromptOptions = {}): number[] {
-  return model.tokenizer.encodePrompt(renderPrompt(problem, options));
+  const template = options.template ?? templateOf(problem);
+  return model.tokenizer.encodePrompt(renderPrompt(problem, { ...options, template }));
 }
 
 /**

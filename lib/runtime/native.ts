@@ -85,7 +85,9 @@ function fileExists(path: string): boolean {
 }
 
 function openInDeno(path: string): NativeBlas {
-  // usize numbers cost less a call than a buffer argument, which Deno must look up each time.
+  // usize numbers cost less a call than a buffer argument, which Deno must look up each time. Addresses come from the
+  // C library's own memmove, found through the BLAS that depends on it: Deno's UnsafePointer would need permission to
+  // load any library at all.
   const library = Deno.dlopen(path, {
     cblas_sgemm: {
       parameters: [
@@ -106,15 +108,21 @@ function openInDeno(path: string): NativeBlas {
       ],
       result: "void",
     },
-    openblas_get_config: { parameters: [], result: "pointer", optional: true },
+    memmove: { parameters: ["buffer", "buffer", "usize"], result: "usize" },
+    strncpy: { parameters: ["buffer", "usize", "usize"], result: "usize" },
+    openblas_get_config: { parameters: [], result: "usize", optional: true },
   });
-  const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
-  const config = library.symbols.openblas_get_config as (() => Deno.PointerValue) | null;
-  const text = config?.();
+  const { cblas_sgemm, memmove, strncpy, openblas_get_config } = library.symbols;
+  const gemm = cblas_sgemm as unknown as (...values: number[]) => void;
+  const text = new Uint8Array(256), config = openblas_get_config?.();
+  if (config) strncpy(text, config, 255n);
   return {
     path,
-    description: text ? new Deno.UnsafePointerView(text).getCString() : path,
-    addressOf: (buffer) => Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(new Uint8Array(buffer)))),
+    description: new TextDecoder().decode(text.subarray(0, text.indexOf(0))) || path,
+    addressOf(buffer) {
+      const bytes = new Uint8Array(buffer);
+      return Number(memmove(bytes, bytes, 0n));
+    },
     sgemm: (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
       gemm(
         ROW_MAJOR,

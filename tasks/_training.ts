@@ -1,0 +1,104 @@
+/** What `vft` and `ca-align` share: their options and the loop that shows progress. */
+
+import type { Group, Problem } from "../lib/data/records.ts";
+import type { Model } from "../lib/model/model.ts";
+import { createProgress } from "../lib/report/progress.ts";
+import { train, type TrainOptions } from "../lib/train/trainer.ts";
+import { UsageError } from "../lib/runtime/errors.ts";
+import { resolve } from "node:path";
+import type { TaskIo } from "./_cli.ts";
+import { choice, integer, number, preset, required, toggle } from "./_option.ts";
+import { pick, shared } from "./_shared_options.ts";
+
+/** Options of a task that trains. */
+export const trainingOptions = {
+  ...pick("epochs", "steps", "learningRate", "batchSize", "seed", "backend", "limit", "resume", "overwrite"),
+  model: required(shared.model),
+  out: required(shared.out),
+  warmup: preset(
+    number("--warmup", { min: 0, max: 1, help: "Share of the steps that the learning rate rises in" }),
+    0.05,
+  ),
+  decay: preset(
+    choice("--decay", { choices: ["cosine", "linear", "constant"], help: "How the learning rate falls" }),
+    "cosine",
+  ),
+  weightDecay: preset(number("--weight-decay", { min: 0, help: "Decoupled weight decay of matrices" }), 0),
+  clip: preset(number("--clip", { above: 0, help: "Largest global gradient norm" }), 1),
+  microBatch: preset(
+    integer("--micro-batch", { help: "Tokens computed at once; less needs less memory" }),
+    4096,
+  ),
+  recompute: toggle("--recompute", {
+    help: "Compute layers again in the backward pass, to need less memory",
+  }),
+  logEvery: preset(integer("--log-every", { help: "Steps between two lines of metrics" }), 10),
+  saveEvery: preset(
+    integer("--save-every", { min: 0, help: "Steps between two checkpoints; 0 for none" }),
+    100,
+  ),
+  tooLong: preset(
+    choice("--too-long", {
+      choices: ["skip", "refuse"],
+      help: "What to do with texts longer than the context",
+    }),
+    "skip",
+  ),
+} as const;
+
+/** The values of {@linkcode trainingOptions} that the trainer takes. */
+export function trainerOptions(
+  options: {
+    readonly epochs: number;
+    readonly steps?: number;
+    readonly learningRate: number;
+    readonly batchSize: number;
+    readonly seed: number;
+    readonly warmup: number;
+    readonly decay: "cosine" | "linear" | "constant";
+    readonly weightDecay: number;
+    readonly clip: number;
+    readonly microBatch: number;
+    readonly recompute: boolean;
+    readonly logEvery: number;
+    readonly saveEvery: number;
+    readonly tooLong: "skip" | "refuse";
+    readonly out: string;
+    readonly resume: boolean;
+    readonly overwrite: boolean;
+  },
+): TrainOptions {
+  const { microBatch, ...rest } = options;
+  return { ...rest, microBatchTokens: microBatch };
+}
+
+/** Trains, with a bar on standard error and metrics on standard output. */
+export async function runTraining(
+  model: Model,
+  records: AsyncIterable<Group | Problem>,
+  options: TrainOptions & { readonly io: TaskIo; readonly label: string; readonly quiet: boolean },
+): Promise<void> {
+  const { io, label, quiet, ...settings } = options;
+  if (settings.out !== undefined && resolve(settings.out) === resolve(model.directory)) {
+    throw new UsageError(
+      `Cannot write ${settings.out}: it is the model that is being trained; choose another --out`,
+    );
+  }
+  let progress: ReturnType<typeof createProgress> | undefined;
+  try {
+    const metrics = train(model, records, {
+      ...settings,
+      configuration: io.configuration,
+      warn: io.warn,
+      signal: io.signal,
+      onStep: (done, total, tokens, loss) => {
+        progress ??= createProgress(label, { total, quiet });
+        progress.update(done, { tokens, ...(loss !== undefined && { loss }) });
+      },
+    });
+    for await (const line of metrics) await io.output.writeRecord(line);
+  } finally {
+    progress?.stop();
+  }
+  io.log(`Wrote ${settings.out}`);
+}

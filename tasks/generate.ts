@@ -1,0 +1,92 @@
+/**
+ * Samples candidates for each question: problems in, groups out, in the same order.
+ *
+ *   deno task generate --model runs/vft --data arithmetic -k 6 > groups.jsonl
+ */
+import { generate } from "../lib/model/generate.ts";
+import { loadModel } from "../lib/model/model.ts";
+import { createProgress } from "../lib/report/progress.ts";
+import { runTask } from "./_cli.ts";
+import { choice, integer, preset, required, toggle } from "./_option.ts";
+import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { pick, shared } from "./_shared_options.ts";
+
+await runTask({
+  name: "generate",
+  summary: "Sample several distinct candidates per question",
+  description: "Reads problems (JSONL, or --data) and writes them with candidates: text, finish and tokens.",
+  examples: [
+    {
+      does: "Six candidates for each training problem",
+      command: "deno task generate --model runs/vft --data arithmetic -k 6",
+    },
+    {
+      does: "The whole chain, by pipes",
+      command: "cat train.jsonl | deno task generate --model runs/vft | deno task score --model runs/vft | " +
+        "deno task ca-align --model runs/vft --out runs/aft",
+    },
+  ],
+  options: {
+    model: required(shared.model),
+    ...pick(
+      "input",
+      "output",
+      "data",
+      "samples",
+      "maxTokens",
+      "temperature",
+      "topK",
+      "topP",
+      "seed",
+      "limit",
+      "backend",
+      "overwrite",
+    ),
+    ...dataOptions,
+    ...promptOptions,
+    keepDuplicates: toggle("--keep-duplicates", { help: "Keep candidates with equal texts" }),
+    slots: integer("--slots", {
+      help: "Sequences decoded at once; by default as many as their cache fits, up to 96",
+    }),
+    tooLong: preset(
+      choice("--too-long", {
+        choices: ["skip", "refuse"],
+        help: "What to do with prompts that fill the context",
+      }),
+      "skip",
+    ),
+  },
+  async run(options, io) {
+    const {
+      model: directory,
+      samples,
+      maxTokens,
+      temperature,
+      topK,
+      topP,
+      seed,
+      keepDuplicates,
+      slots,
+      tooLong,
+    } = options;
+    const prompt = await promptsOf(options);
+    const model = await loadModel(directory, { backend: options.backend, log: io.log });
+    using progress = createProgress("generate", { total: options.limit, quiet: options.quiet });
+    const groups = generate(model, problemsOf(options, io), {
+      samples,
+      maxTokens,
+      temperature,
+      topK,
+      topP,
+      seed,
+      keepDuplicates,
+      slots,
+      tooLong,
+      prompt,
+      warn: io.warn,
+      signal: io.signal,
+      onProgress: (questions, tokens) => progress.update(questions, { tokens }),
+    });
+    for await (const group of groups) await io.output.writeRecord(group);
+  },
+});

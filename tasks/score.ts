@@ -1,0 +1,82 @@
+/**
+ * Marks candidates right or wrong and adds the model's log-prob and score: groups in, groups out.
+ *
+ *   deno task score --model runs/vft --input groups.jsonl > scored.jsonl
+ */
+import { normalizeResponses } from "../lib/data/prompts.ts";
+import type { Group } from "../lib/data/records.ts";
+import { label, score } from "../lib/evaluate/score.ts";
+import { loadModel } from "../lib/model/model.ts";
+import { createProgress } from "../lib/report/progress.ts";
+import { runTask } from "./_cli.ts";
+import { choice, integer, preset, toggle } from "./_option.ts";
+import { groupsOf, promptOptions, promptsOf } from "./_records.ts";
+import { pick } from "./_shared_options.ts";
+
+await runTask({
+  name: "score",
+  summary: "Mark candidates right or wrong and add their log-probs",
+  description:
+    "Reads groups and writes them with each candidate's answer, correct, logprob and score. Without --model " +
+    "it only labels. The log-probs of the model before training are the reference that DPO, IPO, IRPO and KTO need.",
+  examples: [
+    {
+      does: "Label and score generated candidates",
+      command: "deno task score --model runs/vft --input groups.jsonl",
+    },
+    {
+      does: "Candidates of several sources: bring their endings into one form",
+      command: "deno task score --model runs/vft --endings normalize --input candidates.jsonl",
+    },
+  ],
+  options: {
+    ...pick("model", "input", "output", "limit", "backend", "overwrite"),
+    ...promptOptions,
+    strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
+    keepLabels: toggle("--keep-labels", { help: "Keep labels that records bring" }),
+    endings: preset(
+      choice("--endings", {
+        choices: ["keep", "normalize"],
+        help: "State every answer in one form, so that no loss can learn the format",
+      }),
+      "keep",
+    ),
+    calculator: preset(
+      choice("--calculator", { choices: ["keep", "drop"], help: "GSM8K's <<2*3=6>> marks in chains" }),
+      "keep",
+    ),
+    microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
+    tooLong: preset(
+      choice("--too-long", {
+        choices: ["skip", "refuse"],
+        help: "What to do with candidates longer than the context",
+      }),
+      "skip",
+    ),
+  },
+  async run(options, io) {
+    const { strict, keepLabels, endings, calculator, tooLong } = options;
+    const model = options.model === undefined
+      ? undefined
+      : await loadModel(options.model, { backend: options.backend, log: io.log });
+    using progress = createProgress("score", { total: options.limit, quiet: options.quiet });
+    const source = async function* (): AsyncGenerator<Group> {
+      for await (const group of groupsOf(io, options.limit)) {
+        yield endings === "keep" && calculator === "keep"
+          ? group
+          : normalizeResponses(label(group, { strict, keepLabels: true }), { calculator });
+      }
+    };
+    const groups = score(model, source(), {
+      strict,
+      keepLabels,
+      tooLong,
+      microBatchTokens: options.microBatch,
+      prompt: await promptsOf(options),
+      warn: io.warn,
+      signal: io.signal,
+      onProgress: (done, tokens) => progress.update(done, { tokens }),
+    });
+    for await (const group of groups) await io.output.writeRecord(group);
+  },
+});

@@ -1,0 +1,40 @@
+/**
+ * Trains a model on reference chains of thought (VFT): problems in, metrics out; writes a model directory.
+ *
+ *   deno task vft --model fixtures/base --data arithmetic --learning-rate 1e-3 --out runs/vft
+ */
+import { loadModel } from "../lib/model/model.ts";
+import { runTask } from "./_cli.ts";
+import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { pick } from "./_shared_options.ts";
+import { runTraining, trainerOptions, trainingOptions } from "./_training.ts";
+
+await runTask({
+  name: "vft",
+  summary: "Train a model on reference chains of thought",
+  description:
+    "Reads problems with references (JSONL, or --data), writes metrics as JSONL and the model to --out.",
+  examples: [
+    {
+      does: "Train the embedded base model on the embedded problems",
+      command: "deno task vft --model fixtures/base --data arithmetic --learning-rate 1e-3 --out runs/vft",
+    },
+    {
+      does: "Train on GSM8K's own file",
+      command: "deno task vft --model models/smol --input gsm8k/train.jsonl --out runs/vft > metrics.jsonl",
+    },
+  ],
+  options: { ...trainingOptions, ...dataOptions, ...promptOptions, ...pick("input", "output", "data") },
+  async run(options, io) {
+    const prompt = await promptsOf(options);
+    const model = await loadModel(options.model, { backend: options.backend, log: io.log });
+    await runTraining(model, problemsOf(options, io), {
+      ...trainerOptions(options),
+      objective: "vft",
+      prompt,
+      io,
+      label: "vft",
+      quiet: options.quiet,
+    });
+  },
+});

@@ -1,0 +1,37 @@
+/**
+ * Alignment Fine-Tuning of causal language models in TypeScript, on any GPU, for Deno and Bun.
+ *
+ * ```ts
+ * import { generate, loadDataset, loadModel, score, train } from "./mod.ts";
+ *
+ * const model = await loadModel("runs/vft");
+ * const groups = score(model, generate(model, loadDataset("arithmetic", { limit: 64 }), { samples: 6, maxTokens: 96 }));
+ * for await (const metrics of train(model, groups, { objective: "aft", constraint: "bc" })) console.log(metrics);
+ * await model.save("runs/aft");
+ * ```
+ *
+ * @module
+ */
+export { type BackendChoice, openBackend } from "./lib/backend/backend.ts";
+export { loadDataset, type LoadOptions } from "./lib/data/load_dataset.ts";
+export { type JsonlOptions, readGroups, readProblems } from "./lib/data/jsonl.ts";
+export type { PromptOptions } from "./lib/data/prompts.ts";
+export { type Candidate, type Group, parseGroup, parseProblem, type Problem } from "./lib/data/records.ts";
+export { evaluate, type Evaluated, type EvaluateOptions } from "./lib/evaluate/evaluate.ts";
+export { label, type LabelCounts, score, type ScoreOptions } from "./lib/evaluate/score.ts";
+export { summarize, type Summary } from "./lib/evaluate/summary.ts";
+export { generate, type GenerateOptions } from "./lib/model/generate.ts";
+export { loadModel, type LoadModelOptions, Model, type SaveOptions } from "./lib/model/model.ts";
+export type {
+  Constraint,
+  Feedback,
+  Objective,
+  ObjectiveOptions,
+  ObjectiveResult,
+  ObjectiveTraits,
+  ScoredGroup,
+} from "./lib/objectives/objective.ts";
+export { objectives, objectiveTraits } from "./lib/objectives/objectives.ts";
+export { InputError, UsageError } from "./lib/runtime/errors.ts";
+export type { Metrics } from "./lib/train/metrics.ts";
+export { train, type TrainOptions } from "./lib/train/trainer.ts";

@@ -1,0 +1,77 @@
+/**
+ * All of Alignment Fine-Tuning in one command: VFT, sampling, labelling, constraint alignment, and a table before and
+ * after.
+ *
+ *   deno task align
+ *   deno task align --model models/smol --data gsm8k --test-data gsm8k:test --learning-rate 2e-5 --out runs/smol
+ */
+import { fileURLToPath } from "node:url";
+import { loadDataset } from "../lib/data/load_dataset.ts";
+import { AlignRun } from "./_align_run.ts";
+import { runTask } from "./_cli.ts";
+import { choice, integer, number, preset, text } from "./_option.ts";
+import { dataOptions, promptOptions, promptsOf } from "./_records.ts";
+import { pick, shared } from "./_shared_options.ts";
+
+const base = fileURLToPath(new URL("../fixtures/base", import.meta.url));
+
+await runTask({
+  name: "align",
+  summary: "All of Alignment Fine-Tuning: train, sample, label, align, compare",
+  description:
+    "Without options: the embedded base model on the embedded arithmetic problems. Writes everything to --out: " +
+    "models, candidates, results.json and report.html. With --resume it goes on where it stopped.",
+  examples: [
+    { does: "The embedded default", command: "deno task align" },
+    {
+      does: "A model and data of your own",
+      command:
+        "deno task align --model models/smol --data train.jsonl --test-data test.jsonl --learning-rate 2e-5 --out runs/mine",
+    },
+  ],
+  options: {
+    model: preset(shared.model, base, "Model directory to start from; default: the embedded base"),
+    out: preset(shared.out, "runs/align", "Directory for everything the run writes"),
+    data: preset(shared.data, "arithmetic", "Training problems: a data set's name or a file"),
+    testData: text("--test-data", {
+      metavar: "NAME|FILE",
+      help: "Test problems; default: the test split of --data",
+    }),
+    limit: preset(integer("--limit", { help: "Training problems" }), 640),
+    testLimit: preset(integer("--test-limit", { help: "Test problems" }), 200),
+    ...pick("samples", "temperature", "topK", "topP", "beta", "seed", "backend", "resume", "overwrite"),
+    maxTokens: preset(shared.maxTokens, 96),
+    votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote of maj@k" }), 8),
+    epochs: preset(shared.epochs, 4, "Passes of VFT over the training problems"),
+    alignEpochs: preset(integer("--align-epochs", { help: "Passes of alignment, and of the control" }), 1),
+    learningRate: preset(shared.learningRate, 1e-3, "Peak learning rate of VFT"),
+    alignLearningRate: number("--align-learning-rate", {
+      above: 0,
+      help: "Peak learning rate of alignment; default: a third of VFT's",
+    }),
+    batchSize: preset(shared.batchSize, 16),
+    microBatch: preset(
+      integer("--micro-batch", { help: "Tokens computed at once; less needs less memory" }),
+      4096,
+    ),
+    constraints: preset(
+      choice("--constraints", { choices: ["all", "none", "dc", "bc"], help: "Which alignment runs to make" }),
+      "all",
+    ),
+    ...dataOptions,
+    ...promptOptions,
+  },
+  async run(options, io) {
+    const { data, dataDirectory: directory, limit, testLimit } = options;
+    const testSpec = options.testData ?? (/:\w+$/.test(data) ? data.replace(/:\w+$/, ":test") : data);
+    const run = await AlignRun.open({
+      ...options,
+      alignLearningRate: options.alignLearningRate ?? options.learningRate / 3,
+      prompt: await promptsOf(options),
+      train: () => loadDataset(data, { directory, limit, seed: options.seed }),
+      test: () => loadDataset(testSpec, { split: "test", directory, limit: testLimit, seed: options.seed }),
+      io,
+    });
+    await run.all();
+  },
+});

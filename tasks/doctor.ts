@@ -1,0 +1,94 @@
+/**
+ * Says what this machine has for the work, and what to install where something is missing.
+ *
+ *   deno task doctor
+ */
+import { findAdapter } from "../lib/backend/webgpu.ts";
+import { openBackend } from "../lib/backend/backend.ts";
+import { machine, runtime } from "../lib/runtime/environment.ts";
+import { findBlas } from "../lib/runtime/native.ts";
+import { runTask } from "./_cli.ts";
+import { toggle } from "./_option.ts";
+
+await runTask({
+  name: "doctor",
+  summary: "Show runtime, adapter, limits, BLAS and memory",
+  examples: [{ does: "What would be used here, and what is missing", command: "deno task doctor" }],
+  options: { json: toggle("--json", { help: "Print everything as JSON" }) },
+  async run(options, io) {
+    const { adapter, isCpu, description } = await findAdapter();
+    const { blas, why } = await findBlas();
+    const { reason } = await openBackend("auto");
+    const limits = adapter && Object.fromEntries(
+      ([
+        "maxStorageBufferBindingSize",
+        "maxBufferSize",
+        "maxStorageBuffersPerShaderStage",
+        "maxComputeWorkgroupStorageSize",
+        "maxComputeInvocationsPerWorkgroup",
+      ] as const)
+        .map((name) => [name, adapter.limits[name]]),
+    );
+    const features = adapter
+      ? ["shader-f16", "timestamp-query", "subgroups"].map((f) =>
+        [f, adapter.features.has(f as GPUFeatureName)] as const
+      )
+      : [];
+    const host = machine(), { name, version } = runtime();
+    if (options.json) {
+      await io.output.writeRecord({
+        runtime: { name, version },
+        machine: host,
+        backend: reason,
+        adapter: adapter ? { description, isCpu, limits, features: Object.fromEntries(features) } : null,
+        blas: blas ? { path: blas.path, description: blas.description } : null,
+      });
+      return;
+    }
+    const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+    const lines: [string, string][] = [
+      ["runtime", `${name} ${version}`],
+      [
+        "machine",
+        `${host.processor || host.architecture}, ${host.system}, ${host.cores} cores, ${
+          gib(host.memoryTotal)
+        } memory, ${gib(host.memoryAvailable)} free`,
+      ],
+      ["adapter", adapter ? `${description}${isCpu ? " (a CPU: software Vulkan)" : ""}` : "none"],
+      ...Object.entries(limits ?? {}).map(([key, value]): [string, string] => [
+        `  ${key}`,
+        key.endsWith("Size") && value > 2 ** 20 ? `${Math.round(value / 2 ** 20)} MiB` : String(value),
+      ]),
+      ...features.map(([key, has]): [string, string] => [`  ${key}`, has ? "yes" : "no"]),
+      ["BLAS", blas ? `${blas.description} (${blas.path})` : `none: ${why}`],
+      ["--backend auto", reason],
+    ];
+    const width = Math.max(...lines.map(([key]) => key.length));
+    for (const [key, value] of lines) await io.output.write(`${key.padEnd(width)}  ${value}`);
+    for (const hint of hints({ adapter: adapter !== undefined, isCpu, blas: blas !== undefined })) {
+      await io.output.write(`hint: ${hint}`);
+    }
+  },
+});
+
+/** What to install, where something is missing. */
+function hints(
+  has: { readonly adapter: boolean; readonly isCpu: boolean; readonly blas: boolean },
+): string[] {
+  const found: string[] = [];
+  const linux = machine().system === "linux";
+  if (!has.adapter) {
+    found.push(
+      linux
+        ? "no WebGPU adapter: install your GPU's Vulkan driver (mesa-vulkan-drivers, or NVIDIA's own) and libvulkan1"
+        : "no WebGPU adapter: update the GPU's driver",
+    );
+  }
+  if (!has.blas && linux) {
+    found.push(
+      "products on the CPU are several times faster with OpenBLAS: apt install libopenblas0-pthread, or dnf install openblas-threads",
+    );
+  }
+  if (has.isCpu) found.push("the only adapter is a CPU: --backend wasm is faster, and auto takes it");
+  return found;
+}

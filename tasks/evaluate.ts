@@ -1,0 +1,90 @@
+/**
+ * Measures a model: problems or groups in, results out.
+ *
+ *   deno task evaluate --model runs/aft --data arithmetic:test --votes 8
+ */
+import type { Evaluated } from "../lib/evaluate/evaluate.ts";
+import { evaluate } from "../lib/evaluate/evaluate.ts";
+import { summarize } from "../lib/evaluate/summary.ts";
+import { loadModel } from "../lib/model/model.ts";
+import { createProgress } from "../lib/report/progress.ts";
+import { InputError } from "../lib/runtime/errors.ts";
+import { runTask } from "./_cli.ts";
+import { integer, number, preset, required, toggle } from "./_option.ts";
+import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { pick, shared } from "./_shared_options.ts";
+import { summaryTable } from "../lib/report/summary_table.ts";
+
+await runTask({
+  name: "evaluate",
+  summary: "Measure task accuracy, assessment accuracy and perplexity",
+  description:
+    "Of problems: accuracy of greedy answers, maj@k with --votes, perplexity of references. Of groups whose " +
+    "candidates are marked right or wrong: assessment accuracy, mean scores, margin. Writes one line with a summary, " +
+    "after a line for each question with --details.",
+  examples: [
+    {
+      does: "Greedy accuracy and maj@8 on the embedded test problems",
+      command: "deno task evaluate --model runs/aft --data arithmetic:test --votes 8",
+    },
+    {
+      does: "Assessment accuracy on labelled candidates only",
+      command: "deno task evaluate --model runs/aft --scores-only --input scored.jsonl",
+    },
+  ],
+  options: {
+    model: required(shared.model),
+    ...pick("input", "output", "data", "maxTokens", "seed", "limit", "backend", "overwrite"),
+    ...dataOptions,
+    ...promptOptions,
+    votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote; 0 for none" }), 0),
+    voteTemperature: preset(
+      number("--vote-temperature", { above: 0, help: "Temperature of those samples" }),
+      0.7,
+    ),
+    scoresOnly: toggle("--scores-only", { help: "Generate nothing: only score references and candidates" }),
+    details: toggle("--details", { help: "Write a line for each question too" }),
+    slots: integer("--slots", { help: "Sequences decoded at once" }),
+    microBatch: preset(integer("--micro-batch", { help: "Tokens scored at once" }), 4096),
+  },
+  async run(options, io) {
+    const { votes, voteTemperature, maxTokens, seed, slots, quiet } = options;
+    const prompt = await promptsOf(options);
+    const model = await loadModel(options.model, { backend: options.backend, log: io.log });
+    const parts = new Map<string, ReturnType<typeof createProgress>>();
+    const results: Evaluated[] = [];
+    try {
+      const measured = evaluate(model, problemsOf(options, io, "test"), {
+        greedy: !options.scoresOnly,
+        votes: options.scoresOnly ? 0 : votes,
+        voteTemperature,
+        maxTokens,
+        seed,
+        slots,
+        prompt,
+        microBatchTokens: options.microBatch,
+        warn: io.warn,
+        signal: io.signal,
+        onProgress: (part, done, tokens) => {
+          if (!parts.has(part)) {
+            for (const other of parts.values()) other.stop();
+            parts.set(part, createProgress(part, { total: options.limit, quiet }));
+          }
+          parts.get(part)!.update(done, { tokens });
+        },
+      });
+      for await (const result of measured) {
+        results.push(result);
+        if (options.details) await io.output.writeRecord(result);
+      }
+    } finally {
+      for (const progress of parts.values()) progress.stop();
+    }
+    if (results.length === 0) {
+      throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
+    }
+    const summary = summarize(results);
+    io.log(summaryTable([{ name: options.model, summary }]));
+    await io.output.writeRecord({ model: options.model, ...summary });
+  },
+});

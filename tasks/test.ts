@@ -1,0 +1,71 @@
+/**
+ * Runs the tests and ends with the plain line `N passed, N failed, N skipped`.
+ *
+ *   deno task test [FILE ...]      under Deno
+ *   deno task test:full            under Deno with the long ones, then under Bun
+ */
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import process from "node:process";
+
+const full = process.argv.includes("--full");
+const files = process.argv.slice(2).filter((a) => !a.startsWith("--"));
+
+/** Runs a command, passes its output on, and returns it with the exit code. */
+function run(command: string, args: readonly string[]): Promise<{ code: number; text: string }> {
+  return new Promise((resolve) => {
+    // A Vulkan loader without this variable prints an error line a process.
+    const env = {
+      XDG_RUNTIME_DIR: "/tmp",
+      ...process.env,
+      NO_COLOR: "1",
+      ...(full && { AFT_TEST_FULL: "1" }),
+    };
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
+    let text = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk) => {
+        text += chunk;
+        process.stdout.write(chunk);
+      });
+    }
+    child.on("error", (error) => resolve({ code: 1, text: `${error}` }));
+    child.on("close", (code) => resolve({ code: code ?? 1, text }));
+  });
+}
+
+let passed = 0, failed = 0, skipped = 0, code = 0;
+const targets = files.length > 0
+  ? files
+  : readdirSync("test").filter((f) => f.endsWith("_test.ts")).map((f) => `test/${f}`);
+{
+  const result = await run(process.execPath, ["test", "-A", "--no-check", ...targets]);
+  // ok | 12 passed | 0 failed | 3 ignored (1s)
+  const [, p = "0", f = "0"] = result.text.match(/\| (\d+) passed(?: \([^)]*\))? \| (\d+) failed/) ?? [];
+  passed += Number(p);
+  failed += Number(f);
+  skipped += Number(result.text.match(/\| (\d+) ignored/)?.[1] ?? 0);
+  code ||= result.code;
+}
+if (full) {
+  const result = await run("npx", [
+    "-y",
+    "bun@1.4.5",
+    "test",
+    "--timeout",
+    "600000",
+    ...targets.map((f) => `./${f}`),
+  ]);
+  passed += Number(result.text.match(/^\s*(\d+) pass$/m)?.[1] ?? 0);
+  failed += Number(result.text.match(/^\s*(\d+) fail$/m)?.[1] ?? 0);
+  skipped += Number(result.text.match(/^\s*(\d+) skip$/m)?.[1] ?? 0);
+  code ||= result.code;
+}
+if (skipped > 0) {
+  process.stdout.write(
+    `${skipped} tests were skipped: WebGPU tests where there is no adapter, tests on real data where ../shared is ` +
+      "missing, long tests outside test:full\n",
+  );
+}
+process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`);
+process.exit(code !== 0 || failed > 0 || passed === 0 ? 1 : 0);

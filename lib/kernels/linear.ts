@@ -51,7 +51,8 @@ export function linearGradient(
   return dx ? matmul(dy, weight) : undefined;
 }
 
-function addColumnSums(dy: tf.Tensor, dbias: tf.Tensor): void {
+/** Adds the sum of each column of dy [N, n] to dbias [n], in place. */
+export function addColumnSums(dy: tf.Tensor, dbias: tf.Tensor): void {
   const [rows, n] = dy.shape as [number, number];
   if (currentBackend().name === "wasm") {
     const at = wasmHeap().pointer;

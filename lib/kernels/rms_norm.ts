@@ -127,8 +127,8 @@ export function rmsNormGradient(
 }
 
 const ROWS_A_BLOCK = 64;
-/** A sum over the 128 threads of a workgroup: every thread gets it. */
-const BLOCK_SUM = `
+/** WGSL of `block_sum(value, lane)`: the sum over the 128 threads of a workgroup, which every thread gets. */
+export const BLOCK_SUM = `
 var<workgroup> shared_sums: array<f32, 128>;
 fn block_sum(value: f32, lane: u32) -> f32 {
   shared_sums[lane] = value;

@@ -1,4 +1,5 @@
 import type * as tf from "@tensorflow/tfjs";
+import { layerNorm, layerNormGradient } from "../kernels/layer_norm.ts";
 import { rmsNorm, rmsNormGradient } from "../kernels/rms_norm.ts";
 import { type Decoder, parameter, type Parameters } from "./decoder.ts";
 
@@ -7,20 +8,23 @@ export interface Normed {
   /** x + residual, or x itself. */
   readonly sum: tf.Tensor;
   readonly y: tf.Tensor;
-  /** What the gradient needs besides. */
+  /** What the gradient needs besides: 1/σ of each row, and with layer normalisation its mean after it. [N] each */
   readonly statistics: readonly tf.Tensor[];
 }
 
 /** The model's normalisation, with the residual added first. */
 export function normalize(decoder: Decoder, name: string, x: tf.Tensor, residual?: tf.Tensor): Normed {
-  const { sum, y, rstd } = rmsNorm(x, parameter(decoder, name), {
-    epsilon: decoder.config.normEpsilon,
-    residual,
-  });
-  return { sum, y, statistics: [rstd] };
+  const weight = parameter(decoder, name), epsilon = decoder.config.normEpsilon;
+  if (decoder.config.norm === "rms") {
+    const { sum, y, rstd } = rmsNorm(x, weight, { epsilon, residual });
+    return { sum, y, statistics: [rstd] };
+  }
+  const bias = parameter(decoder, `${name}_bias`);
+  const { sum, y, rstd, mean } = layerNorm(x, weight, { bias, epsilon, residual });
+  return { sum, y, statistics: [rstd, mean] };
 }
 
-/** Gradient of {@linkcode normalize} with respect to the sum; the weights' gradients are added to `gradients`. */
+/** Gradient of {@linkcode normalize} with respect to the sum; the parameters' gradients are added to `gradients`. */
 export function normalizeGradient(
   decoder: Decoder,
   name: string,
@@ -31,10 +35,9 @@ export function normalizeGradient(
     readonly gradients: Parameters;
   },
 ): tf.Tensor {
-  const { normalized: { sum, y, statistics: [rstd] }, dy, dsum, gradients } = options;
-  return rmsNormGradient({ sum, y, rstd }, dy, {
-    weight: parameter(decoder, name),
-    dsum,
-    dweight: gradients.get(name),
-  });
+  const { normalized: { sum, y, statistics: [rstd, mean] }, dy, dsum, gradients } = options;
+  const weight = parameter(decoder, name), dweight = gradients.get(name);
+  if (decoder.config.norm === "rms") return rmsNormGradient({ sum, y, rstd }, dy, { weight, dsum, dweight });
+  const dbias = gradients.get(`${name}_bias`);
+  return layerNormGradient({ sum, y, rstd, mean }, dy, { weight, dsum, dweight, dbias });
 }

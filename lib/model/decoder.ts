@@ -118,7 +118,9 @@ export function hiddenStates(decoder: Decoder, batch: DeviceBatch): tf.Tensor {
   for (let l = 0; l < decoder.config.layers; l++) {
     stream = layerForward(decoder, l, stream, { batch, keep: "nothing" }).stream;
   }
-  return finalNorm(decoder, stream).y;
+  const { sum, y, statistics } = finalNorm(decoder, stream);
+  [sum, ...statistics].forEach((t) => t.dispose());
+  return y;
 }
 
 function finalNorm(decoder: Decoder, stream: Stream): Normed {

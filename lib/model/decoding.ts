@@ -194,8 +194,8 @@ export class DecodingSession {
     const attention = project(decoder, `layers.${index}.output`, out);
     const second = normalize(decoder, `layers.${index}.norm2`, first.sum, attention);
     [out, attention, first.sum, ...second.statistics].forEach((t) => t.dispose());
-    const { gateUp, y } = feedForward(decoder, index, second.y);
-    [gateUp, second.y].forEach((t) => t.dispose());
+    const { preactivation, y } = feedForward(decoder, index, second.y);
+    [preactivation, second.y].forEach((t) => t.dispose());
     return { x: second.sum, delta: y };
   }
 

@@ -1,8 +1,11 @@
 import type * as tf from "@tensorflow/tfjs";
 import { type Attended, fusedViews, spanAttention, spanAttentionGradient } from "../kernels/attention.ts";
+import { gelu, geluGradient } from "../kernels/gelu.ts";
+import { headNorm, headNormGradient, type HeadNormOptions } from "../kernels/head_norm.ts";
 import { rope } from "../kernels/rope.ts";
 import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
-import { type Decoder, type DeviceBatch, headsOf, type Parameters } from "./decoder.ts";
+import type { DecoderConfig } from "./config.ts";
+import { type Decoder, type DeviceBatch, headsOf, parameter, type Parameters } from "./decoder.ts";
 import { normalize, normalizeGradient } from "./_norm.ts";
 import { project, projectGradient } from "./projection.ts";
 
@@ -14,24 +17,71 @@ export interface Stream {
 
 /**
  * What a forward pass keeps of a layer for its backward pass. `input` alone is enough: the rest is recomputed when it
- * is absent. Normalised rows and the gated product are never kept, since they cost no matrix product.
+ * is absent. Normalised rows and the activation's result are never kept, since they cost no matrix product.
  */
 export interface KeptLayer {
   /** The residual stream at the layer's start. [N, D] */
   readonly input: tf.Tensor;
   readonly inner?: {
-    /** Rotated queries and keys, values. [N, (H + 2·KV)·headDim] */
+    /**
+     * Queries, keys and values: as projected where heads are normalised, which is cheap to repeat and whose gradient
+     * needs them; otherwise as attention takes them. [N, (H + 2·KV)·headDim]
+     */
     readonly qkv: tf.Tensor;
     readonly attended: Attended;
     /** The residual stream after attention. [N, D] */
     readonly middle: tf.Tensor;
-    /** Gate and up projections. [N, 2F] */
-    readonly gateUp: tf.Tensor;
+    /** What the activation is applied to. [N, 2F] (gate and up) or [N, F] */
+    readonly preactivation: tf.Tensor;
   };
 }
 
 /** How much a forward pass keeps: nothing (scoring), each layer's input (recompute the rest), or all that costs products. */
 export type Keep = "nothing" | "inputs" | "products";
+
+/** What stands between the two products of the feed-forward half. */
+interface Activation {
+  /** The projection that feeds it. */
+  readonly projection: "gate_up" | "up";
+  /** [N, rows of the projection] → [N, F] */
+  readonly forward: (preactivation: tf.Tensor) => tf.Tensor;
+  readonly gradient: (preactivation: tf.Tensor, dy: tf.Tensor) => tf.Tensor;
+}
+
+const activations: Readonly<Record<DecoderConfig["activation"], Activation>> = {
+  swiglu: { projection: "gate_up", forward: swiglu, gradient: swigluGradient },
+  gelu_new: { projection: "up", forward: gelu, gradient: geluGradient },
+};
+
+function headNormOf(decoder: Decoder, index: number): HeadNormOptions {
+  return {
+    q: parameter(decoder, `layers.${index}.q_norm`),
+    k: parameter(decoder, `layers.${index}.k_norm`),
+    heads: headsOf(decoder),
+    epsilon: decoder.config.normEpsilon,
+  };
+}
+
+/** Turns the heads of queries and keys by their positions, or the gradient back, in place. */
+function rotate(decoder: Decoder, rows: tf.Tensor, positions: tf.Tensor, inverse = false): void {
+  const { heads, kvHeads } = decoder.config;
+  if (decoder.ropeTable) rope(rows, positions, { table: decoder.ropeTable, heads: heads + kvHeads, inverse });
+}
+
+/**
+ * Queries, keys and values as attention takes them, from the projected ones: in place, or in a tensor of their own
+ * where the model normalises heads.
+ */
+function attentionRows(
+  decoder: Decoder,
+  index: number,
+  projected: tf.Tensor,
+  positions: tf.Tensor,
+): tf.Tensor {
+  const qkv = decoder.config.qkNorm ? headNorm(projected, headNormOf(decoder, index)) : projected;
+  rotate(decoder, qkv, positions);
+  return qkv;
+}
 
 /** Queries, keys and values of a layer, rotated. [N, (H + 2·KV)·headDim] */
 export function queriesKeysValues(
@@ -40,23 +90,24 @@ export function queriesKeysValues(
   normed: tf.Tensor,
   positions: tf.Tensor,
 ): tf.Tensor {
-  const qkv = project(decoder, `layers.${index}.qkv`, normed);
-  const { heads, kvHeads } = decoder.config;
-  if (decoder.ropeTable) rope(qkv, positions, { table: decoder.ropeTable, heads: heads + kvHeads });
+  const projected = project(decoder, `layers.${index}.qkv`, normed);
+  const qkv = attentionRows(decoder, index, projected, positions);
+  if (qkv !== projected) projected.dispose();
   return qkv;
 }
 
-/** The feed-forward half of a layer, from the residual stream after attention: its gate and up products, its result. */
+/** The feed-forward half of a layer, from the normalised rows: what its activation is applied to, its result. */
 export function feedForward(
   decoder: Decoder,
   index: number,
   normed: tf.Tensor,
-): { gateUp: tf.Tensor; y: tf.Tensor } {
-  const gateUp = project(decoder, `layers.${index}.gate_up`, normed);
-  const gated = swiglu(gateUp);
-  const y = project(decoder, `layers.${index}.down`, gated);
-  gated.dispose();
-  return { gateUp, y };
+): { preactivation: tf.Tensor; y: tf.Tensor } {
+  const activation = activations[decoder.config.activation];
+  const preactivation = project(decoder, `layers.${index}.${activation.projection}`, normed);
+  const activated = activation.forward(preactivation);
+  const y = project(decoder, `layers.${index}.down`, activated);
+  activated.dispose();
+  return { preactivation, y };
 }
 
 /**
@@ -78,25 +129,26 @@ export function layerForward(
     stream.delta.dispose();
   }
   const input = first.sum;
-  const qkv = queriesKeysValues(decoder, index, first.y, batch.positions);
-  first.y.dispose();
-  first.statistics.forEach((t) => t.dispose());
+  const projected = project(decoder, `layers.${index}.qkv`, first.y);
+  [first.y, ...first.statistics].forEach((t) => t.dispose());
+  const qkv = attentionRows(decoder, index, projected, batch.positions);
   const attended = spanAttention(fusedViews(qkv, headsOf(decoder)), batch.layout, headsOf(decoder));
+  if (qkv !== projected) qkv.dispose();
   const attention = project(decoder, `layers.${index}.output`, attended.out);
   const second = normalize(decoder, `layers.${index}.norm2`, input, attention);
   attention.dispose();
   second.statistics.forEach((t) => t.dispose());
-  const { gateUp, y } = feedForward(decoder, index, second.y);
+  const { preactivation, y } = feedForward(decoder, index, second.y);
   second.y.dispose();
   const middle = second.sum;
   if (keep === "products") {
     // The caller frees `middle` through `kept`, the stream carries a second reference.
     return {
       stream: { x: middle.clone(), delta: y },
-      kept: { input, inner: { qkv, attended, middle, gateUp } },
+      kept: { input, inner: { qkv: projected, attended, middle, preactivation } },
     };
   }
-  [qkv, attended.out, attended.lse, gateUp].forEach((t) => t.dispose());
+  [projected, attended.out, attended.lse, preactivation].forEach((t) => t.dispose());
   if (keep === "inputs") return { stream: { x: middle, delta: y }, kept: { input } };
   input.dispose();
   return { stream: { x: middle, delta: y } };
@@ -106,9 +158,8 @@ export function layerForward(
 export function disposeKept({ input, inner }: KeptLayer): void {
   input.dispose();
   if (inner) {
-    [inner.qkv, inner.attended.out, inner.attended.lse, inner.middle, inner.gateUp].forEach((t) =>
-      t.dispose()
-    );
+    const { qkv, attended, middle, preactivation } = inner;
+    [qkv, attended.out, attended.lse, middle, preactivation].forEach((t) => t.dispose());
   }
 }
 
@@ -133,27 +184,40 @@ export function layerGradient(
   const { batch, dy, gradients } = options;
   const kept = options.kept.inner ? options.kept : recompute(decoder, index, options.kept, batch);
   const { input, inner } = kept;
-  const { qkv, attended, middle, gateUp } = inner!;
+  const { qkv: projected, attended, middle, preactivation } = inner!;
   const names = (part: string) => `layers.${index}.${part}`;
+  const activation = activations[decoder.config.activation];
 
   const second = normalize(decoder, names("norm2"), middle);
-  const gated = swiglu(gateUp);
-  const dgated = projectGradient(decoder, names("down"), { x: gated, dy, gradients });
-  const dgateUp = swigluGradient(gateUp, dgated);
-  const dsecond = projectGradient(decoder, names("gate_up"), { x: second.y, dy: dgateUp, gradients });
+  const activated = activation.forward(preactivation);
+  const dactivated = projectGradient(decoder, names("down"), { x: activated, dy, gradients });
+  const dpreactivation = activation.gradient(preactivation, dactivated);
+  [activated, dactivated].forEach((t) => t.dispose());
+  const dsecond = projectGradient(decoder, names(activation.projection), {
+    x: second.y,
+    dy: dpreactivation,
+    gradients,
+  });
   const dmiddle = normalizeGradient(decoder, names("norm2"), {
     normalized: second,
     dy: dsecond,
     dsum: dy,
     gradients,
   });
-  [second.y, ...second.statistics, gated, dgated, dgateUp, dsecond, dy].forEach((t) => t.dispose());
+  [second.y, ...second.statistics, dpreactivation, dsecond, dy].forEach((t) => t.dispose());
 
   const dout = projectGradient(decoder, names("output"), { x: attended.out, dy: dmiddle, gradients });
+  const { qkNorm } = decoder.config;
+  const qkv = qkNorm ? attentionRows(decoder, index, projected, batch.positions) : projected;
   const dqkv = spanAttentionGradient(qkv, attended, dout, batch.layout, headsOf(decoder));
-  const { heads, kvHeads } = decoder.config;
-  if (decoder.ropeTable) {
-    rope(dqkv, batch.positions, { table: decoder.ropeTable, heads: heads + kvHeads, inverse: true });
+  rotate(decoder, dqkv, batch.positions, true);
+  if (qkNorm) {
+    qkv.dispose();
+    headNormGradient(projected, dqkv, {
+      ...headNormOf(decoder, index),
+      dq: gradients.get(names("q_norm")),
+      dk: gradients.get(names("k_norm")),
+    });
   }
   const first = normalize(decoder, names("norm1"), input);
   const dfirst = projectGradient(decoder, names("qkv"), { x: first.y, dy: dqkv, gradients });

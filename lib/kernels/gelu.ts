@@ -1,0 +1,82 @@
+import type * as tf from "@tensorflow/tfjs";
+import { currentBackend } from "../backend/backend.ts";
+import { dispatch, type Program } from "../backend/dispatch.ts";
+import { profile } from "../backend/profile.ts";
+import { empty } from "../backend/tensors.ts";
+import { assembly, wasmHeap } from "./_assembly.ts";
+import module from "./assembly/gelu.wasm.ts";
+
+/**
+ * GELU in its tanh form, GPT-2's `gelu_new`.
+ *
+ *   y = x/2 · (1 + tanh(t/2)) = x·σ(t),   t = 2√(2/π)·(x + 0.044715·x³)
+ *
+ * t is taken of x clamped to ±10: beyond, σ is 0 or 1 in float32, and no exponential overflows. Source: Hendrycks &
+ * Gimpel, arXiv 1606.08415.
+ *
+ * @param x [N, F]
+ * @returns y [N, F]
+ */
+export function gelu(x: tf.Tensor): tf.Tensor {
+  const y = empty(x.shape);
+  if (currentBackend().name === "wasm") {
+    const at = wasmHeap().pointer;
+    profile.run("gelu", () => assembly(module).forward(at(x), at(y), x.size));
+  } else {
+    dispatch(forwardProgram, {
+      tensors: { x, y },
+      params: { size: x.size },
+      groups: [Math.ceil(x.size / 256)],
+    });
+  }
+  return y;
+}
+
+/**
+ * Gradient of {@linkcode gelu}: dx = dy·(σ + x·σ(1 − σ)·t′), t′ = 2√(2/π)·(1 + 3·0.044715·x²).
+ *
+ * @param x the forward pass's input [N, F]
+ * @param dy [N, F]
+ * @returns dx [N, F]
+ */
+export function geluGradient(x: tf.Tensor, dy: tf.Tensor): tf.Tensor {
+  const dx = empty(x.shape);
+  if (currentBackend().name === "wasm") {
+    const at = wasmHeap().pointer;
+    profile.run("gelu_gradient", () => assembly(module).backward(at(x), at(dy), at(dx), x.size));
+  } else {
+    dispatch(gradientProgram, {
+      tensors: { x, dy, dx },
+      params: { size: x.size },
+      groups: [Math.ceil(x.size / 256)],
+    });
+  }
+  return dx;
+}
+
+const SIGMA = `
+  let i = row * 256u + lane;
+  if (i >= params.size) { return; }
+  let v = x[i];
+  let c = clamp(v, -10.0, 10.0);
+  let s = 1.0 / (1.0 + exp(-1.5957691216057308 * c * (1.0 + 0.044715 * c * c)));`;
+
+const forwardProgram: Program = {
+  name: "gelu",
+  inputs: { x: "f32" },
+  outputs: { y: "f32" },
+  params: { size: "u32" },
+  workgroup: [256],
+  body: `${SIGMA}
+  y[i] = v * s;`,
+};
+
+const gradientProgram: Program = {
+  name: "gelu_gradient",
+  inputs: { x: "f32", dy: "f32" },
+  outputs: { dx: "f32" },
+  params: { size: "u32" },
+  workgroup: [256],
+  body: `${SIGMA}
+  dx[i] = dy[i] * (s + c * s * (1.0 - s) * 1.5957691216057308 * (1.0 + 0.134145 * c * c));`,
+};

@@ -31,55 +31,57 @@ export function tiledGemm(v: GemmVariant): Program {
   const threads = (v.tileM / v.blockM) * (v.tileN / v.blockN);
   const tileK = Math.min(32, Math.floor(4096 / (v.tileM + v.tileN) / 4) * 4);
   const rows = v.blockM / 4, columns = v.blockN / 4; // vec4 of a thread's block
+  const side = {
+    a: { tile: v.tileM, group: "group.y", outer: "m", quad: v.quadA },
+    b: { tile: v.tileN, group: "group.x", outer: "n", quad: v.quadB },
+  };
+  /** Four neighbours of a tile. */
+  const four = (name: "a" | "b", at: string) =>
+    side[name].quad
+      ? `tile_${name}[kk * ${side[name].tile / 4}u + ${at}]`
+      : `vec4(${
+        range(4).map((i) => `tile_${name}[kk * ${side[name].tile}u + (${at}) * 4u + ${i}u]`).join(", ")
+      })`;
   const across = v.tileN / v.blockN, down = v.tileM / v.blockM;
-  const load = (name: "a" | "b", tile: number, group: string, turned: boolean, outer: string) => `
-    for (var i = lane; i < ${tile * tileK / 16}u; i += ${threads}u) {
+  /**
+   * Fills a tile: where the matrix lies along k by 4×4 blocks, which are turned on the way; else by vec4; number by
+   * number where its side is no multiple of 4. Neighbouring threads go along the contiguous side.
+   */
+  const load = (name: "a" | "b", along: boolean) => {
+    const { tile, group, quad } = side[name];
+    const kUnit = quad && along ? 4 : 1, unit = quad ? 4 : 1;
+    const ks = tileK / kUnit, os = tile / unit;
+    const slot = (r: number) => `tile_${name}[(kk + ${r}u) * ${os}u + o]`;
+    return `
+    for (var i = lane; i < ${ks * os}u; i += ${threads}u) {
+      let kk = (i ${along ? "%" : "/"} ${along ? ks : os}u) * ${kUnit}u;
+      let o = i ${along ? "/" : "%"} ${along ? ks : os}u;
+      let at = ${group} * ${tile}u + o * ${unit}u; let k0 = step + kk;
       ${
-    turned // contiguous along k: neighbouring threads take neighbouring quads of k
-      ? `let o = (i / ${tileK / 4}u) * 4u; let kk = (i % ${tileK / 4}u) * 4u;`
-      : `let o = (i % ${tile / 4}u) * 4u; let kk = (i / ${tile / 4}u) * 4u;`
-  }
-      let at = ${group} * ${tile}u + o; let k0 = step + kk;
-      let at_tile = kk * ${tile / 4}u + o / 4u;
-      ${
-    turned
-      ? range(4).map((r) => `let q${r} = quad_${name}(at + ${r}u, k0, params.${outer}, params.k);`).join(
-        "\n",
-      ) +
-        range(4).map((c) =>
-          `tile_${name}[at_tile + ${c * tile / 4}u] = vec4(q0[${c}], q1[${c}], q2[${c}], q3[${c}]);`
-        ).join("\n")
-      : range(4).map((r) =>
-        `tile_${name}[at_tile + ${r * tile / 4}u] = quad_${name}(k0 + ${r}u, at, params.k, params.${outer});`
-      ).join("\n")
-  }
+      quad && along
+        ? `${range(4).map((r) => `let q${r} = get_${name}(at + ${r}u, k0);`).join(" ")}
+      ${range(4).map((c) => `${slot(c)} = vec4(q0[${c}], q1[${c}], q2[${c}], q3[${c}]);`).join(" ")}`
+        : `${slot(0)} = get_${name}(${along ? "at, k0" : "k0, at"});`
+    }
     }`;
-  const quad = (name: "a" | "b", wide: boolean) => `
-fn quad_${name}(r: u32, c: u32, rows: u32, columns: u32) -> vec4<f32> {
-  var q = vec4<f32>();
-  ${
-    wide ? `if (r < rows && c < columns) { q = ${name}[(r * columns + c) / 4u]; }` : `if (r < rows) {
-    let at = r * columns + c;
-    ${range(4).map((i) => `if (c + ${i}u < columns) { q[${i}] = ${name}[at + ${i}u]; }`).join("\n")}
-  }`
-  }
+  };
+  /** Reads one number, or 4 along the contiguous side; zero outside the matrix. */
+  const get = (name: "a" | "b", along: boolean) => {
+    const { outer, quad } = side[name];
+    const [rows, columns] = along ? [outer, "k"] : ["k", outer];
+    return `
+fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
+  var q = ${quad ? "vec4<f32>()" : "0.0"};
+  if (r < params.${rows} && c < params.${columns}) { q = ${name}[(r * params.${columns} + c)${
+      quad ? " / 4u" : ""
+    }]; }
   return q;
 }`;
-  const store = (r: number, s: number) => {
-    const value = `acc_${r}_${s}`;
-    const at = `let c0 = group.x * ${v.tileN}u + (tx + ${s * across}u) * 4u; let start = r * params.n + c0;`;
-    const put = (place: string, part: string, column: string) =>
-      v.epilogue === "add"
-        ? `c[${place}] += ${value}${part};`
-        : `c[${place}] = ${value}${part}${v.epilogue === "bias" ? ` + bias[${column}]` : ""};`;
-    return `{ ${at} ${
-      v.quadC
-        ? `if (c0 < params.n) { ${put("start / 4u", "", "c0 / 4u")} }`
-        : range(4).map((i) =>
-          `if (c0 + ${i}u < params.n) { ${put(`start + ${i}u`, `[${i}]`, `c0 + ${i}u`)} }`
-        ).join(" ")
-    } }`;
   };
+  const put = (place: string, value: string, column: string) =>
+    v.epilogue === "add"
+      ? `c[${place}] += ${value};`
+      : `c[${place}] = ${value}${v.epilogue === "bias" ? ` + bias[${column}]` : ""};`;
   return {
     name: `gemm_${v.transposeA ? "t" : "n"}${v.transposeB ? "t" : "n"}_${v.epilogue}_${
       [v.quadA, v.quadB, v.quadC].map((q) => q ? 4 : 1).join("")
@@ -93,10 +95,10 @@ fn quad_${name}(r: u32, c: u32, rows: u32, columns: u32) -> vec4<f32> {
     params: { m: "u32", n: "u32", k: "u32" },
     workgroup: [threads],
     header: `
-var<workgroup> tile_a: array<vec4<f32>, ${tileK * v.tileM / 4}>;
-var<workgroup> tile_b: array<vec4<f32>, ${tileK * v.tileN / 4}>;
-${quad("a", v.quadA)}
-${quad("b", v.quadB)}`,
+var<workgroup> tile_a: array<${v.quadA ? "vec4<f32>" : "f32"}, ${tileK * v.tileM / (v.quadA ? 4 : 1)}>;
+var<workgroup> tile_b: array<${v.quadB ? "vec4<f32>" : "f32"}, ${tileK * v.tileN / (v.quadB ? 4 : 1)}>;
+${get("a", !v.transposeA)}
+${get("b", v.transposeB)}`,
     body: `
   let tx = lane % ${across}u; let ty = lane / ${across}u;
   ${
@@ -106,15 +108,13 @@ ${quad("b", v.quadB)}`,
         )
     }
   for (var step = 0u; step < params.k; step += ${tileK}u) {
-    ${load("a", v.tileM, "group.y", !v.transposeA, "m")}
-    ${load("b", v.tileN, "group.x", v.transposeB, "n")}
+    ${load("a", !v.transposeA)}
+    ${load("b", v.transposeB)}
     workgroupBarrier();
     for (var kk = 0u; kk < ${tileK}u; kk++) {
+      ${range(rows).map((r) => `let a${r} = ${four("a", `ty + ${r * down}u`)};`).join("\n      ")}
       ${
-      range(rows).map((r) => `let a${r} = tile_a[kk * ${v.tileM / 4}u + ty + ${r * down}u];`).join("\n      ")
-    }
-      ${
-      range(columns).map((s) => `let b${s} = tile_b[kk * ${v.tileN / 4}u + tx + ${s * across}u];`).join(
+      range(columns).map((s) => `let b${s} = ${four("b", `tx + ${s * across}u`)};`).join(
         "\n      ",
       )
     }
@@ -126,11 +126,24 @@ ${quad("b", v.quadB)}`,
     }
     workgroupBarrier();
   }
-  ${
-      range(v.blockM).map((r) =>
-        `{ let r = group.y * ${v.tileM}u + (ty + ${(r >> 2) * down}u) * 4u + ${r & 3}u;
-    if (r < params.m) { ${range(columns).map((s) => store(r, s)).join("\n      ")} } }`
-      ).join("\n  ")
-    }`,
+  // A loop that compilers cannot unroll: 64 stores in a row take software Vulkan seconds to compile.
+  var block = array<vec4<f32>, ${v.blockM * columns}>(${
+      range(v.blockM).map((r) => range(columns).map((s) => `acc_${r}_${s}`).join(", ")).join(", ")
+    });
+  let r0 = group.y * ${v.tileM}u + ty * 4u; let c0 = group.x * ${v.tileN}u + tx * 4u;
+  let many = select(0u, ${v.blockM * columns}u, r0 < params.m && c0 < params.n);
+  for (var i = 0u; i < many; i++) {
+    let q = i / ${columns}u; let s = i % ${columns}u;
+    let r = r0 + (q >> 2u) * ${down * 4}u + (q & 3u); let c1 = c0 + s * ${across * 4}u;
+    if (r >= params.m) { continue; }
+    let start = r * params.n + c1;
+    ${
+      v.quadC
+        ? `if (c1 < params.n) { ${put("start / 4u", "block[i]", "c1 / 4u")} }`
+        : `for (var j = 0u; j < min(4u, max(params.n, c1) - c1); j++) { ${
+          put("start + j", "block[i][j]", "c1 + j")
+        } }`
+    }
+  }`,
   };
 }

@@ -60,7 +60,9 @@ export async function read(tensor: tf.Tensor): Promise<Float32Array | Int32Array
   const values = await tensor.data() as Float32Array | Int32Array;
   if (active.name === "webgpu") {
     profile.count("readback");
-    active.device.backend.tensorMap.get(tensor.dataId).values = null; // in-place kernels would leave the copy stale
+    const data = active.device.backend.tensorMap.get(tensor.dataId);
+    // In-place kernels would leave the copy stale. Without a buffer it is no copy: nothing has used the tensor yet.
+    if (data.resource) data.values = null;
     active.device.check();
   }
   return values;

@@ -10,6 +10,7 @@ import { summarize, type Summary } from "../lib/evaluate/summary.ts";
 import { generate } from "../lib/model/generate.ts";
 import { loadModel, type Model } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
+import { renderReport, type Report } from "../lib/report/report.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 import { machine, peakResidentBytes } from "../lib/runtime/environment.ts";
 import { InputError, UsageError } from "../lib/runtime/errors.ts";
@@ -18,10 +19,13 @@ import {
   makeDirectory,
   readBytes,
   readJson,
+  readText,
   remove,
   writeAtomic,
   writeJson,
+  writeText,
 } from "../lib/runtime/files.ts";
+import type { Metrics } from "../lib/train/metrics.ts";
 import { train, type TrainOptions } from "../lib/train/trainer.ts";
 import type { TaskIo } from "./_cli.ts";
 
@@ -56,9 +60,14 @@ export interface AlignOptions {
 }
 
 /** One line of the table. */
-interface Row {
+interface Row extends Measured {
   readonly name: string;
+}
+
+/** What was measured of a model, and its scores of the example candidates, question by question. */
+interface Measured {
   readonly summary: Summary;
+  readonly examples: readonly (readonly number[])[];
 }
 
 /** A run of `align` in its folder. */
@@ -115,9 +124,10 @@ export class AlignRun {
     }
     const rows: Row[] = [];
     for (const [name, directory] of models) {
-      rows.push({ name, summary: await this.measure(name, directory, judged) });
+      rows.push({ name, ...await this.measure(name, directory, judged) });
     }
     const table = summaryTable(rows);
+    await writeText(join(out, "report.html"), renderReport(await this.report(rows, judged)));
     await writeJson(join(out, "results.json"), {
       rows: rows.map(({ name, summary }) => ({ name, ...summary })),
       seconds: Math.round((performance.now() - this.#started) / 100) / 10,
@@ -172,7 +182,7 @@ export class AlignRun {
         out,
         resume: await exists(join(out, "run.json")),
         configuration: { ...io.configuration, run: name, training: settings },
-        warn: io.warn,
+        warn: this.#warn,
         signal: io.signal,
         onStep: (done, total, tokens, loss) => {
           progress ??= createProgress(name, { total, quiet });
@@ -203,7 +213,7 @@ export class AlignRun {
       maxTokens,
       seed,
       prompt,
-      warn: io.warn,
+      warn: this.#warn,
       signal: io.signal,
       onProgress: (done, tokens) => progress.update(done, { tokens }),
     });
@@ -213,7 +223,7 @@ export class AlignRun {
         const group of score(model, generated, {
           microBatchTokens: microBatch,
           prompt,
-          warn: io.warn,
+          warn: this.#warn,
           signal: io.signal,
         })
       ) {
@@ -233,10 +243,10 @@ export class AlignRun {
   }
 
   /** Measures a model on the test problems and the labelled candidates for them. */
-  async measure(name: string, directory: string, judged: string): Promise<Summary> {
+  async measure(name: string, directory: string, judged: string): Promise<Measured> {
     const { options } = this, { io, votes, maxTokens, seed, prompt, microBatch } = options;
     const path = join(options.out, name, "evaluation.json");
-    if (await exists(path)) return (await readJson(path) as { summary: Summary }).summary;
+    if (await exists(path)) return await readJson(path) as Measured;
     const model = await this.open(directory), results: Evaluated[] = [];
     using progress = createProgress(`evaluate ${name}`, { quiet: options.quiet });
     let done = 0;
@@ -252,15 +262,83 @@ export class AlignRun {
       })
     ) results.push(result);
     progress.stop();
+    const examples: number[][] = [];
+    for await (
+      const { candidates } of score(model, await exampleGroups(judged), {
+        microBatchTokens: microBatch,
+        prompt,
+      })
+    ) {
+      examples.push(candidates.map((c) => c.score ?? NaN));
+    }
     model.dispose();
     const summary = summarize(results);
-    await writeJson(path, { summary, results });
-    return summary;
+    await writeJson(path, { summary, examples, results });
+    return { summary, examples };
   }
+
+  /** Everything the HTML page shows. */
+  async report(rows: readonly Row[], judged: string): Promise<Report> {
+    const { options } = this, { io, out } = options;
+    const { processor, system, cores } = machine();
+    const models = await Promise.all(rows.map(async ({ name, summary }) => ({
+      name,
+      summary,
+      metrics: (await readText(join(out, name, "metrics.jsonl"))).split("\n").filter(Boolean).map((line) =>
+        JSON.parse(line) as Metrics
+      ),
+    })));
+    const groups = await exampleGroups(judged);
+    const named = io.configuration.options;
+    return {
+      title: "Alignment Fine-Tuning",
+      about: [
+        ["Model", options.model],
+        ["Data", String(named["data"])],
+        ["Problems", `${named["limit"]} to train, ${rows[0].summary.questions} to test`],
+        ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
+        ["Seed", String(options.seed)],
+        [
+          "Backend",
+          [...this.#said].find((line) => line.startsWith("Backend: "))?.slice(9) ?? options.backend,
+        ],
+        ["Machine", `${processor}, ${system}, ${cores} cores; ${io.configuration.runtime}`],
+        ["Time", `${Math.round((performance.now() - this.#started) / 1000)} s`],
+      ],
+      models,
+      examples: groups.map((group, g) => ({
+        question: group.question,
+        answer: group.answer,
+        reference: group.reference,
+        candidates: group.candidates.map((candidate, c) => ({
+          text: candidate.text,
+          correct: candidate.correct,
+          scores: Object.fromEntries(rows.map(({ name, examples }) => [name, examples[g]?.[c] ?? NaN])),
+        })),
+      })),
+      warnings: this.#warnings,
+    };
+  }
+
+  readonly #warnings: string[] = [];
+  readonly #warn = (line: string) => {
+    if (!this.#warnings.includes(line)) this.#warnings.push(line);
+    this.options.io.warn(line);
+  };
 }
 
 function readRecords(path: string): AsyncIterable<Group> {
   return readGroups(readBytes(path), { source: path });
+}
+
+/** The first questions with right and wrong candidates: what the report shows one by one. */
+async function exampleGroups(judged: string): Promise<Group[]> {
+  const found: Group[] = [];
+  for await (const group of readRecords(judged)) {
+    if (new Set(group.candidates.map((c) => c.correct)).size === 2) found.push(group);
+    if (found.length === 6) break;
+  }
+  return found;
 }
 
 /** A configuration without what only says how to go about it. */

@@ -20,13 +20,13 @@ export interface ArithmeticOptions {
   readonly count?: number;
   /** Seed of the draw (default 1). */
   readonly seed?: number;
-  /** Fewest and most equations that a problem's plainest chain has, within 2 to 4 (default [2, 4]). */
+  /** Fewest and most equations that a problem's plainest chain has, within 2 to 4 (default [2, 3]). */
   readonly steps?: readonly [number, number];
-  /** Largest factor and divisor (default 9). */
+  /** Largest factor and divisor (default 6). */
   readonly largestFactor?: number;
-  /** Largest number to be added or taken away, where it is no total (default 20). */
+  /** Largest number to be added or taken away, where it is no total (default 12). */
   readonly largestAmount?: number;
-  /** Largest number of question, equations and answer (default 100). */
+  /** Largest number of question, equations and answer (default 60). */
   readonly largestValue?: number;
 }
 
@@ -98,12 +98,12 @@ export function* arithmeticSolutions(options: ArithmeticOptions = {}): Generator
  * A document starts with a blank: its first word is then the token that it is behind `Question:` or `Answer:`.
  *
  * Never contains a story of the test split. `count` is the number of documents (default 20,000); `solved` the share of
- * stories that come with a chain (default 0.5): less makes a weaker base.
+ * stories that come with a chain (default 0.9): less makes a weaker base.
  */
 export function* arithmeticCorpus(
   options: Omit<ArithmeticOptions, "split"> & { readonly solved?: number } = {},
 ): Generator<string> {
-  const { seed = 1, count = 20_000, solved = 0.5 } = options;
+  const { seed = 1, count = 20_000, solved = 0.9 } = options;
   const { largestValue } = sizesOf(options);
   const random = new Random(seed, { stream: "arithmetic-corpus" });
   const stories = drawStories(new Random(seed, { stream: "arithmetic-corpus-stories" }), {
@@ -111,7 +111,7 @@ export function* arithmeticCorpus(
     split: "train",
   });
   for (let i = 0; i < count; i++) {
-    if (random.integer(5) < 2) {
+    if (random.integer(5) < 1) {
       yield ` ${Array.from({ length: 6 }, () => fact(random, largestValue)).join(" ")}`;
       continue;
     }
@@ -153,7 +153,7 @@ interface Drawn {
 
 /** Endless distinct stories of a split. */
 function* drawStories(random: Random, options: ArithmeticOptions): Generator<Drawn, never> {
-  const { split = "train", steps: [fewest, most] = [2, 4] } = options;
+  const { split = "train", steps: [fewest, most] = [2, 3] } = options;
   if (split !== "train" && split !== "test") {
     throw new UsageError(`Split of arithmetic must be "train" or "test": got "${split}"`);
   }
@@ -183,7 +183,7 @@ function splitOf({ kind, question }: Story): "train" | "test" {
 }
 
 function sizesOf(options: ArithmeticOptions): Sizes {
-  const { largestFactor = 9, largestAmount = 20, largestValue = 100 } = options;
+  const { largestFactor = 6, largestAmount = 12, largestValue = 60 } = options;
   const sizes = { largestFactor, largestAmount, largestValue };
   for (const [name, value] of Object.entries(sizes)) {
     const least = name === "largestValue" ? 20 : 3;

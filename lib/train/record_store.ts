@@ -1,44 +1,51 @@
 import { openSpool, type Spool } from "../runtime/files.ts";
 
+/** Bytes of records that are kept in memory before the rest goes to a file. */
+const MEMORY_BYTES = 32 * 2 ** 20;
+
 /**
- * The records of a run, on disk, readable in any order and as often as there are epochs. Memory grows by eight bytes a
- * record, whatever the records hold.
+ * The records of a run, readable in any order and as often as there are epochs. The first 32 MiB stay in memory, the
+ * rest goes to a temporary file: beyond that, memory grows by eight bytes a record, whatever the records hold.
  */
 export class RecordStore<R> implements AsyncDisposable {
-  readonly #spool: Spool;
+  readonly #memory: Uint8Array[] = [];
   readonly #ends: number[] = [];
+  #spool?: Spool;
   #digest = 0x811c9dc5;
 
-  private constructor(spool: Spool) {
-    this.#spool = spool;
-  }
+  private constructor() {}
 
   /** Reads all records of a stream. */
   static async from<R extends { readonly id: string }>(
     records: AsyncIterable<R> | Iterable<R>,
   ): Promise<RecordStore<R>> {
-    const store = new RecordStore<R>(await openSpool());
+    const store = new RecordStore<R>(), encoder = new TextEncoder();
+    let inMemory = 0, inFile = 0;
     try {
-      const encoder = new TextEncoder();
-      let at = 0;
       for await (const record of records) {
         const bytes = encoder.encode(JSON.stringify(record));
-        await store.#spool.write(bytes);
-        store.#ends.push(at += bytes.length);
+        if (store.#ends.length === 0 && inMemory + bytes.length <= MEMORY_BYTES) {
+          store.#memory.push(bytes);
+          inMemory += bytes.length;
+        } else {
+          store.#spool ??= await openSpool();
+          await store.#spool.write(bytes);
+          store.#ends.push(inFile += bytes.length);
+        }
         for (const byte of encoder.encode(`${record.id}\n${bytes.length}\n`)) {
           store.#digest = Math.imul(store.#digest ^ byte, 0x01000193) >>> 0;
         }
       }
       return store;
     } catch (error) {
-      await store.#spool.close();
+      await store[Symbol.asyncDispose]();
       throw error;
     }
   }
 
   /** How many records there are. */
   get size(): number {
-    return this.#ends.length;
+    return this.#memory.length + this.#ends.length;
   }
 
   /** A number that tells other data from this: of ids and lengths in order. */
@@ -48,12 +55,14 @@ export class RecordStore<R> implements AsyncDisposable {
 
   /** One record. */
   async get(index: number): Promise<R> {
-    const start = index === 0 ? 0 : this.#ends[index - 1];
-    return JSON.parse(new TextDecoder().decode(await this.#spool.readAt(start, this.#ends[index] - start)));
+    const decoder = new TextDecoder(), at = index - this.#memory.length;
+    if (at < 0) return JSON.parse(decoder.decode(this.#memory[index]));
+    const start = at === 0 ? 0 : this.#ends[at - 1];
+    return JSON.parse(decoder.decode(await this.#spool!.readAt(start, this.#ends[at] - start)));
   }
 
   /** Removes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#spool.close();
+    await this.#spool?.close();
   }
 }

@@ -1,24 +1,38 @@
 /**
- * Marks candidates right or wrong and adds the model's log-prob and score: groups in, groups out.
+ * Marks candidates right or wrong, ranks them, and adds the model's log-prob and score: groups in, groups out.
  *
  *   deno task score --model runs/vft --input groups.jsonl > scored.jsonl
+ *   deno task score --rank steps --input groups.jsonl > ranked.jsonl
  */
+import { readProblem } from "../lib/data/datasets.ts";
+import { readJsonl } from "../lib/data/jsonl.ts";
 import { normalizeResponses } from "../lib/data/prompts.ts";
-import type { Group } from "../lib/data/records.ts";
+import { type Group, parseGroup } from "../lib/data/records.ts";
+import { rank } from "../lib/evaluate/rank.ts";
 import { label, score } from "../lib/evaluate/score.ts";
 import { loadModel } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
-import { runTask } from "./_cli.ts";
+import { runTask, type TaskIo } from "./_cli.ts";
 import { choice, integer, preset, toggle } from "./_option.ts";
-import { groupsOf, promptOptions, promptsOf } from "./_records.ts";
+import { openRewardSource, rankOptions } from "./_ranking.ts";
+import { promptOptions, promptsOf } from "./_records.ts";
 import { pick } from "./_shared_options.ts";
+
+/** The groups of the input; candidates in a published data set's form (ECQA's rated explanations) are read as that. */
+async function* groupsOf(io: Pick<TaskIo, "input">, limit = Infinity): AsyncGenerator<Group> {
+  let count = 0;
+  for await (const { value, where } of readJsonl(io.input.bytes, { source: io.input.name })) {
+    yield parseGroup(readProblem(value, where), where);
+    if (++count >= limit) return;
+  }
+}
 
 await runTask({
   name: "score",
-  summary: "Mark candidates right or wrong and add their log-probs",
+  summary: "Mark candidates right or wrong, rank them, and add their log-probs",
   description:
-    "Reads groups and writes them with each candidate's answer, correct, logprob and score. Without --model " +
-    "it only labels. The log-probs of the model before training are the reference that DPO, IPO, IRPO and KTO need.",
+    "Reads groups and writes them with each candidate's answer, correct, logprob and score, and with rank and " +
+    "reward where --rank says what to rank by. Without --model it only labels and ranks. The log-probs of the model before training are the reference that DPO, IPO, IRPO and KTO need.",
   examples: [
     {
       does: "Label and score generated candidates",
@@ -27,6 +41,15 @@ await runTask({
     {
       does: "Candidates of several sources: bring their endings into one form",
       command: "deno task score --model runs/vft --endings normalize --input candidates.jsonl",
+    },
+    {
+      does: "Rank candidates by people's ratings in the records",
+      command: "deno task score --rank ratings --input rated.jsonl",
+    },
+    {
+      does: "Rank them by a model behind an OpenAI-compatible endpoint",
+      command:
+        "deno task score --rank judge --judge-url http://localhost:8000/v1 --judge-model NAME --input g.jsonl",
     },
   ],
   options: {
@@ -53,9 +76,11 @@ await runTask({
       }),
       "skip",
     ),
+    ...rankOptions,
   },
   async run(options, io) {
     const { strict, keepLabels, endings, calculator, tooLong } = options;
+    await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined
       ? undefined
       : await loadModel(options.model, { backend: options.backend, log: io.log });
@@ -75,8 +100,15 @@ await runTask({
       prompt: await promptsOf(options),
       warn: io.warn,
       signal: io.signal,
-      onProgress: (done, tokens) => progress.update(done, { tokens }),
+      onProgress: ranking ? undefined : (done, tokens) => progress.update(done, { tokens }),
     });
-    for await (const group of groups) await io.output.writeRecord(group);
+    const ranked = ranking === undefined ? groups : rank(groups, {
+      source: ranking.source,
+      unranked: options.unranked,
+      warn: io.warn,
+      signal: io.signal,
+      onProgress: (done) => progress.update(done),
+    });
+    for await (const group of ranked) await io.output.writeRecord(group);
   },
 });

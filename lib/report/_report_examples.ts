@@ -1,5 +1,5 @@
 import { assessmentAccuracy } from "../objectives/statistics.ts";
-import { html, type Markup } from "./_html.ts";
+import { Markup, markup } from "./_markup.ts";
 import type { ReportExample, ReportModel } from "./report.ts";
 import { stripChart } from "./strip_chart.ts";
 
@@ -10,17 +10,18 @@ export function exampleSection(
   examples: readonly ReportExample[],
   models: readonly ReportModel[],
 ): Markup | false {
-  return examples.length > 0 && html`<section aria-labelledby="examples">
+  return examples.length > 0 && markup`<section aria-labelledby="examples">
 <h2 id="examples">Examples</h2>
 <p class="note">Each strip is a model, each mark a candidate answer at the score that the model gives it (mean log-prob per
 token). A well calibrated model has all right candidates to the right of all wrong ones. The thin lines follow a
-candidate from model to model. At the end of a strip: the share of (right, wrong) pairs in order; 100% is best.</p>
+candidate from model to model. At the end of a strip, in order: the share of (right, wrong) pairs of which the model finds the right
+one likelier; 100% is best.</p>
 <ul class="legend">
 <li>${mark(true)} right: reaches the answer</li>
 <li>${mark(false)} wrong</li>
 ${
     examples.some(({ candidates }) => candidates.some(({ correct }) => correct === undefined)) &&
-    html`<li>${mark(undefined)} not judged</li>`
+    markup`<li>${mark(undefined)} not judged</li>`
   }</ul>
 ${examples.map((example, i) => exampleItem(example, { models, open: i === 0 }))}
 </section>`;
@@ -38,33 +39,20 @@ function exampleItem(
   const label = strips.map(({ name, note }) =>
     note === undefined ? name : `${name} has ${note} of pairs in order`
   );
-  const items = candidates.map(({ text, correct, scores }, i) =>
-    html`
-      <li>
-        <p class="kind ${kind(correct)}">${letter(i)} ${mark(correct)} ${correct === undefined
-          ? "not judged"
-          : kind(correct)}</p>
-        <p class="text" dir="auto">${text}</p>
-        <ul class="scores">${names.map((name) =>
-          html`<li>${name} ${scoreOf(scores, name)?.toFixed(3).replace("-", "−") ?? "–"}</li>`
-        )}</ul>
-      </li>\\n
-    `
-  );
-  return html`<article class="example">
+  const items = candidates.map(({ text, correct, scores }, i) => {
+    const each = names.map((name) =>
+      markup`<li>${name} ${scoreOf(scores, name)?.toFixed(3).replace("-", "−") ?? "–"}</li>`
+    );
+    return markup`<li>
+<p class="kind ${kind(correct)}">${letter(i)} ${mark(correct)} ${
+      correct === undefined ? "not judged" : kind(correct)
+    }</p>
+<p class="text" dir="auto">${text}</p>
+<ul class="scores">${each}</ul></li>\n`;
+  });
+  return markup`<article class="example">
 <div><h3 dir="auto">${question}</h3>
-${
-    answer !== undefined && html`
-      <p class="label">Answer</p>
-      <p class="text" dir="auto">${answer}</p>
-    `
-  }
-${
-    reference !== undefined && html`
-      <p class="label">Reference</p>
-      <p class="text" dir="auto">${reference}</p>
-    `
-  }</div>
+${labelled("Answer", answer)}${labelled("Reference", reference)}</div>
 <figure>${
     stripChart(strips, {
       label: `Scores of ${candidates.length} candidates by model: ${label.join(", ")}`,
@@ -76,16 +64,14 @@ ${
     })
   }</figure>
 ${
-    candidates.length > 0 &&
-    html`
-      <details${open && html`
-        open
-      `}>
-        <summary>The ${candidates.length} candidates and their scores</summary>
-        <ol class="candidates">${items}</ol>
-        </details>
-    `
+    candidates.length > 0 && markup`<details${open && new Markup(" open")}>
+<summary>The ${candidates.length} candidates and their scores</summary>
+<ol class="candidates">${items}</ol></details>`
   }</article>\n`;
+}
+
+function labelled(label: string, text: string | undefined): Markup | false {
+  return text !== undefined && markup`<p class="label">${label}</p><p class="text" dir="auto">${text}</p>\n`;
 }
 
 /** The models in the report's order, then others that have a score. */
@@ -118,23 +104,21 @@ function letter(i: number): string {
   return (i >= 26 ? letter(Math.floor(i / 26) - 1) : "") + String.fromCharCode(65 + i % 26);
 }
 
-function kind(correct: boolean | undefined): string {
+function kind(correct: boolean | undefined): "right" | "wrong" | "unknown" {
   return correct === undefined ? "unknown" : correct ? "right" : "wrong";
 }
 
+const shapes = {
+  right: markup`<circle cx="6" cy="6" r="4.5" fill="currentColor"/>`,
+  wrong: markup`<path d="M2 2 10 10M2 10 10 2" fill="none" stroke="currentColor" stroke-width="2.2"/>`,
+  unknown:
+    markup`<path d="M6 1.5 10.5 6 6 10.5 1.5 6Z" fill="none" stroke="currentColor" stroke-width="1.5"/>`,
+};
+
+/** The mark that a candidate of this kind has in the plots. */
 function mark(correct: boolean | undefined): Markup {
-  const shape = correct === undefined
-    ? html`
-      <path d="M6 1.5 10.5 6 6 10.5 1.5 6Z" fill="none" stroke="currentColor" stroke-width="1.5" />
-    `
-    : correct
-    ? html`
-      <circle cx="6" cy="6" r="4.5" fill="currentColor" />
-    `
-    : html`
-      <path d="M2 2 10 10M2 10 10 2" fill="none" stroke="currentColor" stroke-width="2.2" />
-    `;
-  return html`<svg class="${
-    kind(correct)
-  }" width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">${shape}</svg>`;
+  const name = kind(correct);
+  return markup`<svg class="${name}" width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">${
+    shapes[name]
+  }</svg>`;
 }

@@ -1,4 +1,4 @@
-import { html, type Markup } from "./_html.ts";
+import { type Markup, markup } from "./_markup.ts";
 import { wilson } from "./_interval.ts";
 import { type HtmlColumn, htmlTable } from "./html_table.ts";
 import { type Term, terms } from "./page.ts";
@@ -72,12 +72,7 @@ const meanings: readonly Term[] = [
 /** The main table, its words and its two plots. */
 export function resultSection(models: readonly ReportModel[]): Markup {
   if (models.length === 0) {
-    return html`
-      <section>
-        <h2>Results</h2>
-        <p class="empty">No model was measured.</p>
-      </section>
-    `;
+    return markup`<section><h2>Results</h2><p class="empty">No model was measured.</p></section>`;
   }
   const rows = models.map(({ name, summary }) => ({ ...summary, name }));
   const measured = columns.filter(({ key }) =>
@@ -85,9 +80,10 @@ export function resultSection(models: readonly ReportModel[]): Markup {
   );
   const questions = range(models.map(({ summary }) => summary.questions));
   const mixed = range(models.map(({ summary }) => summary.mixed_questions));
-  return html`<section aria-labelledby="results">
+  const findings = [finding(models, "accuracy"), finding(models, "assessment_accuracy")];
+  return markup`<section aria-labelledby="results">
 <h2 id="results">Results</h2>
-${finding(models).map((line) => html`<p class="lead">${line}</p>\n`)}
+${findings.map((line) => line && markup`<p class="lead">${line}</p>\n`)}
 ${
     htmlTable(measured, {
       rows,
@@ -105,22 +101,21 @@ ${terms(meanings)}
 </section>`;
 }
 
-function plot(models: readonly ReportModel[], key: "accuracy" | "assessment_accuracy"): Markup {
-  const of = { accuracy: "questions", assessment_accuracy: "mixed_questions" } as const;
-  const x = { accuracy: "Accuracy", assessment_accuracy: "Assessment accuracy" }[key];
+function plot(models: readonly ReportModel[], key: keyof typeof measures): Markup {
+  const { words: x, count } = measures[key];
   const rows = models.map(({ name, summary }) => {
-    const value = summary[key], n = summary[of[key]];
+    const value = summary[key], n = summary[count];
     return { name, value, interval: value !== undefined && n > 0 ? wilson(value, n) : undefined };
   });
   const caption = rows.some(({ value }) => value !== undefined) &&
-    html`<figcaption>Dot: what was measured. Bar: where it would lie with other questions of the same kind, 95 times in 100${
+    markup`<figcaption>Dot: what was measured. Bar: its 95% interval, for other questions of the same kind would give another number${
       key === "assessment_accuracy" && " (at the widest)"
-    }. Dashed: the first row. The axis need not start at 0.</figcaption>`;
-  return html`<figure><h3>${x}</h3>${
+    }. ${rows.length > 1 && "Dashed: the first row. "}The axis need not start at 0.</figcaption>`;
+  return markup`<figure><h3>${x}</h3>${
     dotChart(rows, {
       x: `${x} (further right is better)`,
       percent: true,
-      rule: rows[0].value,
+      rule: rows.length > 1 ? rows[0].value : undefined,
       label: `${x} by model: ${
         rows.map(({ name, value }) => `${name} ${value === undefined ? "not measured" : percent(value)}`)
           .join(", ")
@@ -129,34 +124,35 @@ function plot(models: readonly ReportModel[], key: "accuracy" | "assessment_accu
   }${caption}</figure>`;
 }
 
-/** The outcome in words. */
-function finding(models: readonly ReportModel[]): string[] {
-  return ([["accuracy", "Accuracy", "questions"], [
-    "assessment_accuracy",
-    "Assessment accuracy",
-    "mixed_questions",
-  ]] as const)
-    .flatMap(([key, words, count]) => {
-      const known = models.filter(({ summary }) => summary[key] !== undefined);
-      if (known.length === 0) return [];
-      const first = models[0], value = first.summary[key];
-      const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a);
-      const top = best.summary[key]!;
-      if (known.length === 1 || value === undefined) {
-        return [`${words} is highest for ${best.name}: ${percent(top)}.`];
-      }
-      if (top === value) return [`${words}: no model is above ${first.name}, which has ${percent(value)}.`];
-      const points = (top - value) * 100, n = best.summary[count];
-      const chance = 196 * Math.sqrt((value * (1 - value) + top * (1 - top)) / n);
-      return [
-        `${words} is highest for ${best.name}: ${percent(top)}, ${
-          points.toFixed(1)
-        } points above ${first.name}. ` +
-        (points < chance
-          ? `With ${n} questions a difference up to about ${chance.toFixed(0)} points can be chance.`
-          : `With ${n} questions that is more than chance alone would give.`),
-      ];
-    });
+const measures = {
+  accuracy: { words: "Accuracy", count: "questions" },
+  assessment_accuracy: { words: "Assessment accuracy", count: "mixed_questions" },
+} as const;
+
+/**
+ * The outcome in words. What can be chance is 1.96 standard errors of a difference of two independent shares: with the
+ * same questions for both models it is less, so a difference is never called real too early.
+ */
+function finding(models: readonly ReportModel[], key: keyof typeof measures): string | undefined {
+  const { words, count } = measures[key];
+  const known = models.filter(({ summary }) => summary[key] !== undefined);
+  if (known.length === 0) return undefined;
+  const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a);
+  const top = best.summary[key]!, n = best.summary[count];
+  if (models.length === 1) return `${words} of ${best.name}: ${percent(top)} of ${n} questions.`;
+  const first = models[0], value = first.summary[key];
+  if (known.length === 1 || value === undefined) {
+    return `${words} is highest for ${best.name}: ${percent(top)}.`;
+  }
+  if (top === value) return `${words}: no model is above ${first.name}, which has ${percent(value)}.`;
+  const points = (top - value) * 100;
+  const chance = 196 * Math.sqrt((value * (1 - value) + top * (1 - top)) / n);
+  const judgement = points < chance
+    ? `With ${n} questions a difference up to about ${chance.toFixed(0)} points can be chance.`
+    : `With ${n} questions that is more than chance alone would give.`;
+  return `${words} is highest for ${best.name}: ${percent(top)}, ${
+    points.toFixed(1)
+  } points above ${first.name}. ${judgement}`;
 }
 
 function percent(share: number): string {

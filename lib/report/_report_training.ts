@@ -1,5 +1,5 @@
 import type { Metrics } from "../train/metrics.ts";
-import { html, type Markup } from "./_html.ts";
+import { type Markup, markup } from "./_markup.ts";
 import { extent, padded } from "./_plot_svg.ts";
 import { type Term, terms } from "./page.ts";
 import { legend, lineChart, type Series } from "./plots.ts";
@@ -84,28 +84,22 @@ const panels: readonly Panel[] = [
 export function trainingSection(models: readonly ReportModel[]): Markup {
   const trained = models.filter(({ metrics }) => metrics.length > 0);
   if (trained.length === 0) {
-    return html`
-      <section>
-        <h2>Training</h2>
-        <p class="empty">No training steps were logged.</p>
-      </section>
-    `;
+    return markup`<section><h2>Training</h2><p class="empty">No training steps were logged.</p></section>`;
   }
   // A measure that no model has (scores, when all was VFT) gets no empty frames.
   const shown = panels.filter(({ keys }) => trained.some(({ metrics }) => has(metrics, keys)));
   const domains = shown.map((panel) => panel.shared ? domain(panel, trained) : undefined);
-  return html`<section aria-labelledby="training">
+  return markup`<section aria-labelledby="training">
 <h2 id="training">Training</h2>
-<p class="note">Left to right: optimizer steps. Faint: as logged; strong: running mean. Where models are compared by the
-same measure of scores, margin, assessment accuracy or speed, all have the same vertical axis.</p>
+<p class="note">Left to right: optimizer steps. Faint: as logged; strong: running mean. Scores, margins,
+assessment accuracies and speeds have the same vertical axis in all rows, so they compare from row to row; losses and
+gradient norms have axes of their own.</p>
 ${shown.some(({ term }) => term === "Scores") && legend(sides.map((side) => ({ ...side, points: [] })))}
 ${
     trained.map((model) =>
-      html`<h3>${model.name} <span class="better">${steps(model.metrics)}</span></h3>
-<div class="panels">${
-        shown.filter(({ keys }) => has(model.metrics, keys)).map((panel) =>
-          figure(panel, { model, domain: domains[shown.indexOf(panel)] })
-        )
+      markup`<h3>${model.name} <span class="better">${steps(model.metrics)}</span></h3>
+<div class="panels" style="--columns:${shown.length}">${
+        shown.map((panel, i) => figure(panel, { model, domain: domains[i] }))
       }</div>\n`
     )
   }
@@ -148,11 +142,10 @@ function figure(
     const known = points.filter(([, y]) => y !== undefined && Number.isFinite(y)).map(([, y]) => y!);
     return `${name.replaceAll("_", " ")} from ${known[0]?.toPrecision(3)} to ${known.at(-1)?.toPrecision(3)}`;
   });
-  return html`<figure><h4>${term}${
-    better && html`
-      <span class="better" aria-hidden="true">${better === "higher" ? "↑" : "↓"}</span>
-    `
-  }</h4>${
-    lineChart(series, { label: `${model.name}: ${ends.join(", ")}`, domain, percent, rule, legend: false })
+  const way = better &&
+    markup` <span class="better" aria-hidden="true">${better === "higher" ? "↑" : "↓"}</span>`;
+  const label = `${model.name}: ${ends.join(", ")}`;
+  return markup`<figure><h4>${term}${way}</h4>${
+    lineChart(series, { label, domain, percent, rule, legend: false, width: 190, height: 118 })
   }</figure>`;
 }

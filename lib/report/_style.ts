@@ -43,7 +43,7 @@ body {
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 1.25rem; letter-spacing: -.01em; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 .5rem; padding-top: .8rem; border-top: 2px solid var(--ink); }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; overflow-wrap: anywhere; }
-h4 { font-size: .82rem; margin: 0 0 .1rem; font-weight: 600; }
+h4 { font-size: .8rem; margin: 0 0 .1rem; font-weight: 600; }
 p { margin: .5rem 0; max-width: 68ch; }
 p.lead { font-size: 1.08rem; }
 small, .note, caption, figcaption { color: var(--muted); font-size: .86rem; line-height: 1.45; }
@@ -69,28 +69,33 @@ dl.terms dd { margin: 0; color: var(--muted); }
 .better { color: var(--muted); font-weight: 400; font-size: .8rem; white-space: nowrap; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; min-width: 100%; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .6rem; max-width: none; }
+caption { text-align: left; padding-bottom: .6rem; }
+caption span { display: block; position: sticky; left: 0; max-width: min(75ch, calc(100vw - 2.5rem)); }
 th, td { padding: .45rem .7rem; text-align: left; border-bottom: 1px solid var(--hairline); }
 thead th { vertical-align: bottom; font-size: .86rem; line-height: 1.3; border-bottom: 1.5px solid var(--ink); }
 thead small { display: block; font-weight: 400; font-size: .76rem; }
 th.number, td.number { text-align: right; }
-tbody th { font-weight: 600; position: sticky; left: 0; background: var(--paper); max-width: 11rem; overflow-wrap: anywhere; }
+tbody th { font-weight: 600; position: sticky; left: 0; background: var(--paper); }
+tbody th { max-width: min(14rem, 40vw); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 th:first-child { padding-left: 0; }
 td.best { background: var(--best); }
 figure { margin: 0; min-width: 0; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1.5rem 2.5rem; }
 .pair { margin-top: 1.5rem; }
-.pair svg.plot { max-width: 36rem; }
-.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 10.4rem), 1fr)); gap: 1rem 1.1rem; }
+.pair svg.plot, .example svg.plot { max-width: 36rem; }
+.panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem 1.1rem; }
+.panels svg.plot { max-width: 21rem; }
+.example {
+  display: grid; gap: .5rem 2.5rem; padding: 1.2rem 0; border-bottom: 1px solid var(--hairline); align-items: start;
+}
+@media (min-width: 36rem) { .panels { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
+@media (min-width: 52rem) { .example { grid-template-columns: minmax(0, 1fr) minmax(0, 1.2fr); } }
+@media (min-width: 68rem) { .panels { grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); } }
 svg.plot { display: block; width: 100%; height: auto; overflow: visible; }
 svg.plot text { white-space: pre; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.3rem; list-style: none; padding: 0; margin: .6rem 0; font-size: .88rem; }
 .legend svg { vertical-align: .05em; }
 .right { color: var(--right); } .wrong { color: var(--wrong); } .unknown { color: var(--muted); }
-.example {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: .5rem 2.5rem;
-  padding: 1.2rem 0; border-bottom: 1px solid var(--hairline); align-items: start;
-}
 .example > * { min-width: 0; }
 .example h3 { margin: 0 0 .3rem; font-weight: 600; line-height: 1.45; unicode-bidi: isolate; white-space: pre-line; }
 .text { white-space: pre-line; overflow-wrap: anywhere; unicode-bidi: isolate; margin: .15rem 0; }

@@ -1,4 +1,4 @@
-import { type Child, html, Markup } from "./_html.ts";
+import { type Child, type Markup, markup } from "./_markup.ts";
 import { type Cell, type Column, formatCell, type Row } from "./table.ts";
 
 /** A column of a table on a page. */
@@ -21,37 +21,28 @@ export function htmlTable(
   const { rows } = options;
   const best = columns.map((column) => bestText(column, rows));
   const numeric = columns.map(({ key }) => !rows.some((row) => typeof row[key] === "string"));
-  const head = columns.map(({ key, title, unit }, i) =>
-    html`
-      <th scope="col" ${numeric[i] && i > 0 && new Markup(' class="number"')}>${title ??
-        key}${unit !== undefined && html`<small>${unit}</small>`}</th>
-    `
-  );
+  const head = columns.map(({ key, title, unit }, i) => {
+    const second = unit !== undefined && markup`<small>${unit}</small>`;
+    return markup`<th scope="col" class="${numeric[i] && i > 0 && "number"}">${title ?? key}${second}</th>`;
+  });
   const body = rows.map((row) =>
-    html`<tr>${
+    markup`<tr>${
       columns.map((column, i) => {
         const text = shown(row[column.key], column);
-        if (i === 0) return html`<th scope="row">${text}</th>`;
+        if (i === 0) return markup`<th scope="row" title="${text}">${text}</th>`;
         if (text === best[i]) {
-          return html`<td class="number best"><b>${text}</b><span class="hidden"> (best)</span></td>`;
+          return markup`<td class="number best"><b>${text}</b><span class="hidden"> (best)</span></td>`;
         }
-        return numeric[i] ? html`<td class="number">${text}</td>` : html`<td>${text}</td>`;
+        return numeric[i] ? markup`<td class="number">${text}</td>` : markup`<td>${text}</td>`;
       })
     }</tr>\n`
   );
   // The frame scrolls on a narrow screen, so it must be reachable by keyboard.
-  return html`
-    <div class="scroll" role="region" aria-label="Table" tabindex="0">
-      <table>
-        <caption>${options.caption}</caption>
-        <thead>
-          <tr>${head}</tr>
-        </thead>
-        <tbody>
-    ${body}</tbody>
-      </table>
-    </div>
-  `;
+  return markup`<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>
+<caption><span>${options.caption}</span></caption>
+<thead><tr>${head}</tr></thead>
+<tbody>
+${body}</tbody></table></div>`;
 }
 
 function shown(cell: Cell, column: HtmlColumn): string {

@@ -1,4 +1,4 @@
-import { type Child, html, Markup } from "./_html.ts";
+import { type Child, Markup, markup } from "./_markup.ts";
 import { style } from "./_style.ts";
 
 /** What a page has around its content. */
@@ -7,6 +7,7 @@ export interface PageOptions {
   readonly title: string;
   /** What a reader must know first; shown above everything else. Default none. */
   readonly warnings?: readonly string[];
+  /** What stands in the page's main part. */
   readonly body: Child;
 }
 
@@ -15,53 +16,52 @@ export interface PageOptions {
  * both to whatever might get into it.
  */
 export function page({ title, warnings = [], body }: PageOptions): string {
-  return html`
-    <!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="color-scheme" content="light dark">
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-        <title>${title}</title>
-        <style>${new Markup(style)}</style>
-      </head>
-      <body>
-        <header>
-    <h1>${title}</h1>
-    ${warnings.length > 0 && html`
-      <div class="warnings" role="note" aria-labelledby="warnings">
-        <h2 id="warnings">${warnings.length === 1 ? "One warning" : `${warnings.length} warnings`}</h2>
-        <ul>${warnings.map((warning) => html`<li>${warning}</li>`)}</ul>
-      </div>
-    `}
-        </header>
-        <main>
-    ${body}
-        </main>
-      </body>
-    </html>
-  `.text;
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${title}</title>
+<style>${new Markup(style)}</style>
+</head>
+<body>
+<header>
+<h1>${title}</h1>
+${warnings.length > 0 && warningBox(warnings)}
+</header>
+<main>
+${body}
+</main>
+</body>
+</html>
+`.text;
+}
+
+function warningBox(warnings: readonly string[]): Markup {
+  return markup`<div class="warnings" role="note" aria-labelledby="warnings">
+<h2 id="warnings">${warnings.length === 1 ? "One warning" : `${warnings.length} warnings`}</h2>
+<ul>${warnings.map((warning) => markup`<li>${warning}</li>\n`)}</ul></div>`;
 }
 
 /** A term, which way is good, and what it means in plain words. */
 export interface Term {
+  /** The name, as tables and plots write it. */
   readonly term: string;
+  /** Which way is good; absent where neither is. */
   readonly better?: "higher" | "lower";
+  /** One or two sentences without jargon. */
   readonly meaning: string;
 }
 
 /** A list that explains numbers to a newcomer. */
 export function terms(list: readonly Term[]): Markup {
-  return html`<dl class="terms">${
-    list.map(({ term, better, meaning }) =>
-      html`
-        <div>
-          <dt>${term} ${better !== undefined &&
-            html`<span class="better">${better === "higher" ? "↑" : "↓"} ${better} is better</span>`}</dt>
-          <dd>${meaning}</dd>
-        </div>\\n
-      `
-    )
+  return markup`<dl class="terms">${
+    list.map(({ term, better, meaning }) => {
+      const way = better &&
+        markup` <span class="better">${better === "higher" ? "↑" : "↓"} ${better} is better</span>`;
+      return markup`<div><dt>${term}${way}</dt><dd>${meaning}</dd></div>\n`;
+    })
   }</dl>`;
 }

@@ -3,7 +3,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { isolated, type Point, smooth, thin } from "./_curve.ts";
-import { html, type Markup } from "./_html.ts";
+import { type Markup, markup } from "./_markup.ts";
 import { extent, padded, plotSvg, type PlotText, shorten, shortNumber } from "./_plot_svg.ts";
 
 /** Most points of a drawn line: more than a panel has pixels says nothing. */
@@ -37,6 +37,7 @@ export interface LineChartOptions extends PlotText {
   readonly rule?: number;
   /** Units of the drawing, about a pixel each. Default 220 × 130. */
   readonly width?: number;
+  /** See `width`. */
   readonly height?: number;
   /** Default true when there is more than one series. */
   readonly legend?: boolean;
@@ -54,9 +55,9 @@ function styled(series: readonly Series[]): Required<Series>[] {
 
 /** The names of a chart's series beside a piece of each line. */
 export function legend(series: readonly Series[]): Markup {
-  return html`<ul class="legend">${
+  return markup`<ul class="legend">${
     styled(series).map(({ name, colour, dash }) =>
-      html`<li><svg width="26" height="10" aria-hidden="true"><line x1="1" x2="25" y1="5" y2="5" stroke-width="2.5"
+      markup`<li><svg width="26" height="10" aria-hidden="true"><line x1="1" x2="25" y1="5" y2="5" stroke-width="2.5"
         style="stroke:${colour}" stroke-dasharray="${dash}"/></svg> ${name}</li>`
     )
   }</ul>`;
@@ -73,7 +74,7 @@ export function lineChart(series: readonly Series[], options: LineChartOptions):
     points.filter(([, y]) => y !== undefined && Number.isFinite(y))
   );
   const xs = extent(known.map(([x]) => x));
-  if (!xs) return html`<p class="empty">Not measured</p>`;
+  if (!xs) return markup`<p class="empty">Not measured</p>`;
   const ys = options.domain ?? padded(extent([...known.map(([, y]) => y), rule])!, 0.06);
   const marks = lines.flatMap(({ points, colour, dash }) => {
     const line = { x: "0", y: "1", stroke: colour, strokeWidth: 1.8, strokeDasharray: dash || undefined };
@@ -113,11 +114,12 @@ export function lineChart(series: readonly Series[], options: LineChartOptions):
       ...marks,
     ],
   }, options);
-  return options.legend ?? series.length > 1 ? html`${legend(series)}${svg}` : svg;
+  return options.legend ?? series.length > 1 ? markup`${legend(series)}${svg}` : svg;
 }
 
 /** One row of a dot chart. */
 export interface DotRow {
+  /** Stands at its left; cut after 16 characters. */
   readonly name: string;
   /** "–" is written where it is missing or not finite. */
   readonly value?: number;
@@ -147,7 +149,7 @@ export function dotChart(rows: readonly DotRow[], options: DotChartOptions): Mar
     finite(value)
   );
   const range = extent([...dots.flatMap(({ value, interval = [] }) => [value, ...interval]), rule]);
-  if (dots.length === 0 || !range) return html`<p class="empty">Not measured</p>`;
+  if (dots.length === 0 || !range) return markup`<p class="empty">Not measured</p>`;
   const names = rows.map(({ name }) => shorten(name, 16));
   const written = rows.map(({ value }) =>
     !finite(value)

@@ -3,7 +3,7 @@
  */
 import type { Summary } from "../evaluate/summary.ts";
 import type { Metrics } from "../train/metrics.ts";
-import { html, type Markup } from "./_html.ts";
+import { type Markup, markup } from "./_markup.ts";
 import { exampleSection } from "./_report_examples.ts";
 import { resultSection } from "./_report_results.ts";
 import { trainingSection } from "./_report_training.ts";
@@ -21,9 +21,13 @@ export interface ReportModel {
 
 /** A question whose candidates are shown with their scores. */
 export interface ReportExample {
+  /** As the model was asked it. */
   readonly question: string;
+  /** The right answer. */
   readonly answer?: string;
+  /** A known right chain of thought. */
   readonly reference?: string;
+  /** Chains of thought that a model wrote. */
   readonly candidates: readonly {
     readonly text: string;
     /** Absent when nobody judged it. */
@@ -35,12 +39,15 @@ export interface ReportExample {
 
 /** All that a page says. Every string may come from data or from a model: it is escaped. */
 export interface Report {
+  /** Heading of the page. */
   readonly title: string;
   /** Data, model, backend, machine, seed, command, wall time: label and value. */
   readonly about: readonly (readonly [label: string, value: string])[];
   /** In the order of the table; the first is what the others are compared with. */
   readonly models: readonly ReportModel[];
+  /** A handful; none leaves the section out. */
   readonly examples: readonly ReportExample[];
+  /** What a reader must know before the numbers; shown first. */
   readonly warnings: readonly string[];
 }
 
@@ -63,13 +70,9 @@ function aboutList(about: Report["about"]): Markup | false {
   // A command is long and is copied: it gets a line and a typeface of its own.
   const wide = (label: string, value: string) => /command/i.test(label) || value.length > 60;
   return about.length > 0 &&
-    html`<dl class="about">${
+    markup`<dl class="about">${
       about.map(([label, value]) =>
-        html`<div${
-          wide(label, value) && html`
-            class="wide"
-          `
-        }><dt>${label}</dt><dd>${value}</dd></div>\n`
+        markup`<div class="${wide(label, value) && "wide"}"><dt>${label}</dt><dd>${value}</dd></div>\n`
       )
     }</dl>`;
 }

@@ -1,5 +1,5 @@
 import * as Plot from "@observablehq/plot";
-import { html, type Markup } from "./_html.ts";
+import { type Markup, markup } from "./_markup.ts";
 import { extent, padded, plotSvg, type PlotText, shorten, shortNumber } from "./_plot_svg.ts";
 
 /** One candidate of a strip chart. */
@@ -14,14 +14,16 @@ export interface StripCandidate {
 
 /** One strip of a strip chart: a model. */
 export interface Strip {
+  /** Stands at its left; cut after 16 characters. */
   readonly name: string;
-  /** Written at its right end, for instance the share of pairs in order. */
+  /** The share of pairs in order, as written at its right end. */
   readonly note?: string;
 }
 
 /** Least distance of two letters, in units of the drawing. */
 const letterGap = 11;
 const width = 420;
+const noteTitle = "in order";
 
 /**
  * The scores of one question's candidates, a strip a model, each candidate's marks joined by a thin line, so that
@@ -38,9 +40,9 @@ export function stripChart(
     })
   );
   const range = extent(marks.map(({ score }) => score));
-  if (!range) return html`<p class="empty">Not scored</p>`;
+  if (!range) return markup`<p class="empty">Not scored</p>`;
   const names = strips.map(({ name }) => shorten(name, 16));
-  const marginLeft = 18 + 6.3 * Math.max(...names.map((name) => name.length)), marginRight = 48;
+  const marginLeft = 18 + 6.3 * Math.max(...names.map((name) => name.length)), marginRight = 62;
   const domain = padded(range, 0.06);
   const letters = placeLetters(
     options.candidates.flatMap(({ letter, correct }) => {
@@ -102,6 +104,14 @@ export function stripChart(
         fontWeight: 600,
         stroke: "var(--paper)",
         strokeWidth: 4,
+      }),
+      Plot.text(strips.some(({ note }) => note !== undefined) ? [noteTitle] : [], {
+        y: () => -1,
+        text: (title) => title,
+        frameAnchor: "right",
+        textAnchor: "end",
+        dx: marginRight - 4,
+        fill: "var(--muted)",
       }),
       Plot.text(strips.flatMap(({ note }, row) => note === undefined ? [] : [{ note, row }]), {
         y: "row",

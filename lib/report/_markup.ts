@@ -4,7 +4,10 @@
 
 /** A piece of HTML that is safe to write into a page as it is. */
 export class Markup {
+  /** Marks HTML as safe: nothing unescaped may have got into it. */
   constructor(readonly text: string) {}
+
+  /** The HTML itself. */
   toString(): string {
     return this.text;
   }
@@ -32,14 +35,14 @@ export function escapeHtml(text: string): string {
     .replace(/[&<>"']/g, (character) => entities[character]);
 }
 
-function markup(child: Child): string {
+function write(child: Child): string {
   if (child instanceof Markup) return child.text;
   if (child === undefined || child === false) return "";
-  if (typeof child === "object") return child.map(markup).join("");
+  if (typeof child === "object") return child.map(write).join("");
   return escapeHtml(String(child));
 }
 
-/** Template tag: html`<p>${text}</p>`. Attributes must be quoted. */
-export function html(parts: TemplateStringsArray, ...children: readonly Child[]): Markup {
-  return new Markup(parts.reduce((text, part, i) => text + markup(children[i - 1]) + part));
+/** Template tag: markup`<p>${text}</p>`. Attributes must be quoted. */
+export function markup(parts: TemplateStringsArray, ...children: readonly Child[]): Markup {
+  return new Markup(parts.reduce((text, part, i) => text + write(children[i - 1]) + part));
 }

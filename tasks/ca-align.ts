@@ -3,6 +3,7 @@
  *
  *   deno task ca-align --model runs/vft --input scored.jsonl --constraint bc --out runs/aft
  */
+import { checkFormats } from "../lib/evaluate/format_check.ts";
 import { loadModel } from "../lib/model/model.ts";
 import { objectives, objectiveTraits } from "../lib/objectives/objectives.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
@@ -65,7 +66,11 @@ await runTask({
     }
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, { backend: options.backend, log: io.log });
-    await runTraining(model, groupsOf(io, options.limit), {
+    const groups = checkFormats(groupsOf(io, options.limit), {
+      feedback: objectiveTraits[objective].feedback,
+      warn: io.warn,
+    });
+    await runTraining(model, groups, {
       ...trainerOptions(options),
       objective,
       constraint,

@@ -16,7 +16,7 @@ export interface PlotText {
  * A plot as SVG, drawn without a browser. Colours are CSS variables, so that one drawing serves light, dark and print.
  * It fills its container's width; its style sheet is the page's.
  */
-export function plotSvg(plot: NonNullable<Parameters<typeof Plot.plot>[0]>, { label }: PlotText): Markup {
+export function plotSvg(plot: Plot.PlotOptions, { label }: PlotText): Markup {
   const svg = Plot.plot({ document, className: "plot", style: { fontSize: "11px" }, ...plot }).outerHTML;
   const open = `<svg role="img" aria-label="${escapeHtml(label)}" `;
   return new Markup(svg.replace(/<style>[^<]*<\/style>/, "").replace(/^<svg /, () => open));

@@ -90,6 +90,11 @@ export interface LinearLogprob {
 
 /** 16 MiB: 4 million logits, enough to fill any GPU, and little beside a model. */
 const CHUNK_BYTES = 16 * 2 ** 20;
+/**
+ * On a CPU a chunk that stays in its cache: at 5,760 rows of 4,096 labels the element-wise work takes 190 ms with 1 MiB
+ * and 700 ms with 16.
+ */
+const CACHE_BYTES = 2 ** 20;
 
 /**
  * Log-probs of labels under a linear head, without ever holding all logits.
@@ -102,7 +107,8 @@ const CHUNK_BYTES = 16 * 2 ** 20;
  * @param hidden [N, D]
  * @param weight [V, D]: the head, or the embedding when they are tied
  * @param labels what to score
- * @param options `chunkBytes`: most bytes of logits alive at once (16 MiB); `keep`: keep them for the gradient where
+ * @param options `chunkBytes`: most bytes of logits alive at once (16 MiB; on WASM 1 MiB where they do
+ * not all fit 16); `keep`: keep them for the gradient where
  * one chunk holds all (true), which saves it from computing them again
  * @throws {InputError} when a label's row or id is out of range
  */
@@ -112,8 +118,11 @@ export function linearLogprob(
   labels: Labels,
   options: { readonly chunkBytes?: number; readonly keep?: boolean } = {},
 ): LinearLogprob {
-  const { chunkBytes = CHUNK_BYTES, keep = true } = options;
+  const { keep = true } = options;
   const [n, d] = hidden.shape as [number, number], v = weight.shape[0];
+  const all = labels.rowCount * v * 4;
+  const { chunkBytes = currentBackend().name === "wasm" && all > CHUNK_BYTES ? CACHE_BYTES : CHUNK_BYTES } =
+    options;
   if (labels.largestId >= v) {
     throw new InputError(`Cannot score label ${labels.largestId}: the head has ${v} labels`);
   }

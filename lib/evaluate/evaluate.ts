@@ -74,37 +74,43 @@ export async function* evaluate(
     };
     const asked = problems.filter((p) => p.answer !== undefined);
     const responses = greedy
-      ? await byId(
+      ? await byProblem(
+        asked,
         generate(model, asked, {
           ...common,
           temperature: 0,
           onProgress: (n, t) => onProgress("greedy", done + n, t),
         }),
       )
-      : new Map<string, Group>();
+      : new Map<Problem, Group>();
     const ballots = votes > 0
-      ? await byId(generate(model, asked, {
-        ...common,
-        samples: votes,
-        temperature: voteTemperature,
-        keepDuplicates: true,
-        onProgress: (n, t) => onProgress(`maj@${votes}`, done + n, t),
-      }))
-      : new Map<string, Group>();
+      ? await byProblem(
+        asked,
+        generate(model, asked, {
+          ...common,
+          samples: votes,
+          temperature: voteTemperature,
+          keepDuplicates: true,
+          onProgress: (n, t) => onProgress(`maj@${votes}`, done + n, t),
+        }),
+      )
+      : new Map<Problem, Group>();
     const groups = problems.map((p): Group => ({ ...p, candidates: p.candidates ?? [] }));
-    const scored = await byId(score(model, groups, {
-      keepLabels: true,
-      ...options,
-      warn: undefined,
-      onProgress: (n, t) => onProgress("scores", done + n, t),
-    }));
+    const scored = await byProblem(
+      problems,
+      score(model, groups, {
+        ...options,
+        keepLabels: options.keepLabels ?? true,
+        onProgress: (n, t) => onProgress("scores", done + n, t),
+      }),
+    );
     for (const problem of problems) {
       yield {
         id: problem.id,
         ...(problem.dataset !== undefined && { dataset: problem.dataset }),
-        ...greedyResult(problem, responses.get(problem.id)?.candidates[0]),
-        ...majorityResult(problem, ballots.get(problem.id)?.candidates),
-        ...scoreResult(scored.get(problem.id)!),
+        ...greedyResult(problem, responses.get(problem)?.candidates[0]),
+        ...majorityResult(problem, ballots.get(problem)?.candidates),
+        ...scoreResult(scored.get(problem)!),
       };
     }
     done += problems.length;
@@ -119,9 +125,14 @@ export async function* evaluate(
 /** Questions measured together: enough to fill the decoder's slots many times over. */
 const CHUNK = 512;
 
-async function byId(groups: AsyncIterable<Group>): Promise<Map<string, Group>> {
-  const found = new Map<string, Group>();
-  for await (const group of groups) found.set(group.id, group);
+/** Groups come in the order of their problems; ids may repeat where files were joined. */
+async function byProblem(
+  problems: readonly Problem[],
+  groups: AsyncIterable<Group>,
+): Promise<Map<Problem, Group>> {
+  const found = new Map<Problem, Group>();
+  let at = 0;
+  for await (const group of groups) found.set(problems[at++], group);
   return found;
 }
 

@@ -26,6 +26,7 @@ export interface ScoreOptions {
 
 /** What labelling found, for a report. */
 export interface LabelCounts {
+  /** Candidates that have a label. */
   candidates: number;
   correct: number;
   /** Candidates without an answer that could be found: they count as wrong. */
@@ -50,10 +51,10 @@ export function label(
       : group.answer === undefined
       ? undefined
       : isRight(group, answer);
-    if (counts) {
+    if (counts && correct !== undefined) {
       counts.candidates++;
       if (correct) counts.correct++;
-      if (answer === null) counts.unanswered++;
+      if (answer === null && !kept) counts.unanswered++;
     }
     return { ...candidate, answer, ...(correct !== undefined && { correct }) };
   });
@@ -142,7 +143,10 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
 
 async function addScores(model: Model, encoded: readonly Encoded[], budget: number): Promise<Group[]> {
   const sums = encoded.map((e) => new Float64Array(e.places.length));
-  for (const { pieces } of planMicroBatches(encoded.map((e) => e.tokens), budget)) {
+  for (const planned of planMicroBatches(encoded.map((e) => e.tokens), budget)) {
+    // A group that has nothing to score may have a prompt beyond the context.
+    const pieces = planned.pieces.filter((p) => p.candidates.length > 0);
+    if (pieces.length === 0) continue;
     const batch = deviceBatch(
       model.decoder,
       pieces.map(({ group, candidates }) => ({
@@ -150,14 +154,12 @@ async function addScores(model: Model, encoded: readonly Encoded[], budget: numb
         responses: candidates.map((c) => encoded[group].tokens.responses[c]),
       })),
     );
-    if (batch.host.labels.length > 0) {
-      const pass = forward(model.decoder, batch, { keep: "nothing" });
-      const logprobs = await orderedLogprobs(pass, batch);
-      pass.dispose();
-      for (const { group, candidate, start, end } of batch.host.spans) {
-        const piece = pieces[group];
-        for (let i = start; i < end; i++) sums[piece.group][piece.candidates[candidate]] += logprobs[i];
-      }
+    const pass = forward(model.decoder, batch, { keep: "nothing" });
+    const logprobs = await orderedLogprobs(pass, batch);
+    pass.dispose();
+    for (const { group, candidate, start, end } of batch.host.spans) {
+      const piece = pieces[group];
+      for (let i = start; i < end; i++) sums[piece.group][piece.candidates[candidate]] += logprobs[i];
     }
     batch.dispose();
   }

@@ -17,7 +17,8 @@ export function encodeResponse(
   model: Model,
   candidate: Pick<Candidate, "text" | "finish">,
 ): number[] {
-  const ids = model.tokenizer.encodeResponse(renderResponse(candidate.text));
+  // A model that ends at once has said nothing, not a blank.
+  const ids = candidate.text === "" ? [] : model.tokenizer.encodeResponse(renderResponse(candidate.text));
   const end = model.endTokens[0];
   return candidate.finish === "length" || end === undefined ? ids : [...ids, end];
 }

@@ -32,9 +32,9 @@ export class RecordStore<R> implements AsyncDisposable {
           await store.#spool.write(bytes);
           store.#ends.push(inFile += bytes.length);
         }
-        for (const byte of encoder.encode(`${record.id}\n${bytes.length}\n`)) {
-          store.#digest = Math.imul(store.#digest ^ byte, 0x01000193) >>> 0;
-        }
+        let digest = store.#digest;
+        for (const byte of bytes) digest = Math.imul(digest ^ byte, 0x01000193);
+        store.#digest = digest >>> 0;
       }
       return store;
     } catch (error) {
@@ -48,7 +48,7 @@ export class RecordStore<R> implements AsyncDisposable {
     return this.#memory.length + this.#ends.length;
   }
 
-  /** A number that tells other data from this: of ids and lengths in order. */
+  /** A number that tells other data from this: FNV-1a of every byte in order. */
   get digest(): number {
     return this.#digest;
   }

@@ -1,7 +1,8 @@
 import type * as tf from "@tensorflow/tfjs";
 import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
-import { parameter } from "../model/decoder.ts";
+import { openCheckpoint } from "../model/checkpoint.ts";
+import { type Decoder, parameter } from "../model/decoder.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import {
@@ -28,6 +29,8 @@ export interface RunState {
   readonly steps: number;
   /** Digest and number of the records trained on. */
   readonly records: { readonly count: number; readonly digest: number };
+  /** What decides the path of the training besides records: seed, batch size, schedule, …. */
+  readonly settings: Readonly<Record<string, unknown>>;
 }
 
 /** How to open a run directory. */
@@ -105,8 +108,26 @@ export class RunDirectory implements AsyncDisposable {
     for (const step of (await this.#steps()).slice(0, -KEPT)) await remove(this.#checkpoint(step));
   }
 
-  /** Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl back to it. Undefined when there is none. */
-  async restore(optimizer: Optimizer): Promise<RunState | undefined> {
+  /** Whether the run came to its end: its model is written and its checkpoints are gone. */
+  async isFinished(): Promise<boolean> {
+    return await exists(join(this.path, "config.json")) && (await this.#steps()).length === 0;
+  }
+
+  /** Puts the parameters of the finished run's model in place. */
+  async restoreFinished(decoder: Decoder): Promise<void> {
+    await using checkpoint = await openCheckpoint(this.path);
+    for (const entry of checkpoint.plan) {
+      const values = upload(await checkpoint.readParameter(entry), [...entry.shape]);
+      assign(parameter(decoder, entry.name), values);
+    }
+  }
+
+  /**
+   * Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl back to it. Undefined when there is none.
+   *
+   * @param check throws when the state is of another run, before anything is changed
+   */
+  async restore(optimizer: Optimizer, check: (state: RunState) => void): Promise<RunState | undefined> {
     const newest = (await this.#steps()).at(-1);
     if (newest === undefined) {
       await this.#cutMetrics(0);
@@ -114,6 +135,7 @@ export class RunDirectory implements AsyncDisposable {
     }
     const folder = this.#checkpoint(newest);
     const state = await readJson(join(folder, "state.json")) as RunState & { updates: number };
+    check(state);
     await using source = await openSafetensors(join(folder, "state.safetensors"));
     for (const { name, tensor } of statefulTensors(optimizer)) {
       const shape = source.tensors.get(name)?.shape;

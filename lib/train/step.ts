@@ -100,7 +100,13 @@ export async function accumulateGradients(
       rows += batch.host.tokens;
       if (run.length === 1 && score) {
         loss.take(pieces, batch, await orderedLogprobs(pass, batch));
-        ids.forEach((g) => loss.evaluate(g));
+        try {
+          ids.forEach((g) => loss.evaluate(g));
+        } catch (error) {
+          pass.dispose();
+          batch.dispose();
+          throw error;
+        }
       }
       const weights = upload(loss.weights(pieces, batch), [batch.host.labels.length]);
       backward(decoder, pass, { batch, weights, gradients });

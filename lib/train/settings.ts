@@ -1,0 +1,183 @@
+import type { PromptOptions } from "../data/prompts.ts";
+import type { ObjectiveOptions, ObjectiveTraits } from "../objectives/objective.ts";
+import { objectives, objectiveTraits } from "../objectives/objectives.ts";
+import { UsageError } from "../runtime/errors.ts";
+import type { OptimizerOptions } from "./optimizer.ts";
+import type { Decay, Schedule } from "./schedule.ts";
+import type { LossOptions, StepOptions } from "./step.ts";
+
+/** Settings of a training run. */
+export interface TrainOptions extends ObjectiveOptions {
+  /** Name of the objective (default "aft"). */
+  readonly objective?: string;
+  /** Passes over the data (default 3). */
+  readonly epochs?: number;
+  /** Optimizer steps, in place of `epochs`. */
+  readonly steps?: number;
+  /** Highest learning rate (default 2e-5, for a model of billions of parameters; small ones take 1e-4 to 1e-3). */
+  readonly learningRate?: number;
+  /** Share of the steps that the learning rate rises in (default 0.05). */
+  readonly warmup?: number;
+  /** Default cosine. */
+  readonly decay?: Decay;
+  /** Questions an optimizer step (default 8). */
+  readonly batchSize?: number;
+  /** Default 0. */
+  readonly weightDecay?: number;
+  /** Largest gradient norm (default 1). */
+  readonly clip?: number;
+  readonly beta1?: number;
+  readonly beta2?: number;
+  /** Source of every random choice (default 0). */
+  readonly seed?: number;
+  /** Rows computed at once (default 4,096): memory against launches, not the result. */
+  readonly microBatchTokens?: number;
+  /** Keep only each layer's input and compute the rest again: a third more work, a fraction of the memory. */
+  readonly recompute?: boolean;
+  /** Steps between metrics (default 10). */
+  readonly logEvery?: number;
+  /** Steps between checkpoints (default 100; 0 for none). Only with `out`. */
+  readonly saveEvery?: number;
+  /** Run directory: metrics, checkpoints and, at the end, the model. Without it nothing is written. */
+  readonly out?: string;
+  /** Go on from the newest checkpoint in `out`. */
+  readonly resume?: boolean;
+  /** Replace what is in `out`. */
+  readonly overwrite?: boolean;
+  /** What run.json keeps (default: these options). */
+  readonly configuration?: unknown;
+  /** What to do with a question that exceeds the model's context (default "skip": counted and reported). */
+  readonly tooLong?: "skip" | "refuse";
+  readonly prompt?: PromptOptions;
+  /** Told of anything a person should know. */
+  readonly warn?: (line: string) => void;
+  /** Told of every step, for a progress bar. */
+  readonly onStep?: (done: number, total: number, tokens: number, loss?: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Options with their defaults filled in, in the shape in which the trainer uses them. */
+export interface TrainSettings extends TrainOptions {
+  readonly objective: string;
+  readonly traits: ObjectiveTraits;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly seed: number;
+  readonly logEvery: number;
+  readonly saveEvery: number;
+  readonly tooLong: "skip" | "refuse";
+  readonly optimizer: OptimizerOptions;
+  readonly loss: LossOptions;
+  readonly compute: Pick<StepOptions, "microBatchTokens" | "keep">;
+  readonly schedule: Pick<Schedule, "learningRate" | "decay"> & { readonly warmup: number };
+}
+
+/** Fills in defaults; throws UsageError for an unknown name or a number that has no meaning. */
+export function resolveSettings(options: TrainOptions): TrainSettings {
+  checkNumbers(options);
+  const { objective = "aft", constraint, beta, boundary, gamma, lambda, weight, sftWeight } = options;
+  if (!Object.hasOwn(objectives, objective)) {
+    throw new UsageError(
+      `Objective must be one of ${Object.keys(objectives).join(", ")}: got "${objective}"`,
+    );
+  }
+  const traits = objectiveTraits[objective];
+  const given = { beta, boundary, gamma, lambda, weight, sftWeight };
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const objectiveOptions: ObjectiveOptions = {
+    ...traits.defaults,
+    ...set,
+    constraint: constraint ?? traits.trainingConstraint,
+  };
+  if (traits.constraints.length > 0 && !traits.constraints.includes(objectiveOptions.constraint!)) {
+    throw new UsageError(
+      `Constraint of ${objective} must be one of ${
+        traits.constraints.join(", ")
+      }: got "${objectiveOptions.constraint}"`,
+    );
+  }
+  const optimizer: OptimizerOptions = {
+    beta1: options.beta1 ?? 0.9,
+    beta2: options.beta2 ?? 0.999,
+    epsilon: 1e-8,
+    weightDecay: options.weightDecay ?? 0,
+    clip: options.clip ?? 1,
+  };
+  return {
+    ...options,
+    objective,
+    traits,
+    epochs: options.epochs ?? 3,
+    batchSize: options.batchSize ?? 8,
+    seed: options.seed ?? 0,
+    logEvery: options.logEvery ?? 10,
+    saveEvery: options.saveEvery ?? 100,
+    tooLong: options.tooLong ?? "skip" as const,
+    optimizer,
+    loss: {
+      objective: objectives[objective],
+      objectiveOptions,
+      tokenAveraged: objective === "vft" || objective === "rft",
+      vftWeight: traits.addsVft ? 1 : 0,
+    },
+    compute: {
+      microBatchTokens: options.microBatchTokens ?? 4096,
+      keep: options.recompute ? "inputs" as const : "products" as const,
+    },
+    schedule: {
+      learningRate: options.learningRate ?? 2e-5,
+      decay: options.decay ?? "cosine" as const,
+      warmup: options.warmup ?? 0.05,
+    },
+  };
+}
+
+/** What each number must be. A batch of 0 questions, for instance, would never come to an end. */
+const limits = {
+  epochs: "count",
+  steps: "count",
+  batchSize: "count",
+  microBatchTokens: "count",
+  logEvery: "count",
+  saveEvery: "count or 0",
+  learningRate: "positive",
+  clip: "positive",
+  warmup: "share",
+  beta1: "share",
+  beta2: "share",
+  weightDecay: "positive or 0",
+  seed: "number",
+} as const;
+
+const meanings = {
+  count: ["a whole number of at least 1", (n: number) => Number.isSafeInteger(n) && n >= 1],
+  "count or 0": ["a whole number of at least 0", (n: number) => Number.isSafeInteger(n) && n >= 0],
+  positive: ["above 0", (n: number) => n > 0],
+  "positive or 0": ["at least 0", (n: number) => n >= 0],
+  share: ["from 0 to 1", (n: number) => n >= 0 && n <= 1],
+  number: ["a number", Number.isFinite],
+} as const;
+
+function checkNumbers(options: TrainOptions): void {
+  for (const [name, kind] of Object.entries(limits)) {
+    const value = options[name as keyof typeof limits], [expected, holds] = meanings[kind];
+    if (value !== undefined && !holds(value)) {
+      throw new UsageError(`Training option ${name} must be ${expected}: got ${value}`);
+    }
+  }
+}
+
+/**
+ * What decides the path of a training besides its records: a run can only be resumed with the same. How it is computed
+ * (micro-batches, what is kept) and what is written may change.
+ */
+export function pathOf(settings: TrainSettings, steps: number): Record<string, unknown> {
+  const { objective, batchSize, seed, optimizer, schedule, loss: { objectiveOptions } } = settings;
+  const { epsilon: _, ...adamw } = optimizer;
+  return { objective, steps, batchSize, seed, ...schedule, ...adamw, ...prefixed(objectiveOptions) };
+}
+
+/** DPO's beta is not AdamW's. */
+function prefixed(options: ObjectiveOptions): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [`objective.${name}`, value]));
+}

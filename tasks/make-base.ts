@@ -27,8 +27,8 @@ await runTask({
   options: {
     out: required(shared.out),
     ...pick("output", "seed", "backend", "overwrite"),
-    documents: preset(integer("--documents", { help: "Documents of pre-training text" }), 160_000),
-    learningRate: preset(number("--learning-rate", { above: 0, help: "Peak learning rate" }), 3e-3),
+    documents: preset(integer("--documents", { help: "Documents of pre-training text" }), 120_000),
+    learningRate: preset(number("--learning-rate", { above: 0, help: "Peak learning rate" }), 4e-3),
     batchSize: preset(integer("--batch-size", { help: "Documents per optimizer step" }), 32),
     hiddenSize: preset(integer("--hidden-size", { help: "Width of the residual stream" }), 128),
     layers: preset(integer("--layers", { help: "Decoder layers" }), 4),

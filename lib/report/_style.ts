@@ -18,22 +18,6 @@ export const style = `
     --series-6: #e0c34a;
   }
 }
-@media print {
-  :root {
-    color-scheme: light;
-    --paper: #ffffff; --ink: #000000; --muted: #4a4f57; --hairline: #c5cad0; --panel: #ffffff;
-    --right: #0068a8; --wrong: #b84a00; --best: #e3f0fa; --warn: #6b4500; --warn-paper: #ffffff;
-    --series-1: #0068a8; --series-2: #c75400; --series-3: #00855f; --series-4: #a8488a; --series-5: #4a4f57;
-    --series-6: #9a7400;
-  }
-  @page { margin: 14mm; }
-  body { padding: 0; font-size: 10pt; }
-  section, .panels > *, .pair > *, .candidates > li, tr, .warnings { break-inside: avoid; }
-  section { break-inside: auto; }
-  h2, h3, h4 { break-after: avoid; }
-  .scroll { overflow: visible; }
-  details::details-content { content-visibility: visible; display: block; }
-}
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body {
@@ -80,7 +64,7 @@ tbody th { max-width: min(14rem, 40vw); overflow: hidden; text-overflow: ellipsi
 th:first-child { padding-left: 0; }
 td.best { background: var(--best); }
 figure { margin: 0; min-width: 0; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1.5rem 2.5rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1.5rem 2.5rem; }
 .pair { margin-top: 1.5rem; }
 .pair svg.plot, .example svg.plot { max-width: 36rem; }
 .panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem 1.1rem; }
@@ -112,4 +96,25 @@ summary:focus-visible, .scroll:focus-visible { outline: 2px solid var(--right); 
 .scores { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; padding: 0; margin: .3rem 0 0; }
 .scores { color: var(--muted); font-size: .82rem; font-variant-numeric: tabular-nums; }
 footer { margin-top: 3rem; color: var(--muted); font-size: .82rem; }
+@media print {
+  :root {
+    color-scheme: light;
+    --paper: #ffffff; --ink: #000000; --muted: #4a4f57; --hairline: #c5cad0; --panel: #ffffff;
+    --right: #0068a8; --wrong: #b84a00; --best: #e3f0fa; --warn: #6b4500; --warn-paper: #ffffff;
+    --series-1: #0068a8; --series-2: #c75400; --series-3: #00855f; --series-4: #a8488a; --series-5: #4a4f57;
+    --series-6: #9a7400;
+  }
+  @page { margin: 14mm; }
+  body { padding: 0; }
+  section, .panels > *, .pair > *, .candidates > li, tr, .warnings { break-inside: avoid; }
+  section { break-inside: auto; }
+  h2, h3, h4 { break-after: avoid; }
+  html { font-size: 10pt; }
+  .scroll { overflow: visible; }
+  table { font-size: 8pt; }
+  thead th, thead small { font-size: 7.5pt; }
+  th, td { padding: .3rem .4rem; }
+  td.best { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  details::details-content { content-visibility: visible; display: block; }
+}
 `;

@@ -7,6 +7,7 @@ import { embedding, embeddingGradient } from "../kernels/embedding.ts";
 import { type Labels, linearLogprob, linearLogprobGradient, makeLabels } from "../kernels/linear_logprob.ts";
 import { ropeTable } from "../kernels/rope.ts";
 import { type SpanLayout, spanLayout } from "../kernels/span_layout.ts";
+import { type Adapter, keyDropout } from "./adapter.ts";
 import type { DecoderConfig } from "./config.ts";
 import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
 import { normalize, normalizeGradient, type Normed } from "./_norm.ts";
@@ -21,7 +22,9 @@ export interface Decoder {
   readonly config: DecoderConfig;
   /** How checkpoint tensors make up the parameters. */
   readonly plan: readonly Parameter[];
-  readonly parameters: Parameters;
+  readonly parameters: Map<string, tf.Tensor>;
+  /** Low-rank updates of some parameters; their factors are parameters too. */
+  adapter?: Adapter;
   /** Cosines and sines of the positions in use; absent with learned positions. */
   ropeTable?: tf.Tensor;
 }
@@ -139,6 +142,7 @@ function finalNorm(decoder: Decoder, stream: Stream): Normed {
  */
 export function forward(decoder: Decoder, batch: DeviceBatch, options: { readonly keep: Keep }): Pass {
   const { keep } = options;
+  keyDropout(decoder, batch);
   const layers: KeptLayer[] = [];
   let stream = embed(decoder, batch);
   for (let l = 0; l < decoder.config.layers; l++) {
@@ -173,6 +177,7 @@ export function backward(
 ): void {
   const { batch, weights, gradients } = options;
   const { layers, final, head } = pass.kept!;
+  keyDropout(decoder, batch);
   const name = headName(decoder);
   const dfinal = linearLogprobGradient(head, weights, {
     hidden: final.y,

@@ -14,7 +14,9 @@ export interface HeadNormOptions {
   readonly q: tf.Tensor;
   /** Weight of the keys' norm. [headDim] */
   readonly k: tf.Tensor;
+  /** What the fused rows hold. */
   readonly heads: Heads;
+  /** ε under the root. */
   readonly epsilon: number;
 }
 

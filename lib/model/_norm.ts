@@ -7,6 +7,7 @@ import { type Decoder, parameter, type Parameters } from "./decoder.ts";
 export interface Normed {
   /** x + residual, or x itself. */
   readonly sum: tf.Tensor;
+  /** The normalised rows. [N, D] */
   readonly y: tf.Tensor;
   /** What the gradient needs besides: 1/σ of each row, and with layer normalisation its mean after it. [N] each */
   readonly statistics: readonly tf.Tensor[];

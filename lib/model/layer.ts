@@ -11,7 +11,9 @@ import { project, projectGradient } from "./projection.ts";
 
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */
 export interface Stream {
+  /** [N, D] */
   readonly x: tf.Tensor;
+  /** Still to be added to x. [N, D] */
   readonly delta?: tf.Tensor;
 }
 
@@ -22,6 +24,7 @@ export interface Stream {
 export interface KeptLayer {
   /** The residual stream at the layer's start. [N, D] */
   readonly input: tf.Tensor;
+  /** What else the backward pass needs, where it is kept. */
   readonly inner?: {
     /**
      * Queries, keys and values: as projected where heads are normalised, which is cheap to repeat and whose gradient

@@ -10,7 +10,7 @@ import { UsageError } from "../lib/runtime/errors.ts";
 import { runTask } from "./_cli.ts";
 import { choice, number, preset } from "./_option.ts";
 import { groupsOf, promptOptions, promptsOf } from "./_records.ts";
-import { pick, shared } from "./_shared_options.ts";
+import { pick } from "./_shared_options.ts";
 import { runTraining, trainerOptions, trainingOptions } from "./_training.ts";
 
 await runTask({

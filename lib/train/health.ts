@@ -45,7 +45,7 @@ interface Point {
  *   is `collapse` nats per token below the best such mean so far: each token has become e² times less likely;
  * - no active pair: `active_pairs` was 0 for `inactive` steps in at least 5 lines;
  * - no pair: the objective's loss was 0 and no batch had a pair for as long, so nothing but the likelihood term trains;
- * - gradient: its norm was over `explosion` times the median of the last 50 lines in three lines running, or once over
+ * - gradient: the norm was over `explosion` times the median of the last 50 lines in three lines running, or once over
  *   ten times as much. (A norm that is no number ends a run by itself.)
  *
  * The thresholds are the project's own.
@@ -112,12 +112,8 @@ export function watchHealth(options: HealthOptions = {}): (metrics: HealthMetric
         `no pair has been active for ${idle.steps} steps: the objective has nothing left to teach`,
       );
     }
-    if (
-      unpaired.add(
-        step,
-        active === undefined && loss !== undefined ? loss === 0 : active !== undefined ? false : undefined,
-      )
-    ) {
+    const withoutPair = active !== undefined ? false : loss === undefined ? undefined : loss === 0;
+    if (unpaired.add(step, withoutPair)) {
       tell(
         "no pair",
         `no question has had both a better and a worse candidate for ${unpaired.steps} steps: the objective trains nothing`,
@@ -127,8 +123,8 @@ export function watchHealth(options: HealthOptions = {}): (metrics: HealthMetric
     const norm = metrics.gradient_norm;
     if (norms.length >= 10) {
       const usual = norms.toSorted((a, b) => a - b)[norms.length >> 1];
-      high = norm > explosion * usual ? high + 1 : 0;
-      if (high >= 3 || norm > 10 * explosion * usual) {
+      high = usual > 0 && norm > explosion * usual ? high + 1 : 0;
+      if (high >= 3 || high > 0 && norm > 10 * explosion * usual) {
         tell(
           "gradient",
           `the gradient norm explodes: ${norm.toPrecision(3)}, usually ${usual.toPrecision(3)}; a lower ` +

@@ -207,7 +207,7 @@ function describe(counts: JudgeCounts, cost: number | undefined): string {
     malformed > 0 ? `${malformed} malformed` : "",
     refused > 0 ? `${refused} refused` : "",
   ].filter((part) => part !== "").join(", ");
-  return `Judge: ${requests} requests${
+  return `Judge: ${requests} ${requests === 1 ? "request" : "requests"}${
     troubles === "" ? "" : ` (${troubles})`
   }, ${cached} answers from the cache, ` +
     `${input} prompt and ${output} completion tokens` +

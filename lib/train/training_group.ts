@@ -105,20 +105,28 @@ function feedbackOf(
     const values = entries.map((e) => get(e.candidate));
     return values.every((v) => v !== undefined) ? values as T[] : undefined;
   };
-  const feedback = {
-    ...(reference >= 0 && { reference }),
-    correct: all((c) => c.correct),
-    rank: all((c) => c.rank),
-    reward: all((c) => c.reward),
-    referenceLogprobs: traits.needsReferenceLogprobs ? all((c) => c.logprob) : undefined,
-  };
-  const has = { labels: feedback.correct, ranks: feedback.rank, rewards: feedback.reward };
-  if (traits.feedback.length > 0 && !traits.feedback.some((kind) => has[kind])) {
+  const known = { labels: all((c) => c.correct), ranks: all((c) => c.rank), rewards: all((c) => c.reward) };
+  const kind = traits.feedback.find((k) => known[k]);
+  if (traits.feedback.length > 0 && !kind) {
     const fields = { labels: "correct", ranks: "rank", rewards: "reward" };
-    const wanted = traits.feedback.map((kind) => `"${fields[kind]}"`).join(" or ");
+    const wanted = traits.feedback.map((k) => `"${fields[k]}"`).join(" or ");
     throw new InputError(
       `Cannot train ${objective} on "${id}": every candidate must have ${wanted}; \`deno task score\` writes them`,
     );
   }
-  return feedback;
+  const referenceLogprobs = traits.needsReferenceLogprobs ? all((c) => c.logprob) : undefined;
+  if (traits.needsReferenceLogprobs && !referenceLogprobs) {
+    throw new InputError(
+      `Cannot train ${objective} on "${id}": every candidate must have "logprob", its log-prob under the model ` +
+        "before training; `deno task score --model DIR` writes it",
+    );
+  }
+  // Only the feedback that the objective uses, so that what is logged is measured by it too.
+  return {
+    ...(reference >= 0 && { reference }),
+    ...((kind === "labels" || !kind) && { correct: known.labels }),
+    ...(kind === "ranks" && { rank: known.ranks }),
+    ...(kind === "rewards" && { reward: known.rewards }),
+    referenceLogprobs,
+  };
 }

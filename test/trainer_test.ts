@@ -308,7 +308,7 @@ test("bad input has one line each and leaks nothing", async () => {
     [
       groups,
       { objective: "dpo" },
-      'Question "toy-\\d": .* has no field "logprob" from the reference model',
+      'Cannot train dpo on "toy-\\d": every candidate must have "logprob"',
       InputError,
     ],
   ];

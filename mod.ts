@@ -12,15 +12,19 @@
  *
  * @module
  */
-export { type BackendChoice, openBackend } from "./lib/backend/backend.ts";
+export type { BackendChoice } from "./lib/backend/backend.ts";
 export { loadDataset, type LoadOptions } from "./lib/data/load_dataset.ts";
-export { type JsonlOptions, readGroups, readProblems } from "./lib/data/jsonl.ts";
+export { type Bytes, type JsonlOptions, readGroups, readProblems } from "./lib/data/jsonl.ts";
 export type { PromptOptions } from "./lib/data/prompts.ts";
 export { type Candidate, type Group, parseGroup, parseProblem, type Problem } from "./lib/data/records.ts";
+export type { HubOptions } from "./lib/data/hub.ts";
+export type { Where } from "./lib/data/where.ts";
 export { evaluate, type Evaluated, type EvaluateOptions } from "./lib/evaluate/evaluate.ts";
 export { label, type LabelCounts, score, type ScoreOptions } from "./lib/evaluate/score.ts";
 export { summarize, type Summary } from "./lib/evaluate/summary.ts";
 export { generate, type GenerateOptions } from "./lib/model/generate.ts";
+export type { DecoderConfig, ModelType } from "./lib/model/config.ts";
+export type { Tokenizer } from "./lib/model/tokenizer.ts";
 export { loadModel, type LoadModelOptions, Model, type SaveOptions } from "./lib/model/model.ts";
 export type {
   Constraint,
@@ -34,4 +38,5 @@ export type {
 export { objectives, objectiveTraits } from "./lib/objectives/objectives.ts";
 export { InputError, UsageError } from "./lib/runtime/errors.ts";
 export type { Metrics } from "./lib/train/metrics.ts";
+export type { Decay } from "./lib/train/schedule.ts";
 export { train, type TrainOptions } from "./lib/train/trainer.ts";

@@ -17,17 +17,22 @@ export interface ScoreOptions {
   readonly microBatchTokens?: number;
   /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
   readonly tooLong?: "skip" | "refuse";
+  /** How prompts are made. */
   readonly prompt?: PromptOptions;
+  /** Told of anything a person should know. */
   readonly warn?: (line: string) => void;
   /** Told of groups done and response tokens scored, for a progress bar. */
   readonly onProgress?: (groups: number, tokens: number) => void;
+  /** Stops the work. */
   readonly signal?: AbortSignal;
 }
 
 /** What labelling found, for a report. */
 export interface LabelCounts {
   /** Candidates that have a label. */
+  /** Candidates seen. */
   candidates: number;
+  /** Those marked right. */
   correct: number;
   /** Candidates without an answer that could be found: they count as wrong. */
   unanswered: number;

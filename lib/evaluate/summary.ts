@@ -10,6 +10,8 @@ export interface Summary {
   readonly strict_accuracy?: number;
   /** Share of right majority answers. */
   readonly majority_accuracy?: number;
+  /** Share of right answers by the log-probs of the options' letters. */
+  readonly option_accuracy?: number;
   /** exp(−Σ log-prob / Σ tokens) over the references. */
   readonly perplexity?: number;
   /** Mean over the questions that have both sides. */
@@ -18,6 +20,7 @@ export interface Summary {
   readonly mixed_questions: number;
   /** Mean scores of positives and negatives over those questions, in nats per token. */
   readonly positives?: number;
+  /** Mean score of negatives over those questions. */
   readonly negatives?: number;
   /** positives − negatives. */
   readonly margin?: number;
@@ -40,6 +43,7 @@ export function summarize(results: readonly Evaluated[]): Summary {
     accuracy: mean(results.map((r) => r.greedy && Number(r.greedy.correct))),
     strict_accuracy: mean(results.map((r) => r.greedy && Number(r.greedy.strict))),
     majority_accuracy: mean(results.map((r) => r.majority && Number(r.majority.correct))),
+    option_accuracy: mean(results.map((r) => r.option && Number(r.option.correct))),
     perplexity: tokens > 0 ? Math.exp(-logprob / tokens) : undefined,
     assessment_accuracy: mean(mixed.map((r) => r.assessment_accuracy)),
     mixed_questions: mixed.length,

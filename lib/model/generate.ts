@@ -28,10 +28,13 @@ export interface GenerateOptions {
   readonly block?: number;
   /** What to do with a prompt that leaves no room in the context (default "skip": reported, no candidates). */
   readonly tooLong?: "skip" | "refuse";
+  /** How prompts are made. */
   readonly prompt?: PromptOptions;
+  /** Told of anything a person should know. */
   readonly warn?: (line: string) => void;
   /** Told of questions done and tokens drawn, for a progress bar. */
   readonly onProgress?: (questions: number, tokens: number) => void;
+  /** Stops the work. */
   readonly signal?: AbortSignal;
 }
 

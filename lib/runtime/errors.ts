@@ -4,6 +4,7 @@
 
 /** Work that failed on its input or on the machine: one line that names what, where and what was expected. Exit code 1. */
 export class InputError extends Error {
+  /** "InputError". */
   override name = "InputError";
   /** What the process exits with. */
   readonly exitCode: number = 1;
@@ -11,6 +12,8 @@ export class InputError extends Error {
 
 /** A command, an option or a configuration that is wrong: found before any work starts. Exit code 2. */
 export class UsageError extends InputError {
+  /** "UsageError". */
   override name = "UsageError";
+  /** What the process exits with. */
   override readonly exitCode: number = 2;
 }

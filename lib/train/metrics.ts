@@ -9,6 +9,7 @@ export interface Metrics {
   readonly steps: number;
   /** Epochs done, as a fraction. */
   readonly epoch: number;
+  /** Loss of the batch. */
   readonly loss: number;
   /** The objective's share of the loss. */
   readonly objective_loss?: number;
@@ -16,7 +17,9 @@ export interface Metrics {
   readonly vft_loss?: number;
   /** Mean score of positives, negatives and references of the batch. */
   readonly positives?: number;
+  /** Mean score of negatives. */
   readonly negatives?: number;
+  /** Mean score of references. */
   readonly reference?: number;
   /** Mean score of positives − mean score of negatives. */
   readonly margin?: number;
@@ -32,6 +35,7 @@ export interface Metrics {
   readonly no_end_token?: number;
   /** Global gradient norm before clipping. */
   readonly gradient_norm: number;
+  /** Learning rate of the step. */
   readonly learning_rate: number;
   /** Response tokens a second since the last line. */
   readonly tokens_per_second: number;

@@ -26,7 +26,9 @@ export interface TrainOptions extends ObjectiveOptions {
   readonly weightDecay?: number;
   /** Largest gradient norm (default 1). */
   readonly clip?: number;
+  /** Decay of AdamW's first moment (default 0.9). */
   readonly beta1?: number;
+  /** Decay of AdamW's second moment (default 0.999). */
   readonly beta2?: number;
   /** Source of every random choice (default 0). */
   readonly seed?: number;
@@ -48,11 +50,13 @@ export interface TrainOptions extends ObjectiveOptions {
   readonly configuration?: unknown;
   /** What to do with a question that exceeds the model's context (default "skip": counted and reported). */
   readonly tooLong?: "skip" | "refuse";
+  /** How prompts are made. */
   readonly prompt?: PromptOptions;
   /** Told of anything a person should know. */
   readonly warn?: (line: string) => void;
   /** Told of every step, for a progress bar. */
   readonly onStep?: (done: number, total: number, tokens: number, loss?: number) => void;
+  /** Stops the run between two steps. */
   readonly signal?: AbortSignal;
 }
 

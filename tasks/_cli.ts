@@ -136,10 +136,13 @@ async function execute<O extends Options>(
   });
   const warn = (line: string) => writeError(`${task.name}: ${line}`);
   const log = (line: string) => options.quiet ? undefined : writeError(line);
+  // Imported when it is asked for: a page of help needs no TF.js.
+  const profiled = options.profile ? (await import("./_profile.ts")).startProfile() : undefined;
   try {
     await task.run(options, { input: source, output: sink, log, warn, signal, configuration });
     signal.throwIfAborted();
     await sink.finish();
+    if (profiled) writeError(await profiled());
   } catch (error) {
     const keptLines = await sink.abandon();
     if (keptLines) warn(keptLines);

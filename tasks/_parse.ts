@@ -77,7 +77,30 @@ function parserOf(of: Option<unknown>): Parser<"sync", unknown, unknown> {
     ? option(of.short, of.flag, valueParser(of), settings)
     : option(of.flag, valueParser(of), settings);
   if (of.initial === undefined) return optional(parser);
-  return withDefault(parser, () => undefined, { message: message`${text(String(of.initial))}` });
+  return withDefault(parser, () => undefined, { message: message`${text(shown(of.initial))}` });
+}
+
+/** A default as a user would write it: 2e-5, not 0.00002. */
+function shown(value: unknown): string {
+  return typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3
+    ? value.toExponential()
+    : String(value);
+}
+
+/** A command over as many lines as it needs, which stays one command when it is pasted into a shell. */
+function wrapCommand(command: string, width: number): string[] {
+  const wrapped: string[] = [];
+  let line = "";
+  // A flag and its value stay together.
+  for (const part of command.split(/ (?=-|\||>|deno )/)) {
+    const longer = line === "" ? part : `${line} ${part}`;
+    // Two columns before the line, two for the backslash behind it.
+    if (line !== "" && longer.length + 4 > width) {
+      wrapped.push(`  ${line} \\`);
+      line = `  ${part}`;
+    } else line = longer;
+  }
+  return [...wrapped, `  ${line}`];
 }
 
 function lines(...texts: readonly string[]): Message {
@@ -105,7 +128,8 @@ function helpPage(name: string, page: DocPage, style: HelpStyle): string {
     termWidth: 26,
     colors: style.colors,
   });
-  return text.replace(/ +$/gm, "") + "\n";
+  return text.replace(/ +$/gm, "").replace(/^( +--help +).*$/m, "$1Show this page")
+    .replace(/^( +--version +).*$/m, "$1Show the version of this project and the runtime") + "\n";
 }
 
 /**
@@ -132,7 +156,10 @@ export function parseCommandLine(
   const given = runParser(object("Options", parsers, { errors }), name, args, {
     brief: message`${text(summary)}`,
     description: lines(usage, ...(description ? ["", description] : [])),
-    examples: lines(...examples.flatMap(({ does, command }) => [`${does}:`, `  ${command}`])),
+    // The page is indented by two columns.
+    examples: lines(
+      ...examples.flatMap(({ does, command }) => [`${does}:`, ...wrapCommand(command, width - 2)]),
+    ),
     footer: lines(`Shell completion: deno task ${name} --completion bash|zsh|fish`),
     showUsage: false,
     help: { option: true, onShow: (_code, help) => void (page = helpPage(name, help, { colors, width })) },

@@ -1,0 +1,88 @@
+import { currentBackend } from "./backend.ts";
+import { profile } from "./profile.ts";
+import type { WebgpuDevice } from "./webgpu.ts";
+
+/** Launches between two reads of the timestamps: two queries each, and a query set holds at most 4,096. */
+const LAUNCHES = 2048;
+
+/** Timestamps on their way from the device. */
+interface Batch {
+  readonly names: readonly string[];
+  /** What the queries are resolved into, and where the host reads them. */
+  readonly resolved: GPUBuffer;
+  readonly buffer: GPUBuffer;
+}
+
+/** A running measurement of kernels on the device. */
+export interface GpuTimer {
+  /** Waits for all launches so far, adds their times to the profile and stops measuring. */
+  finish(): Promise<void>;
+}
+
+/**
+ * Measures each launch on the device by a pair of timestamp queries (WebGPU §20.4, nanoseconds) and adds it to
+ * `profile.milliseconds`. Each launch then is a pass of its own, which costs some time between launches; times are of
+ * the kernels alone. Does nothing on WASM, and where the device lacks `timestamp-query`.
+ */
+export function startGpuTimer(): GpuTimer {
+  let device: WebgpuDevice | undefined, queries: GPUQuerySet | undefined;
+  let names: string[] = [];
+  const waiting: Batch[] = [];
+  const added: Promise<void>[] = [];
+
+  /** Puts the timestamps so far into a buffer, behind the launches recorded so far. */
+  const collect = () => {
+    if (!device || !queries || names.length === 0) return;
+    const { backend, device: gpu } = device, size = names.length * 16;
+    const resolved = gpu.createBuffer({
+      size,
+      usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    });
+    const buffer = gpu.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    backend.ensureCommandEncoderReady();
+    backend.endComputePassEncoder();
+    backend.commandEncoder!.resolveQuerySet(queries, 0, names.length * 2, resolved, 0);
+    backend.commandEncoder!.copyBufferToBuffer(resolved, 0, buffer, 0, size);
+    waiting.push({ names, resolved, buffer });
+    names = [];
+  };
+
+  profile.gpuTimestamps = (name) => {
+    const active = currentBackend();
+    if (active.name !== "webgpu" || !active.device.features.has("timestamp-query")) return undefined;
+    device = active.device;
+    queries ??= device.device.createQuerySet({ type: "timestamp", count: 2 * LAUNCHES });
+    if (names.length === LAUNCHES) {
+      // What was collected one batch ago has been submitted since: a submission has at most 64 launches.
+      for (const batch of waiting.splice(0)) added.push(addTimes(batch));
+      collect();
+    }
+    const index = 2 * names.length;
+    names.push(name);
+    return { querySet: queries, beginningOfPassWriteIndex: index, endOfPassWriteIndex: index + 1 };
+  };
+
+  return {
+    async finish() {
+      profile.gpuTimestamps = undefined;
+      if (!device) return;
+      collect();
+      if (device.backend.commandEncoder) {
+        device.backend.endComputePassEncoder();
+        device.backend.submitQueue();
+      }
+      await Promise.all([...added, ...waiting.map(addTimes)]);
+      queries?.destroy();
+      device.check();
+    },
+  };
+}
+
+async function addTimes({ names, resolved, buffer }: Batch): Promise<void> {
+  await buffer.mapAsync(GPUMapMode.READ);
+  const times = new BigUint64Array(buffer.getMappedRange());
+  // A device may set its clock back between the two: that launch counts as none (the specification allows it).
+  names.forEach((name, i) => profile.add(name, Math.max(0, Number(times[2 * i + 1] - times[2 * i]) / 1e6)));
+  buffer.unmap();
+  [resolved, buffer].forEach((b) => b.destroy());
+}

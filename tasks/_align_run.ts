@@ -1,33 +1,18 @@
 /** The stages of `align`: each writes its result to the run's folder, and is passed over when it is there already. */
 
 import { join } from "node:path";
-import { readGroups } from "../lib/data/jsonl.ts";
-import { normalizeResponses, type PromptOptions } from "../lib/data/prompts.ts";
+import type { PromptOptions } from "../lib/data/prompts.ts";
 import type { Group, Problem } from "../lib/data/records.ts";
-import { evaluate, type Evaluated } from "../lib/evaluate/evaluate.ts";
 import { score } from "../lib/evaluate/score.ts";
-import { summarize, type Summary } from "../lib/evaluate/summary.ts";
-import { generate } from "../lib/model/generate.ts";
-import { loadModel, type Model } from "../lib/model/model.ts";
-import { createProgress } from "../lib/report/progress.ts";
+import type { Summary } from "../lib/evaluate/summary.ts";
 import { renderReport, type Report } from "../lib/report/report.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 import { machine, peakResidentBytes } from "../lib/runtime/environment.ts";
-import { InputError, UsageError } from "../lib/runtime/errors.ts";
-import {
-  exists,
-  makeDirectory,
-  readBytes,
-  readJson,
-  readText,
-  remove,
-  writeAtomic,
-  writeJson,
-  writeText,
-} from "../lib/runtime/files.ts";
-import type { Metrics } from "../lib/train/metrics.ts";
-import { train, type TrainOptions } from "../lib/train/trainer.ts";
+import { UsageError } from "../lib/runtime/errors.ts";
+import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../lib/runtime/files.ts";
+import type { TrainOptions } from "../lib/train/trainer.ts";
 import type { TaskIo } from "./_cli.ts";
+import { readMetrics, readRecords, Stages } from "./_stages.ts";
 
 /** What `align` was asked to do. */
 export interface AlignOptions {
@@ -51,6 +36,8 @@ export interface AlignOptions {
   readonly batchSize: number;
   readonly microBatch: number;
   readonly constraints: "all" | "none" | "dc" | "bc";
+  /** How often to sample and align; from the second round on with the newest model of each kind. */
+  readonly rounds: number;
   readonly calculator: "keep" | "drop";
   readonly prompt: PromptOptions;
   readonly resume: boolean;
@@ -60,21 +47,29 @@ export interface AlignOptions {
 }
 
 /** One line of the table. */
-interface Row extends Measured {
+interface Row {
   readonly name: string;
+  readonly round: number;
+  readonly summary: Summary;
+  /** Its scores of the example candidates, question by question. */
+  readonly examples: readonly (readonly number[])[];
 }
 
-/** What was measured of a model, and its scores of the example candidates, question by question. */
-interface Measured {
-  readonly summary: Summary;
-  readonly examples: readonly (readonly number[])[];
+/** A model of the run: its row's name, its folder, and the round that made it. */
+interface Trained {
+  readonly name: string;
+  readonly directory: string;
+  readonly round: number;
 }
 
 /** A run of `align` in its folder. */
 export class AlignRun {
   readonly #started = performance.now();
+  readonly #stages: Stages;
 
-  private constructor(readonly options: AlignOptions) {}
+  private constructor(readonly options: AlignOptions) {
+    this.#stages = new Stages(options);
+  }
 
   /** Opens the folder; one that holds something is refused unless resumed or overwritten. */
   static async open(options: AlignOptions): Promise<AlignRun> {
@@ -103,33 +98,21 @@ export class AlignRun {
   /** All stages, in order. */
   async all(): Promise<void> {
     const { options } = this, { io, out } = options;
-    const vft = await this.train("vft", options.model, () => this.problems(options.train), {
+    const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
       objective: "vft",
       epochs: options.epochs,
       learningRate: options.learningRate,
+      seed: options.seed,
     });
-    const groups = await this.candidates("candidates", vft, options.train);
     const judged = await this.candidates("test-candidates", vft, options.test);
-    const align = { epochs: options.alignEpochs, learningRate: options.alignLearningRate };
-    const models: [string, string][] = [["vft", vft]];
-    const records = () => readRecords(groups);
-    models.push(["control", await this.train("control", vft, records, { ...align, objective: "vft" })]);
-    const constraints = options.constraints === "all" ? ["none", "dc", "bc"] as const : [options.constraints];
-    for (const constraint of constraints) {
-      const name = `aft-${constraint}`, beta = constraint === "bc" ? options.beta : undefined;
-      models.push([
-        name,
-        await this.train(name, vft, records, { ...align, objective: "aft", constraint, beta }),
-      ]);
-    }
+    const models: Trained[] = [{ name: "vft", directory: vft, round: 0 }];
+    for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
     const rows: Row[] = [];
-    for (const [name, directory] of models) {
-      rows.push({ name, ...await this.measure(name, directory, judged) });
-    }
+    for (const model of models) rows.push(await this.measure(model, judged));
     const table = summaryTable(rows);
     await writeText(join(out, "report.html"), renderReport(await this.report(rows, judged)));
     await writeJson(join(out, "results.json"), {
-      rows: rows.map(({ name, summary }) => ({ name, ...summary })),
+      rows: rows.map(({ name, round, summary }) => ({ name, round, ...summary })),
       seconds: Math.round((performance.now() - this.#started) / 100) / 10,
       peak_resident_bytes: peakResidentBytes(),
       machine: machine(),
@@ -143,22 +126,45 @@ export class AlignRun {
     );
   }
 
-  async *problems(source: () => AsyncIterable<Problem>): AsyncGenerator<Problem> {
-    const { calculator } = this.options;
-    for await (const problem of source()) {
-      yield calculator === "keep" ? problem : normalizeResponses(problem, { calculator });
+  /**
+   * One round: candidates of the newest models, and each kind of model trained on them once more. In the first, all
+   * start from VFT and share its candidates; later each goes on from itself with its own. The control has no candidates
+   * to use, and is trained on the same questions' references as often as the others.
+   */
+  async round(round: number, models: readonly Trained[]): Promise<Trained[]> {
+    const { options } = this, last = round === 1 ? "" : ` round ${round}`;
+    const constraints = options.constraints === "all" ? ["none", "dc", "bc"] as const : [options.constraints];
+    const settings = {
+      epochs: options.alignEpochs,
+      learningRate: options.alignLearningRate,
+      seed: options.seed + round - 1, // other samples and another order in every round
+    };
+    const newest = (kind: string) =>
+      round === 1 ? models[0].directory : models.findLast(({ name }) => kindOf(name) === kind)!.directory;
+    const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
+    const made: Trained[] = [];
+    const control = await this.train(
+      fileName(`control${last}`),
+      newest("control"),
+      first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
+      { ...settings, objective: "vft" },
+    );
+    made.push({ name: `control${last}`, directory: control, round });
+    for (const constraint of constraints) {
+      const kind = `aft-${constraint}`, name = kind + last, from = newest(kind);
+      const groups = first ??
+        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings.seed);
+      const beta = constraint === "bc" ? options.beta : undefined;
+      const directory = await this.train(fileName(name), from, () => readRecords(groups), {
+        ...settings,
+        objective: "aft",
+        constraint,
+        beta,
+      });
+      made.push({ name, directory, round });
     }
+    return made;
   }
-
-  async open(directory: string): Promise<Model> {
-    return await loadModel(directory, { backend: this.options.backend, log: this.#once });
-  }
-
-  readonly #said = new Set<string>();
-  readonly #once = (line: string) => {
-    if (!this.#said.has(line)) this.options.io.log(line);
-    this.#said.add(line);
-  };
 
   /** Trains `from` and returns the new model's directory. */
   async train(
@@ -167,114 +173,58 @@ export class AlignRun {
     records: () => AsyncIterable<Problem>,
     settings: TrainOptions,
   ): Promise<string> {
-    const { options } = this, { io, quiet, seed, batchSize, microBatch, prompt } = options;
-    const out = join(options.out, name);
-    if (await exists(join(out, "config.json"))) return out;
-    const model = await this.open(from);
-    let progress: ReturnType<typeof createProgress> | undefined;
-    try {
-      const lines = train(model, records(), {
-        ...settings,
-        seed,
-        batchSize,
-        microBatchTokens: microBatch,
-        prompt,
-        out,
-        resume: await exists(join(out, "run.json")),
-        configuration: { ...io.configuration, run: name, training: settings },
-        warn: this.#warn,
-        signal: io.signal,
-        onStep: (done, total, tokens, loss) => {
-          progress ??= createProgress(name, { total, quiet });
-          progress.update(done, { tokens, ...(loss !== undefined && { loss }) });
-        },
-      });
-      for await (const _ of lines);
-    } finally {
-      progress?.stop();
-      model.dispose();
-    }
-    return out;
+    const { batchSize, out } = this.options;
+    return await this.#stages.train(join(out, name), {
+      from,
+      records,
+      label: name,
+      settings: { ...settings, batchSize },
+    });
   }
 
   /** Samples and labels candidates and returns the file they are in. */
-  async candidates(name: string, directory: string, source: () => AsyncIterable<Problem>): Promise<string> {
-    const { options } = this,
-      { io, samples, temperature, topK, topP, maxTokens, seed, prompt, microBatch } = options;
-    const path = join(options.out, `${name}.jsonl`);
-    if (await exists(path)) return path;
-    const model = await this.open(directory);
-    using progress = createProgress(name, { quiet: options.quiet });
-    const generated = generate(model, this.problems(source), {
+  async candidates(
+    name: string,
+    from: string,
+    problems: () => AsyncIterable<Problem>,
+    seed = this.options.seed,
+  ): Promise<string> {
+    const { samples, temperature, topK, topP, out } = this.options;
+    return await this.#stages.candidates(join(out, `${name}.jsonl`), {
+      from,
+      problems,
+      label: name,
       samples,
       temperature,
       topK,
       topP,
-      maxTokens,
       seed,
-      prompt,
-      warn: this.#warn,
-      signal: io.signal,
-      onProgress: (done, tokens) => progress.update(done, { tokens }),
     });
-    let right = 0, wrong = 0, mixed = 0, all = 0;
-    await writeAtomic(path, async (sink) => {
-      for await (
-        const group of score(model, generated, {
-          microBatchTokens: microBatch,
-          prompt,
-          warn: this.#warn,
-          signal: io.signal,
-        })
-      ) {
-        const correct = group.candidates.filter((c) => c.correct).length;
-        right += correct;
-        wrong += group.candidates.length - correct;
-        if (correct > 0 && correct < group.candidates.length) mixed++;
-        all++;
-        await sink.write(`${JSON.stringify(group)}\n`);
-      }
-    });
-    progress.stop();
-    model.dispose();
-    io.log(`${name}: ${right} right and ${wrong} wrong candidates of ${all} questions, ${mixed} with both`);
-    if (all === 0) throw new InputError("Cannot align: the data has no problems");
-    return path;
   }
 
   /** Measures a model on the test problems and the labelled candidates for them. */
-  async measure(name: string, directory: string, judged: string): Promise<Measured> {
-    const { options } = this, { io, votes, maxTokens, seed, prompt, microBatch } = options;
-    const path = join(options.out, name, "evaluation.json");
-    if (await exists(path)) return await readJson(path) as Measured;
-    const model = await this.open(directory), results: Evaluated[] = [];
-    using progress = createProgress(`evaluate ${name}`, { quiet: options.quiet });
-    let done = 0;
-    for await (
-      const result of evaluate(model, readRecords(judged), {
-        votes,
-        maxTokens,
-        seed,
-        prompt,
-        microBatchTokens: microBatch,
-        signal: io.signal,
-        onProgress: (_, __, tokens) => progress.update(done++, { tokens }),
-      })
-    ) results.push(result);
-    progress.stop();
-    const examples: number[][] = [];
-    for await (
-      const { candidates } of score(model, await exampleGroups(judged), {
-        microBatchTokens: microBatch,
-        prompt,
-      })
-    ) {
-      examples.push(candidates.map((c) => c.score ?? NaN));
+  async measure({ name, directory, round }: Trained, judged: string): Promise<Row> {
+    const { votes, seed, prompt, microBatch } = this.options, stages = this.#stages;
+    const { summary } = await stages.measure(join(directory, "evaluation.json"), {
+      from: directory,
+      records: () => readRecords(judged),
+      label: `evaluate ${name}`,
+      votes,
+      seed,
+    });
+    const path = join(directory, "examples.json");
+    if (!await exists(path)) {
+      const model = await stages.open(directory), scored: number[][] = [];
+      for await (
+        const { candidates } of score(model, await exampleGroups(judged), {
+          microBatchTokens: microBatch,
+          prompt,
+        })
+      ) scored.push(candidates.map((c) => c.score ?? NaN));
+      model.dispose();
+      await writeJson(path, scored);
     }
-    model.dispose();
-    const summary = summarize(results);
-    await writeJson(path, { summary, examples, results });
-    return { summary, examples };
+    return { name, round, summary, examples: await readJson(path) as number[][] };
   }
 
   /** Everything the HTML page shows. */
@@ -284,9 +234,7 @@ export class AlignRun {
     const models = await Promise.all(rows.map(async ({ name, summary }) => ({
       name,
       summary,
-      metrics: (await readText(join(out, name, "metrics.jsonl"))).split("\n").filter(Boolean).map((line) =>
-        JSON.parse(line) as Metrics
-      ),
+      metrics: await readMetrics(join(out, fileName(name))),
     })));
     const groups = await exampleGroups(judged);
     const named = io.configuration.options;
@@ -298,10 +246,8 @@ export class AlignRun {
         ["Problems", `${named["limit"]} to train, ${rows[0].summary.questions} to test`],
         ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
         ["Seed", String(options.seed)],
-        [
-          "Backend",
-          [...this.#said].find((line) => line.startsWith("Backend: "))?.slice(9) ?? options.backend,
-        ],
+        ...(options.rounds > 1 ? [["Rounds", String(options.rounds)] as const] : []),
+        ["Backend", this.#stages.backend],
         ["Machine", `${processor}, ${system}, ${cores} cores; ${io.configuration.runtime}`],
         ["Time", `${Math.round((performance.now() - this.#started) / 1000)} s`],
       ],
@@ -316,19 +262,19 @@ export class AlignRun {
           scores: Object.fromEntries(rows.map(({ name, examples }) => [name, examples[g]?.[c] ?? NaN])),
         })),
       })),
-      warnings: this.#warnings,
+      warnings: this.#stages.warnings,
     };
   }
-
-  readonly #warnings: string[] = [];
-  readonly #warn = (line: string) => {
-    if (!this.#warnings.includes(line)) this.#warnings.push(line);
-    this.options.io.warn(line);
-  };
 }
 
-function readRecords(path: string): AsyncIterable<Group> {
-  return readGroups(readBytes(path), { source: path });
+/** `aft-dc` of `aft-dc round 2`. */
+function kindOf(name: string): string {
+  return name.replace(/ round \d+$/, "");
+}
+
+/** `aft-dc-round-2` of `aft-dc round 2`. */
+function fileName(name: string): string {
+  return name.replaceAll(" ", "-");
 }
 
 /** The first questions with right and wrong candidates: what the report shows one by one. */
@@ -341,9 +287,10 @@ async function exampleGroups(judged: string): Promise<Group[]> {
   return found;
 }
 
-/** A configuration without what only says how to go about it. */
+/** A configuration without what only says how to go about it, and how long: a finished run can be given more rounds. */
 function withoutFlow(configuration: unknown): unknown {
   const { options, task } = configuration as { options: Record<string, unknown>; task: string };
-  const { resume: _, overwrite: __, quiet: ___, debug: ____, profile: _____, ...kept } = options;
+  const { resume: _, overwrite: __, quiet: ___, debug: ____, profile: _____, rounds: ______, ...kept } =
+    options;
   return { task, kept };
 }

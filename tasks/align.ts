@@ -28,6 +28,10 @@ await runTask({
       command:
         "deno task align --model models/smol --data train.jsonl --test-data test.jsonl --learning-rate 2e-5 --out runs/mine",
     },
+    {
+      does: "Three rounds of sampling and alignment",
+      command: "deno task align --rounds 3 --constraints dc --out runs/rounds",
+    },
   ],
   options: {
     model: preset(shared.model, base, "Model directory to start from; default: the embedded base"),
@@ -57,6 +61,10 @@ await runTask({
     constraints: preset(
       choice("--constraints", { choices: ["all", "none", "dc", "bc"], help: "Which alignment runs to make" }),
       "all",
+    ),
+    rounds: preset(
+      integer("--rounds", { help: "How often to sample and align, each time with the newest models" }),
+      1,
     ),
     ...dataOptions,
     ...promptOptions,

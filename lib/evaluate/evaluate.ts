@@ -3,6 +3,7 @@ import type { Candidate, Group, Problem } from "../data/records.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { assessmentAccuracy, meanScores } from "../objectives/statistics.ts";
+import { optionLogprobs, type OptionResult } from "./option_logprobs.ts";
 import { score, type ScoreOptions } from "./score.ts";
 
 /** What to measure, and how. */
@@ -13,24 +14,40 @@ export interface EvaluateOptions extends Pick<ScoreOptions, "microBatchTokens" |
   readonly voteTemperature?: number;
   /** Whether the greedy answer is measured (default true). */
   readonly greedy?: boolean;
+  /**
+   * How problems with options are answered: by the letter in a generated response (default "letter"), by the log-probs
+   * of the letters behind the prompt ("logprob": nothing is generated for them), or both.
+   */
+  readonly options?: "letter" | "logprob" | "both";
+  /** Most tokens of a response (default 256). */
   readonly maxTokens?: number;
+  /** Seed of the samples (default 0). */
   readonly seed?: number;
+  /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
   readonly slots?: number;
+  /** How prompts are made. */
   readonly prompt?: GenerateOptions["prompt"];
+  /** Told of anything a person should know. */
   readonly warn?: (line: string) => void;
   /** Told of the questions done of each part, for a progress bar. */
   readonly onProgress?: (part: string, done: number, tokens: number) => void;
+  /** Stops the work. */
   readonly signal?: AbortSignal;
 }
 
 /** What was measured of one question: a field is absent when it does not apply. */
 export interface Evaluated {
+  /** The question's id. */
   readonly id: string;
+  /** Its data set, where that is known. */
   readonly dataset?: string;
   /** The greedy response. */
   readonly greedy?: {
+    /** Its text. */
     readonly text: string;
+    /** Whether the model ended it or ran out of tokens. */
     readonly finish: "stop" | "length";
+    /** The answer found in it; null when there is none. */
     readonly answer: string | null;
     /** Whether the answer, however it is stated, is right. */
     readonly correct: boolean;
@@ -39,13 +56,17 @@ export interface Evaluated {
   };
   /** The answer most samples give; the earliest of equals. */
   readonly majority?: { readonly answer: string | null; readonly correct: boolean; readonly share: number };
+  /** The option whose letter is likeliest behind the prompt. */
+  readonly option?: OptionResult;
   /** Log-prob and tokens of the reference, in nats. */
   readonly reference_logprob?: number;
+  /** Tokens of the reference. */
   readonly reference_tokens?: number;
   /** Share of (positive, negative) pairs of the record's candidates in order; absent for one-sided groups. */
   readonly assessment_accuracy?: number;
   /** Mean score of its positives and negatives, in nats per token. */
   readonly positives?: number;
+  /** Mean score of its negatives. */
   readonly negatives?: number;
 }
 
@@ -61,6 +82,7 @@ export async function* evaluate(
   options: EvaluateOptions = {},
 ): AsyncGenerator<Evaluated> {
   const { votes = 0, voteTemperature = 0.7, greedy = true, onProgress = () => {} } = options;
+  const { options: answering = "letter" } = options;
   const chunk: Problem[] = [];
   let done = 0;
   const measure = async function* (problems: Problem[]): AsyncGenerator<Evaluated> {
@@ -72,7 +94,13 @@ export async function* evaluate(
       warn: options.warn,
       signal: options.signal,
     };
-    const asked = problems.filter((p) => p.answer !== undefined);
+    const asked = problems.filter((p) =>
+      p.answer !== undefined && (p.choices === undefined || answering !== "logprob")
+    );
+    const chosen = answering === "letter" ? [] : await collect(optionLogprobs(model, problems, {
+      ...options,
+      onProgress: (n, t) => onProgress("options", done + n, t),
+    }));
     const responses = greedy
       ? await byProblem(
         asked,
@@ -104,12 +132,13 @@ export async function* evaluate(
         onProgress: (n, t) => onProgress("scores", done + n, t),
       }),
     );
-    for (const problem of problems) {
+    for (const [i, problem] of problems.entries()) {
       yield {
         id: problem.id,
         ...(problem.dataset !== undefined && { dataset: problem.dataset }),
         ...greedyResult(problem, responses.get(problem)?.candidates[0]),
         ...majorityResult(problem, ballots.get(problem)?.candidates),
+        ...(chosen[i] && { option: chosen[i] }),
         ...scoreResult(scored.get(problem)!),
       };
     }
@@ -124,6 +153,12 @@ export async function* evaluate(
 
 /** Questions measured together: enough to fill the decoder's slots many times over. */
 const CHUNK = 512;
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
 
 /** Groups come in the order of their problems; ids may repeat where files were joined. */
 async function byProblem(

@@ -15,6 +15,7 @@ const fields: readonly {
 }[] = [
   { key: "accuracy", title: "accuracy %", digits: 1, percent: true },
   { key: "majority_accuracy", title: "maj@k %", digits: 1, percent: true },
+  { key: "option_accuracy", title: "options %", digits: 1, percent: true },
   { key: "assessment_accuracy", title: "assessment %", digits: 1, percent: true },
   { key: "perplexity", title: "perplexity", digits: 3 },
   { key: "positives", title: "score +", digits: 3 },

@@ -1,0 +1,226 @@
+/**
+ * The stages that `align` and `study` are made of: train, sample candidates, measure. Each writes its result to a path,
+ * and is passed over when it is there already.
+ */
+
+import { join } from "node:path";
+import { readGroups } from "../lib/data/jsonl.ts";
+import { normalizeResponses, type PromptOptions } from "../lib/data/prompts.ts";
+import type { Group, Problem } from "../lib/data/records.ts";
+import { evaluate, type Evaluated, type EvaluateOptions } from "../lib/evaluate/evaluate.ts";
+import { score } from "../lib/evaluate/score.ts";
+import { summarize, type Summary } from "../lib/evaluate/summary.ts";
+import { generate, type GenerateOptions } from "../lib/model/generate.ts";
+import { loadModel, type Model } from "../lib/model/model.ts";
+import { createProgress } from "../lib/report/progress.ts";
+import { InputError } from "../lib/runtime/errors.ts";
+import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../lib/runtime/files.ts";
+import type { Metrics } from "../lib/train/metrics.ts";
+import { train, type TrainOptions } from "../lib/train/trainer.ts";
+import type { TaskIo } from "./_cli.ts";
+
+/** What all stages of a run share. */
+export interface StagesOptions {
+  readonly backend: "auto" | "webgpu" | "wasm";
+  /** Longest response, in tokens. */
+  readonly maxTokens: number;
+  /** Tokens computed at once. */
+  readonly microBatch: number;
+  readonly prompt: PromptOptions;
+  readonly calculator: "keep" | "drop";
+  readonly quiet: boolean;
+  readonly io: TaskIo;
+}
+
+/** A source of records that can be read again. */
+export type Source<T> = () => AsyncIterable<T>;
+
+/** What to train, and on what. */
+export interface TrainStage {
+  /** Directory of the model to start from. */
+  readonly from: string;
+  readonly records: Source<Problem>;
+  readonly settings: TrainOptions;
+  /** What the progress bar says. */
+  readonly label: string;
+  /** Called with the model before the first step and after every line of metrics. */
+  readonly probe?: (model: Model, metrics: Metrics | undefined) => Promise<void>;
+}
+
+/** What to sample, and from which model. */
+export interface CandidateStage
+  extends Pick<GenerateOptions, "samples" | "temperature" | "topK" | "topP" | "seed"> {
+  /** Directory of the model. */
+  readonly from: string;
+  readonly problems: Source<Problem>;
+  readonly label: string;
+}
+
+/** What to measure. */
+export interface MeasureStage extends Pick<EvaluateOptions, "votes" | "seed" | "options"> {
+  /** Directory of the model. */
+  readonly from: string;
+  /** Problems, or groups with labelled candidates. */
+  readonly records: Source<Problem>;
+  readonly label: string;
+}
+
+/** What was measured of a model. */
+export interface Measured {
+  readonly summary: Summary;
+  readonly results: readonly Evaluated[];
+}
+
+/** The stages, with what they said. */
+export class Stages {
+  /** Every warning, once. */
+  readonly warnings: string[] = [];
+  readonly #said = new Set<string>();
+
+  constructor(readonly options: StagesOptions) {}
+
+  /** Which backend serves, as it was logged. */
+  get backend(): string {
+    return [...this.#said].find((line) => line.startsWith("Backend: "))?.slice(9) ?? this.options.backend;
+  }
+
+  /** Warns, and remembers. */
+  readonly warn = (line: string): void => {
+    if (!this.warnings.includes(line)) this.warnings.push(line);
+    this.options.io.warn(line);
+  };
+
+  /** Loads a model; says which backend serves once. */
+  async open(directory: string): Promise<Model> {
+    return await loadModel(directory, {
+      backend: this.options.backend,
+      log: (line) => {
+        if (!this.#said.has(line)) this.options.io.log(line);
+        this.#said.add(line);
+      },
+    });
+  }
+
+  /** Problems as a run uses them: with calculator marks or without. */
+  async *problems(source: Source<Problem>): AsyncGenerator<Problem> {
+    const { calculator } = this.options;
+    for await (const problem of source()) {
+      yield calculator === "keep" ? problem : normalizeResponses(problem, { calculator });
+    }
+  }
+
+  /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
+  async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
+    const { io, quiet, microBatch, prompt } = this.options;
+    if (await exists(join(out, "config.json"))) return out;
+    const resume = await exists(join(out, "run.json"));
+    const model = await this.open(from);
+    let progress: ReturnType<typeof createProgress> | undefined;
+    try {
+      await probe?.(model, undefined);
+      const lines = train(model, records(), {
+        ...settings,
+        microBatchTokens: microBatch,
+        prompt,
+        out,
+        resume,
+        configuration: { ...io.configuration, run: label, training: settings },
+        warn: this.warn,
+        signal: io.signal,
+        onStep: (done, total, tokens, loss) => {
+          progress ??= createProgress(label, { total, quiet });
+          progress.update(done, { tokens, ...(loss !== undefined && { loss }) });
+        },
+      });
+      for await (const line of lines) await probe?.(model, line);
+    } finally {
+      progress?.stop();
+      model.dispose();
+    }
+    return out;
+  }
+
+  /** Samples and labels candidates into the file `path`, and returns it. */
+  async candidates(path: string, { from, problems, label, ...sampling }: CandidateStage): Promise<string> {
+    const { io, maxTokens, prompt, microBatch, quiet } = this.options;
+    if (await exists(path)) return path;
+    const model = await this.open(from);
+    using progress = createProgress(label, { quiet });
+    const generated = generate(model, this.problems(problems), {
+      ...sampling,
+      maxTokens,
+      prompt,
+      warn: this.warn,
+      signal: io.signal,
+      onProgress: (done, tokens) => progress.update(done, { tokens }),
+    });
+    const scoring = { microBatchTokens: microBatch, prompt, warn: this.warn, signal: io.signal };
+    let right = 0, wrong = 0, mixed = 0, all = 0;
+    try {
+      await writeAtomic(path, async (sink) => {
+        for await (const group of score(model, generated, scoring)) {
+          const correct = group.candidates.filter((c) => c.correct).length;
+          right += correct;
+          wrong += group.candidates.length - correct;
+          if (correct > 0 && correct < group.candidates.length) mixed++;
+          all++;
+          await sink.write(`${JSON.stringify(group)}\n`);
+        }
+        if (all === 0) throw new InputError("Cannot align: the data has no problems");
+      });
+    } finally {
+      model.dispose();
+    }
+    progress.stop();
+    io.log(`${label}: ${right} right and ${wrong} wrong candidates of ${all} questions, ${mixed} with both`);
+    return path;
+  }
+
+  /** Measures a model, into the file `path`. */
+  async measure(path: string, { from, records, label, ...measuring }: MeasureStage): Promise<Measured> {
+    if (await exists(path)) return await readJson(path) as Measured;
+    const model = await this.open(from);
+    try {
+      const results = await this.evaluated(model, records, { ...measuring, label });
+      const measured = { summary: summarize(results), results };
+      await writeJson(path, measured);
+      return measured;
+    } finally {
+      model.dispose();
+    }
+  }
+
+  /** What is measured of each record with a model that is open. */
+  async evaluated(
+    model: Model,
+    records: Source<Problem>,
+    options: EvaluateOptions & { readonly label: string },
+  ): Promise<Evaluated[]> {
+    const { io, maxTokens, prompt, microBatch, quiet } = this.options, { label, ...measuring } = options;
+    const results: Evaluated[] = [];
+    let done = 0;
+    using progress = createProgress(label, { quiet });
+    for await (
+      const result of evaluate(model, records(), {
+        maxTokens,
+        prompt,
+        microBatchTokens: microBatch,
+        signal: io.signal,
+        onProgress: (_part, _done, tokens) => progress.update(++done, { tokens }),
+        ...measuring,
+      })
+    ) results.push(result);
+    return results;
+  }
+}
+
+/** The groups in a file. */
+export function readRecords(path: string): AsyncIterable<Group> {
+  return readGroups(readBytes(path), { source: path });
+}
+
+/** The lines of a model directory's metrics.jsonl. */
+export async function readMetrics(directory: string): Promise<Metrics[]> {
+  const text = await readText(join(directory, "metrics.jsonl"));
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Metrics);
+}

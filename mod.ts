@@ -25,6 +25,8 @@ export { summarize, type Summary } from "./lib/evaluate/summary.ts";
 export { generate, type GenerateOptions } from "./lib/model/generate.ts";
 export type { DecoderConfig, ModelType } from "./lib/model/config.ts";
 export type { Tokenizer } from "./lib/model/tokenizer.ts";
+export { type Lora, type LoraTarget, parseLora } from "./lib/model/lora.ts";
+export { mergeAdapter, type MergeOptions } from "./lib/model/merge.ts";
 export { loadModel, type LoadModelOptions, Model, type SaveOptions } from "./lib/model/model.ts";
 export type {
   Constraint,

@@ -7,6 +7,7 @@ import { choice, integer, number, type Option, preset, text, toggle } from "./_o
 /** The shared options. A task takes some with {@linkcode pick} and sets defaults with `preset` or `required`. */
 export const shared = {
   model: text("--model", { metavar: "DIR", help: "Model directory, in Hugging Face layout" }),
+  adapter: text("--adapter", { metavar: "DIR", help: "LoRA adapter to put on the model, in PEFT layout" }),
   out: text("--out", { metavar: "DIR", help: "Directory to write; must not exist yet" }),
   input: preset(text("--input", { metavar: "FILE", help: "JSONL to read; - is standard input" }), "-"),
   output: preset(text("--output", { metavar: "FILE", help: "JSONL to write; - is standard output" }), "-"),
@@ -69,5 +70,5 @@ export const common = {
   dryRun: toggle("--dry-run", { help: "Print the whole configuration as JSON and do nothing else" }),
   quiet: toggle("--quiet", { help: "No progress and no notes on standard error" }),
   debug: toggle("--debug", { help: "Show the stack of an error, and more detail" }),
-  profile: toggle("--profile", { help: "Print time and launches per kernel at the end" }),
+  profile: toggle("--profile", { help: "Print launches and time of each kernel at the end" }),
 } as const satisfies Record<string, Option<unknown>>;

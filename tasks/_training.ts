@@ -1,19 +1,26 @@
 /** What `vft` and `ca-align` share: their options and the loop that shows progress. */
 
 import type { Group, Problem } from "../lib/data/records.ts";
-import type { Model } from "../lib/model/model.ts";
+import type { BackendChoice } from "../lib/backend/backend.ts";
+import { parseLora } from "../lib/model/lora.ts";
+import { loadModel, type Model } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { train, type TrainOptions } from "../lib/train/trainer.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { resolve } from "node:path";
 import type { TaskIo } from "./_cli.ts";
-import { choice, integer, number, preset, required, toggle } from "./_option.ts";
+import { choice, integer, number, preset, required, text, toggle } from "./_option.ts";
 import { pick, shared } from "./_shared_options.ts";
 
 /** Options of a task that trains. */
 export const trainingOptions = {
   ...pick("epochs", "steps", "learningRate", "batchSize", "seed", "backend", "limit", "resume", "overwrite"),
   model: required(shared.model),
+  adapter: shared.adapter,
+  lora: text("--lora", {
+    metavar: "r=16,…",
+    help: "Train a low-rank adapter alone: r=16,alpha=32,targets=q,k,v,o,gate,up,down,dropout=0",
+  }),
   out: required(shared.out),
   warmup: preset(
     number("--warmup", { min: 0, max: 1, help: "Share of the steps that the learning rate rises in" }),
@@ -72,6 +79,22 @@ export function trainerOptions(
   return { ...rest, microBatchTokens: microBatch };
 }
 
+/** Loads the model to train, with the adapter that the options ask for. */
+export async function openTrainee(
+  options: {
+    readonly model: string;
+    readonly adapter?: string;
+    readonly lora?: string;
+    readonly backend: BackendChoice;
+    readonly seed: number;
+  },
+  io: Pick<TaskIo, "log">,
+): Promise<Model> {
+  const { model, adapter, backend, seed } = options;
+  const lora = options.lora === undefined ? undefined : parseLora(options.lora);
+  return await loadModel(model, { backend, adapter, lora, seed, log: io.log });
+}
+
 /** Trains, with a bar on standard error and metrics on standard output. */
 export async function runTraining(
   model: Model,
@@ -79,7 +102,8 @@ export async function runTraining(
   options: TrainOptions & { readonly io: TaskIo; readonly label: string; readonly quiet: boolean },
 ): Promise<void> {
   const { io, label, quiet, ...settings } = options;
-  if (settings.out !== undefined && resolve(settings.out) === resolve(model.directory)) {
+  const { out } = settings;
+  if (out !== undefined && model.sources.some((source) => resolve(out) === resolve(source))) {
     throw new UsageError(
       `Cannot write ${settings.out}: it is the model that is being trained; choose another --out`,
     );

@@ -4,14 +4,13 @@
  *   deno task ca-align --model runs/vft --input scored.jsonl --constraint bc --out runs/aft
  */
 import { checkFormats } from "../lib/evaluate/format_check.ts";
-import { loadModel } from "../lib/model/model.ts";
 import { objectives, objectiveTraits } from "../lib/objectives/objectives.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { runTask } from "./_cli.ts";
 import { choice, number, preset } from "./_option.ts";
 import { groupsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick } from "./_shared_options.ts";
-import { runTraining, trainerOptions, trainingOptions } from "./_training.ts";
+import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
 
 await runTask({
   name: "ca-align",
@@ -65,7 +64,7 @@ await runTask({
       }
     }
     const prompt = await promptsOf(options);
-    const model = await loadModel(options.model, { backend: options.backend, log: io.log });
+    const model = await openTrainee(options, io);
     const groups = checkFormats(groupsOf(io, options.limit), {
       feedback: objectiveTraits[objective].feedback,
       warn: io.warn,

@@ -10,7 +10,7 @@ import { loadModel } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./_cli.ts";
-import { integer, number, preset, required, toggle } from "./_option.ts";
+import { choice, integer, number, preset, required, toggle } from "./_option.ts";
 import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick, shared } from "./_shared_options.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
@@ -31,9 +31,14 @@ await runTask({
       does: "Assessment accuracy on labelled candidates only",
       command: "deno task evaluate --model runs/aft --scores-only --input scored.jsonl",
     },
+    {
+      does: "MMLU by the log-probs of the letters and by generated answers",
+      command: "deno task evaluate --model runs/aft --data mmlu:test --data-directory mmlu --options both",
+    },
   ],
   options: {
     model: required(shared.model),
+    adapter: shared.adapter,
     ...pick("input", "output", "data", "maxTokens", "seed", "limit", "backend", "overwrite"),
     ...dataOptions,
     ...promptOptions,
@@ -41,6 +46,13 @@ await runTask({
     voteTemperature: preset(
       number("--vote-temperature", { above: 0, help: "Temperature of those samples" }),
       0.7,
+    ),
+    options: preset(
+      choice("--options", {
+        choices: ["letter", "logprob", "both"],
+        help: "Answer options by a generated letter, by the letters' log-probs, or both",
+      }),
+      "letter",
     ),
     scoresOnly: toggle("--scores-only", { help: "Generate nothing: only score references and candidates" }),
     details: toggle("--details", { help: "Write a line for each question too" }),
@@ -50,7 +62,11 @@ await runTask({
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots, quiet } = options;
     const prompt = await promptsOf(options);
-    const model = await loadModel(options.model, { backend: options.backend, log: io.log });
+    const model = await loadModel(options.model, {
+      adapter: options.adapter,
+      backend: options.backend,
+      log: io.log,
+    });
     const parts = new Map<string, ReturnType<typeof createProgress>>();
     const results: Evaluated[] = [];
     try {
@@ -58,6 +74,7 @@ await runTask({
         greedy: !options.scoresOnly,
         votes: options.scoresOnly ? 0 : votes,
         voteTemperature,
+        options: options.options,
         maxTokens,
         seed,
         slots,

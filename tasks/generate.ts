@@ -28,6 +28,7 @@ await runTask({
   ],
   options: {
     model: required(shared.model),
+    adapter: shared.adapter,
     ...pick(
       "input",
       "output",
@@ -70,7 +71,11 @@ await runTask({
       tooLong,
     } = options;
     const prompt = await promptsOf(options);
-    const model = await loadModel(directory, { backend: options.backend, log: io.log });
+    const model = await loadModel(directory, {
+      adapter: options.adapter,
+      backend: options.backend,
+      log: io.log,
+    });
     using progress = createProgress("generate", { total: options.limit, quiet: options.quiet });
     const groups = generate(model, problemsOf(options, io), {
       samples,

@@ -53,7 +53,7 @@ await runTask({
     },
   ],
   options: {
-    ...pick("model", "input", "output", "limit", "backend", "overwrite"),
+    ...pick("model", "adapter", "input", "output", "limit", "backend", "overwrite"),
     ...promptOptions,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     keepLabels: toggle("--keep-labels", { help: "Keep labels that records bring" }),
@@ -81,9 +81,11 @@ await runTask({
   async run(options, io) {
     const { strict, keepLabels, endings, calculator, tooLong } = options;
     await using ranking = await openRewardSource(options, io);
-    const model = options.model === undefined
-      ? undefined
-      : await loadModel(options.model, { backend: options.backend, log: io.log });
+    const model = options.model === undefined ? undefined : await loadModel(options.model, {
+      adapter: options.adapter,
+      backend: options.backend,
+      log: io.log,
+    });
     using progress = createProgress("score", { total: options.limit, quiet: options.quiet });
     const source = async function* (): AsyncGenerator<Group> {
       for await (const group of groupsOf(io, options.limit)) {

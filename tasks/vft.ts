@@ -3,11 +3,10 @@
  *
  *   deno task vft --model fixtures/base --data arithmetic --learning-rate 1e-3 --out runs/vft
  */
-import { loadModel } from "../lib/model/model.ts";
 import { runTask } from "./_cli.ts";
 import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick } from "./_shared_options.ts";
-import { runTraining, trainerOptions, trainingOptions } from "./_training.ts";
+import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
 
 await runTask({
   name: "vft",
@@ -27,7 +26,7 @@ await runTask({
   options: { ...trainingOptions, ...dataOptions, ...promptOptions, ...pick("input", "output", "data") },
   async run(options, io) {
     const prompt = await promptsOf(options);
-    const model = await loadModel(options.model, { backend: options.backend, log: io.log });
+    const model = await openTrainee(options, io);
     await runTraining(model, problemsOf(options, io), {
       ...trainerOptions(options),
       objective: "vft",

@@ -4,7 +4,7 @@
  */
 
 import type * as tf from "@tensorflow/tfjs";
-import { upload } from "../backend/tensors.ts";
+import { read, upload } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
 import { addBlockProduct, blockProductGradient } from "../kernels/block_product.ts";
 import { dropout } from "../kernels/dropout.ts";
@@ -91,6 +91,11 @@ export function trainable(decoder: Decoder): (name: string) => boolean {
   return decoder.adapter ? (name) => /\.lora_[ab]$/.test(name) : () => true;
 }
 
+/** Chooses the dropout masks of a training step, from the run's seed; without a step, nothing is dropped any more. */
+export function chooseDropout({ adapter }: Decoder, seed = 0, step?: number): void {
+  if (adapter) adapter.dropoutKey = step === undefined ? undefined : mix(mix(0x811c9dc5, seed), step);
+}
+
 /**
  * Sets the masks for a pass over a batch: they follow from the step's key and the batch's tokens, so that a forward
  * pass, its repetition and its backward pass see the same.
@@ -168,7 +173,7 @@ export function addAdapterGradient(
 }
 
 /** (alpha/r)·B_p·A_p of one part, [rows_p, in], on the device. The factors are host arrays of the whole projection. */
-export function partUpdate(
+function partUpdate(
   projection: AdaptedProjection,
   part: number,
   { a, b, lora: { r, alpha } }: { readonly a: Float32Array; readonly b: Float32Array; readonly lora: Lora },
@@ -179,4 +184,19 @@ export function partUpdate(
   const update = matmul(left, right);
   [left, right].forEach((t) => t.dispose());
   return update;
+}
+
+/** Adds a projection's updates to its parameter's numbers [out, in], in place: W_p += (alpha/r)·B_p·A_p. */
+export async function mergeUpdates(
+  values: Float32Array,
+  projection: AdaptedProjection,
+  factors: { readonly a: Float32Array; readonly b: Float32Array; readonly lora: Lora },
+): Promise<void> {
+  for (const [p, { column }] of projection.parts.entries()) {
+    const tensor = partUpdate(projection, p, factors),
+      update = await read(tensor),
+      at = column * projection.inputs;
+    tensor.dispose();
+    for (let i = 0; i < update.length; i++) values[at + i] += update[i];
+  }
 }

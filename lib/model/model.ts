@@ -1,10 +1,21 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type * as tf from "@tensorflow/tfjs";
 import { type BackendChoice, openBackend } from "../backend/backend.ts";
-import { read, upload } from "../backend/tensors.ts";
+import { assign, read, upload } from "../backend/tensors.ts";
+import type { HubOptions } from "../data/hub.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { exists, listDirectory, remove, rename } from "../runtime/files.ts";
-import { InputError } from "../runtime/errors.ts";
+import { InputError, UsageError } from "../runtime/errors.ts";
+import { attachAdapter, detachAdapter, mergeUpdates } from "./adapter.ts";
+import {
+  type AdapterFiles,
+  baseDirectory,
+  baseFingerprint,
+  isAdapterDirectory,
+  readAdapter,
+  readAdapterConfig,
+  writeAdapter,
+} from "./adapter_files.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import {
@@ -17,7 +28,9 @@ import {
   makeGradients,
   parameter,
 } from "./decoder.ts";
+import { adaptedProjections, type Lora } from "./lora.ts";
 import type { Parameter } from "./parameter_plan.ts";
+import { parseHubModel, resolveModel } from "./resolve_model.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { writeCheckpoint, type WriteCheckpointOptions } from "./write_checkpoint.ts";
 
@@ -27,6 +40,14 @@ export interface LoadModelOptions {
   readonly backend?: BackendChoice;
   /** Told in one line which backend serves, and why. */
   readonly log?: (line: string) => void;
+  /** Puts a new LoRA adapter on the model: training changes it alone. */
+  readonly lora?: Lora;
+  /** Source of a new adapter's random numbers (default 0). */
+  readonly seed?: number;
+  /** An adapter directory in PEFT's layout to put on the model. */
+  readonly adapter?: string;
+  /** How to reach the hub, for a model that is no directory here. Progress goes to `log`, or to its `onProgress`. */
+  readonly hub?: HubOptions;
 }
 
 /** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
@@ -38,11 +59,13 @@ export class Model {
 
   /** Use {@linkcode loadModel}. */
   constructor(
-    /** Where it was loaded from. */
+    /** Where its weights were loaded from: of an adapter, the base. */
     readonly directory: string,
     /** Its parameters on the device. */
     readonly decoder: Decoder,
     tokenizer?: Tokenizer,
+    /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
+    readonly adapter?: { readonly directory?: string; readonly fingerprint: string },
   ) {
     this.#tokenizer = tokenizer;
   }
@@ -68,6 +91,16 @@ export class Model {
   /** Number of parameters. */
   get size(): number {
     return [...this.decoder.parameters.values()].reduce((sum, t) => sum + t.size, 0);
+  }
+
+  /** The directories that it was loaded from: its weights', and its adapter's. */
+  get sources(): string[] {
+    return [this.directory, this.adapter?.directory].filter((path) => path !== undefined);
+  }
+
+  /** Whether its adapter takes part (true by default). Switched off, it is its base: the reference of DPO. */
+  set adapterEnabled(on: boolean) {
+    if (this.decoder.adapter) this.decoder.adapter.enabled = on;
   }
 
   /**
@@ -126,11 +159,36 @@ export class Model {
     return await read(parameter(this.decoder, name)) as Float32Array;
   }
 
+  /** Makes the adapter part of the weights: W + (alpha/r)·B·A. The model then is a full one. */
+  async merge(): Promise<void> {
+    const { decoder } = this;
+    for (const projection of decoder.adapter?.projections.values() ?? []) {
+      const { name } = projection, values = await this.parameterValues(name);
+      const [a, b] = await Promise.all(["a", "b"].map((f) => this.parameterValues(`${name}.lora_${f}`)));
+      await mergeUpdates(values, projection, { a, b, lora: decoder.adapter!.lora });
+      const target = parameter(decoder, name);
+      assign(target, upload(values, target.shape));
+    }
+    detachAdapter(decoder);
+  }
+
   /**
    * Writes a complete model directory in Hugging Face's layout, atomically. Tensors keep their names, shapes and, unless
-   * told otherwise, dtypes.
+   * told otherwise, dtypes. Of a model with an adapter, only the adapter is written, in PEFT's layout.
    */
   async save(directory: string, options: SaveOptions = {}): Promise<void> {
+    const { adapter } = this.decoder;
+    if (adapter) {
+      await using source = await openCheckpoint(this.directory, { unknown: "keep" });
+      return await writeAdapter(directory, {
+        lora: adapter.lora,
+        base: resolve(this.directory),
+        fingerprint: this.adapter!.fingerprint,
+        source,
+        parameter: (name) => this.parameterValues(name),
+        overwrite: options.overwrite,
+      });
+    }
     await using source = await openCheckpoint(this.directory, { unknown: "keep" });
     await writeCheckpoint(directory, {
       ...options,
@@ -140,11 +198,12 @@ export class Model {
     });
   }
 
-  /** Writes the model's files into a directory that holds others; config.json comes last, so a half of it is no model. */
+  /** Writes the model's files into a directory that holds others; its config comes last, so a half of it is no model. */
   async saveInto(directory: string, options: Omit<SaveOptions, "overwrite"> = {}): Promise<void> {
     const whole = join(directory, "model.partial");
     await this.save(whole, { ...options, overwrite: true });
-    const files = await listDirectory(whole), last = "config.json";
+    const last = this.decoder.adapter ? "adapter_config.json" : "config.json";
+    const files = await listDirectory(whole);
     for (const name of [...files.filter((f) => f !== last), last]) {
       await rename(join(whole, name), join(directory, name));
     }
@@ -194,23 +253,64 @@ function transposeMatrix(values: Float32Array, rows: number, columns: number): F
 /**
  * Loads a model directory in Hugging Face's layout onto a backend.
  *
- * @param directory config.json, model.safetensors (or shards with their index), tokenizer.json
- * @throws {InputError} when something is missing, contradicts the config or is not supported, before weights are read
+ * @param model config.json, model.safetensors (or shards with their index), tokenizer.json; or an adapter's directory in
+ * PEFT's layout, which names its base; or ORG/NAME[@REVISION] on the hub, which is downloaded first
+ * @throws {InputError} when something is missing, contradicts the config or is not supported, or an adapter is another
+ * base's, before weights are read
  */
-export async function loadModel(directory: string, options: LoadModelOptions = {}): Promise<Model> {
-  const checkpoint = await openCheckpoint(directory);
+export async function loadModel(model: string, options: LoadModelOptions = {}): Promise<Model> {
+  const find = (name: string) => resolveModel(name, { log: options.log, ...options.hub });
+  const directory = await find(model);
+  const files = await adapterOf(directory, options);
+  const base = files && options.adapter === undefined
+    ? await baseDirectory(files).catch((error) =>
+      parseHubModel(files.base) ? find(files.base) : Promise.reject(error)
+    )
+    : directory;
+  const checkpoint = await openCheckpoint(base);
   try {
-    const tokenizer = await exists(`${directory}/tokenizer.json`)
-      ? await loadTokenizer(directory, { vocabularySize: checkpoint.config.vocabularySize })
-      : undefined;
+    const { config, plan } = checkpoint;
+    const tokenizers = files ? [files.directory, base] : [base];
+    let tokenizer: Tokenizer | undefined;
+    for (const folder of tokenizers) {
+      if (tokenizer || !await exists(join(folder, "tokenizer.json"))) continue;
+      tokenizer = await loadTokenizer(folder, { vocabularySize: config.vocabularySize });
+    }
+    const fingerprint = files || options.lora ? await baseFingerprint(checkpoint) : undefined;
+    const adapter = files && await readAdapter(files, checkpoint, fingerprint!);
+    const lora = adapter?.lora ?? options.lora;
+    if (lora) adaptedProjections(config, lora); // a target that the model lacks is found before weights are read
     const backend = await openBackend(options.backend);
     options.log?.(`Backend: ${backend.reason}`);
     const parameters = new Map<string, tf.Tensor>();
-    for (const entry of checkpoint.plan) {
+    for (const entry of plan) {
       parameters.set(entry.name, upload(await checkpoint.readParameter(entry), [...entry.shape]));
     }
-    return new Model(directory, { config: checkpoint.config, plan: checkpoint.plan, parameters }, tokenizer);
+    const model = new Model(
+      base,
+      { config, plan, parameters },
+      tokenizer,
+      fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
+    );
+    if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
+    return model;
   } finally {
     await checkpoint.close();
   }
+}
+
+/** The adapter to load, if any: the one asked for, or the directory itself when it is one. */
+async function adapterOf(directory: string, options: LoadModelOptions): Promise<AdapterFiles | undefined> {
+  const itself = await isAdapterDirectory(directory);
+  if (itself && options.adapter !== undefined) {
+    throw new UsageError(`Cannot put adapter ${options.adapter} on ${directory}: it is an adapter itself`);
+  }
+  const chosen = itself ? directory : options.adapter;
+  if (chosen === undefined) return undefined;
+  if (options.lora) {
+    throw new UsageError(
+      `Cannot make a new adapter on ${directory}: adapter ${chosen} is on it; merge it first, or leave --lora out to train it on`,
+    );
+  }
+  return await readAdapterConfig(chosen);
 }

@@ -137,7 +137,8 @@ function tensorsToWrite(
   return tensors;
 }
 
-async function copyCompanions(from: string, to: string): Promise<void> {
+/** Copies what goes with the weights, such as the tokenizer, from one model directory to another. */
+export async function copyCompanions(from: string, to: string): Promise<void> {
   for (const name of await listDirectory(from)) {
     if (!companions.test(name)) continue;
     await using file = await openFile(join(from, name));

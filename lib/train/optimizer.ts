@@ -1,6 +1,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import { zeros } from "../backend/tensors.ts";
 import { adamw, sumOfSquares } from "../kernels/adamw.ts";
+import { trainable } from "../model/adapter.ts";
 import { type Decoder, makeGradients, parameter } from "../model/decoder.ts";
 
 /** Settings of AdamW that stay the same through a run. */
@@ -27,17 +28,17 @@ export class Optimizer {
   updates = 0;
   readonly #decays: ReadonlySet<string>;
 
-  /** @param trains which parameters are trained (default: all) */
+  /** @param trains which parameters are trained (default: the adapter's where there is one, else all) */
   constructor(
     readonly decoder: Decoder,
     readonly options: OptimizerOptions,
-    trains: (name: string) => boolean = () => true,
+    trains: (name: string) => boolean = trainable(decoder),
   ) {
     this.gradients = makeGradients(decoder, trains);
     this.moments = new Map(
       [...this.gradients].map(([name, g]) => [name, { m: zeros(g.shape), v: zeros(g.shape) }]),
     );
-    this.#decays = new Set(decoder.plan.filter((p) => p.decay).map((p) => p.name));
+    this.#decays = new Set([...this.gradients].filter(([, g]) => g.rank === 2).map(([name]) => name));
   }
 
   /**

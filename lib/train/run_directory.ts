@@ -1,6 +1,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
+import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../model/adapter_files.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { type Decoder, parameter } from "../model/decoder.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
@@ -110,11 +111,21 @@ export class RunDirectory implements AsyncDisposable {
 
   /** Whether the run came to its end: its model is written and its checkpoints are gone. */
   async isFinished(): Promise<boolean> {
-    return await exists(join(this.path, "config.json")) && (await this.#steps()).length === 0;
+    const written = await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
+    return written && (await this.#steps()).length === 0;
   }
 
-  /** Puts the parameters of the finished run's model in place. */
+  /** Puts the parameters of the finished run's model, or of its adapter, in place. */
   async restoreFinished(decoder: Decoder): Promise<void> {
+    if (decoder.adapter) {
+      const files = await readAdapterConfig(this.path);
+      const { values } = await readAdapter(files, { config: decoder.config, directory: files.base });
+      for (const [name, numbers] of values) {
+        const target = parameter(decoder, name);
+        assign(target, upload(numbers, target.shape));
+      }
+      return;
+    }
     await using checkpoint = await openCheckpoint(this.path);
     for (const entry of checkpoint.plan) {
       const values = upload(await checkpoint.readParameter(entry), [...entry.shape]);

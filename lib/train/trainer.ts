@@ -2,6 +2,7 @@ import { isAbsolute, relative, sep } from "node:path";
 import { allocatedBytes, trimPool } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
+import { chooseDropout } from "../model/adapter.ts";
 import type { Model } from "../model/model.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { watchHealth } from "./health.ts";
@@ -34,10 +35,9 @@ export async function* train(
 ): AsyncGenerator<Metrics> {
   const settings = resolveSettings(options);
   const { signal, batchSize, saveEvery, out } = settings;
-  if (out !== undefined && settings.overwrite && isWithin(model.directory, out)) {
-    throw new UsageError(
-      `Cannot overwrite ${out}: the model that is trained, ${model.directory}, lies in it`,
-    );
+  const inside = out === undefined ? undefined : model.sources.find((source) => isWithin(source, out));
+  if (settings.overwrite && inside !== undefined) {
+    throw new UsageError(`Cannot overwrite ${out}: the model that is trained, ${inside}, lies in it`);
   }
   await using store = await encodeAll(model, records, settings);
   const batches = Math.ceil(store.size / batchSize);
@@ -56,7 +56,11 @@ export async function* train(
     const identity = {
       steps,
       records: { count: store.size, digest: store.digest },
-      settings: pathOf(settings, steps),
+      settings: {
+        ...pathOf(settings, steps),
+        ...(model.decoder.adapter &&
+          { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
+      },
     };
     let step = 0;
     if (settings.resume && directory) {
@@ -80,12 +84,14 @@ export async function* train(
         groups.push(await store.get(index));
       }
       step++;
+      chooseDropout(model.decoder, settings.seed, step);
       const report = await accumulateGradients(model.decoder, groups, {
         ...settings.loss,
         ...settings.compute,
         report: log.due(step),
         gradients: optimizer.gradients,
       });
+      chooseDropout(model.decoder); // whoever uses the model between two steps gets all of it
       const { warmup, ...schedule } = settings.schedule;
       const rate = learningRateAt(step - 1, {
         ...schedule,
@@ -112,6 +118,7 @@ export async function* train(
       await directory.removeCheckpoints();
     }
   } finally {
+    chooseDropout(model.decoder);
     optimizer.dispose();
   }
 }
@@ -160,7 +167,9 @@ function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): 
   for (const [name, value] of Object.entries(now.settings)) {
     const was = before.settings[name];
     if (JSON.stringify(was) !== JSON.stringify(value)) {
-      throw new UsageError(`Cannot resume ${out}: it was started with ${name} ${was}, not ${value}`);
+      throw new UsageError(
+        `Cannot resume ${out}: it was started with ${name} ${show(was)}, not ${show(value)}`,
+      );
     }
   }
   const { count, digest } = now.records;
@@ -169,6 +178,10 @@ function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): 
       `Cannot resume ${out}: it was trained on ${before.records.count} other records; the input has ${count}`,
     );
   }
+}
+
+function show(value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Whether a path is the folder or lies in it. */

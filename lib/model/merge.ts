@@ -1,0 +1,52 @@
+import { type BackendChoice, openBackend } from "../backend/backend.ts";
+import { mergeUpdates } from "./adapter.ts";
+import { baseFingerprint, readAdapter, readAdapterConfig } from "./adapter_files.ts";
+import { openCheckpoint } from "./checkpoint.ts";
+import { adaptedProjections } from "./lora.ts";
+import type { FloatDtype } from "./safetensors.ts";
+import { writeCheckpoint } from "./write_checkpoint.ts";
+
+/** What to merge, and how to write it. */
+export interface MergeOptions {
+  /** The base's directory. */
+  readonly base: string;
+  /** The adapter's directory. */
+  readonly adapter: string;
+  /** Kind of all weights; by default each tensor keeps the base's. */
+  readonly dtype?: FloatDtype;
+  readonly overwrite?: boolean;
+  /** What multiplies the factors. */
+  readonly backend?: BackendChoice;
+  /** Told in one line which backend serves, and why. */
+  readonly log?: (line: string) => void;
+}
+
+/**
+ * Writes the full model that a base and an adapter are: W + (alpha/r)·B·A, one parameter at a time, so that memory for
+ * the largest is enough.
+ *
+ * @throws {InputError} when the adapter is another base's, before anything is written
+ */
+export async function mergeAdapter(directory: string, options: MergeOptions): Promise<void> {
+  const { base, adapter, dtype, overwrite } = options;
+  const files = await readAdapterConfig(adapter);
+  await using source = await openCheckpoint(base, { unknown: "keep" });
+  const { lora, values } = await readAdapter(files, source, await baseFingerprint(source));
+  const { reason } = await openBackend(options.backend);
+  options.log?.(`Backend: ${reason}`);
+  const projections = new Map(adaptedProjections(source.config, lora).map((p) => [p.name, p]));
+  await writeCheckpoint(directory, {
+    config: source.config,
+    source,
+    dtype,
+    overwrite,
+    async parameter(entry) {
+      const merged = await source.readParameter(entry), projection = projections.get(entry.name);
+      if (projection) {
+        const a = values.get(`${entry.name}.lora_a`)!, b = values.get(`${entry.name}.lora_b`)!;
+        await mergeUpdates(merged, projection, { a, b, lora });
+      }
+      return merged;
+    },
+  });
+}

@@ -1,0 +1,33 @@
+/**
+ * Merges a LoRA adapter into its base: writes a full model directory.
+ *
+ *   deno task merge --model models/smol --adapter runs/lora --out models/smol-aligned
+ */
+import { mergeAdapter } from "../lib/model/merge.ts";
+import { baseDirectory, readAdapterConfig } from "../lib/model/adapter_files.ts";
+import { runTask } from "./_cli.ts";
+import { choice, required, text } from "./_option.ts";
+import { pick, shared } from "./_shared_options.ts";
+
+await runTask({
+  name: "merge",
+  summary: "Merge a LoRA adapter into its base",
+  description:
+    "Writes the full model that base and adapter are together, in the base's dtype unless --dtype says another.",
+  examples: [{
+    does: "A model that any tool loads",
+    command: "deno task merge --adapter runs/lora --out models/aligned",
+  }],
+  options: {
+    model: text("--model", { metavar: "DIR", help: "The base; default: the one that the adapter names" }),
+    adapter: required(text("--adapter", { metavar: "DIR", help: "Adapter directory, in PEFT's layout" })),
+    out: required(shared.out),
+    dtype: choice("--dtype", { choices: ["F32", "F16", "BF16"], help: "Kind of all weights" }),
+    ...pick("backend", "overwrite"),
+  },
+  async run({ model, adapter, out, dtype, backend, overwrite }, io) {
+    const base = model ?? await baseDirectory(await readAdapterConfig(adapter));
+    await mergeAdapter(out, { base, adapter, dtype, backend, overwrite, log: io.log });
+    io.log(`Wrote ${out}`);
+  },
+});

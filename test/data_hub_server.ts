@@ -10,7 +10,7 @@ import { join } from "node:path";
 /** The only commit of every repository. */
 export const commit = "0123456789abcdef0123456789abcdef01234567";
 
-/** A small hub whose data sets all hold the same files, and switches for what can go wrong. */
+/** A small hub whose data sets and models all hold the same files, and switches for what can go wrong. */
 export interface Hub {
   files: Record<string, Uint8Array>;
   requests: string[];
@@ -36,7 +36,7 @@ function answer(hub: Hub, request: IncomingMessage, response: ServerResponse): v
   const path = decodeURIComponent(url.pathname);
   const entry = (name: string) => {
     const content = hub.files[name];
-    const large = name.endsWith(".parquet");
+    const large = /\.(parquet|safetensors)$/.test(name);
     const sha1 = createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex");
     const oid = hub.oid ?? createHash("sha256").update(content).digest("hex");
     return {
@@ -47,13 +47,15 @@ function answer(hub: Hub, request: IncomingMessage, response: ServerResponse): v
       ...(large && { lfs: { oid, size: content.length } }),
     };
   };
-  const repo = path.match(/\/datasets\/([^/]+\/[^/]+)/)?.[1];
+  const [, kind = "models", repo] = path.match(
+    /^\/(?:api\/)?(?:(datasets|models)\/)?([^/]+\/[^/]+)\/(?:revision|tree|paths-info|resolve)\//,
+  ) ?? [];
   if (repo === "org/none") return json({ error: "Repository not found" }, 404);
-  if (path === `/api/datasets/${repo}/revision/main`) return json({ id: repo, sha: hub.sha ?? commit });
-  if (path === `/api/datasets/${repo}/tree/${commit}`) {
+  if (path === `/api/${kind}/${repo}/revision/main`) return json({ id: repo, sha: hub.sha ?? commit });
+  if (path === `/api/${kind}/${repo}/tree/${commit}`) {
     return json([{ type: "directory", path: "main", size: 0 }, ...Object.keys(hub.files).map(entry)]);
   }
-  if (path === `/api/datasets/${repo}/paths-info/${commit}`) {
+  if (path === `/api/${kind}/${repo}/paths-info/${commit}`) {
     let body = "";
     request.on("data", (chunk) => body += chunk);
     request.on(
@@ -62,7 +64,7 @@ function answer(hub: Hub, request: IncomingMessage, response: ServerResponse): v
     );
     return;
   }
-  const name = path.replace(`/datasets/${repo}/resolve/${commit}/`, "");
+  const name = path.replace(/^.*\/resolve\/[0-9a-f]{40}\//, "");
   const content = hub.files[name];
   if (!content) return json({ error: "not here" }, 404);
   const range = request.headers.range?.match(/bytes=(\d+)-(\d*)/);

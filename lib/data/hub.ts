@@ -251,7 +251,7 @@ function explain({ repo, revision, request }: Session, error: unknown, path = ""
   const status = (error as HubApiError).statusCode;
   const cause = (error as { cause?: { message?: string; code?: string } }).cause;
   const reason = status === 401 || status === 403
-    ? `access is refused (${status}): set HF_TOKEN, and accept the repository's terms on its page`
+    ? `access is refused (${status}): set HF_TOKEN, and accept the repository's terms on its page (the hub refuses a wrong name too)`
     : status === 404
     ? `there is no ${repo.type} of that name and revision "${revision}" (404)`
     : status !== undefined

@@ -253,14 +253,14 @@ function transposeMatrix(values: Float32Array, rows: number, columns: number): F
 /**
  * Loads a model directory in Hugging Face's layout onto a backend.
  *
- * @param model config.json, model.safetensors (or shards with their index), tokenizer.json; or an adapter's directory in
+ * @param name a directory with config.json, model.safetensors (or shards with their index), tokenizer.json; or an adapter's directory in
  * PEFT's layout, which names its base; or ORG/NAME[@REVISION] on the hub, which is downloaded first
  * @throws {InputError} when something is missing, contradicts the config or is not supported, or an adapter is another
  * base's, before weights are read
  */
-export async function loadModel(model: string, options: LoadModelOptions = {}): Promise<Model> {
-  const find = (name: string) => resolveModel(name, { log: options.log, ...options.hub });
-  const directory = await find(model);
+export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
+  const find = (model: string) => resolveModel(model, { log: options.log, ...options.hub });
+  const directory = await find(name);
   const files = await adapterOf(directory, options);
   const base = files && options.adapter === undefined
     ? await baseDirectory(files).catch((error) =>

@@ -5,6 +5,7 @@ import type { PromptOptions } from "../lib/data/prompts.ts";
 import type { Group, Problem } from "../lib/data/records.ts";
 import { score } from "../lib/evaluate/score.ts";
 import type { Summary } from "../lib/evaluate/summary.ts";
+import { openCheckpoint } from "../lib/model/checkpoint.ts";
 import { renderReport, type Report } from "../lib/report/report.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 import { machine, peakResidentBytes } from "../lib/runtime/environment.ts";
@@ -12,6 +13,7 @@ import { UsageError } from "../lib/runtime/errors.ts";
 import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../lib/runtime/files.ts";
 import type { TrainOptions } from "../lib/train/trainer.ts";
 import type { TaskIo } from "./_cli.ts";
+import { checkOut } from "./_out.ts";
 import { readMetrics, readRecords, Stages } from "./_stages.ts";
 
 /** What `align` was asked to do. */
@@ -74,24 +76,17 @@ export class AlignRun {
   /** Opens the folder; one that holds something is refused unless resumed or overwritten. */
   static async open(options: AlignOptions): Promise<AlignRun> {
     const { out, resume, overwrite, io } = options;
-    if (await exists(join(out, "align.json")) || await exists(out)) {
-      if (resume) {
-        const before = await readJson(join(out, "align.json")).catch(() => undefined) as
-          | { options?: unknown }
-          | undefined;
-        const same = (a: unknown) => JSON.stringify(withoutFlow(a));
-        if (before && same(before) !== same(io.configuration)) {
-          throw new UsageError(
-            `Cannot resume ${out}: it was started with other options; see align.json there`,
-          );
-        }
-      } else if (overwrite) await remove(out);
-      else {throw new UsageError(
-          `Cannot write ${out}: it already exists; use --resume, --overwrite or another --out`,
-        );}
+    const file = join(out, "align.json"), { data, "test-data": testData } = io.configuration.options;
+    const sources = [options.model, data, testData].map((source) => source ? String(source) : undefined);
+    const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
+    if (taken && resume) {
+      const other = difference(await readJson(file), io.configuration);
+      if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
     }
+    await checkSources(options);
+    if (taken && !resume) await remove(out);
     await makeDirectory(out);
-    await writeJson(join(out, "align.json"), io.configuration);
+    await writeJson(file, io.configuration);
     return new AlignRun(options);
   }
 
@@ -287,8 +282,26 @@ async function exampleGroups(judged: string): Promise<Group[]> {
   return found;
 }
 
+/** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
+async function checkSources({ model, train, test }: AlignOptions): Promise<void> {
+  if (!await exists(join(model, "adapter_config.json"))) await (await openCheckpoint(model)).close();
+  for (const source of [train, test]) {
+    for await (const _ of source()) break;
+  }
+}
+
+/** The first option that differs, as `--seed 1, not 2`; undefined when none does. */
+function difference(before: unknown, now: unknown): string | undefined {
+  const [was, is] = [before, now].map((configuration) => withoutFlow(configuration).kept);
+  const shown = (value: unknown) => value === null || value === undefined ? "none" : String(value);
+  for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
+    if (shown(was[name]) === shown(is[name])) continue;
+    return `--${name} ${shown(was[name])}, not ${shown(is[name])}`;
+  }
+}
+
 /** A configuration without what only says how to go about it, and how long: a finished run can be given more rounds. */
-function withoutFlow(configuration: unknown): unknown {
+function withoutFlow(configuration: unknown): { task: string; kept: Record<string, unknown> } {
   const { options, task } = configuration as { options: Record<string, unknown>; task: string };
   const { resume: _, overwrite: __, quiet: ___, debug: ____, profile: _____, rounds: ______, ...kept } =
     options;

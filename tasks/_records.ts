@@ -41,6 +41,14 @@ export interface ProblemSource {
   readonly seed?: number;
 }
 
+/** Finds what is wrong with `--data` before a model is loaded: both sources given, an unknown name, a missing file. */
+export async function checkData(options: ProblemSource, split = "train"): Promise<void> {
+  const { data, dataDirectory: directory, seed } = options;
+  if (data === undefined) return;
+  if (options.input !== "-") throw new UsageError("Only one of --data and --input can be given");
+  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed }));
+}
+
 /** The problems of `--data`, or the records of the input, whichever way they are written; at most `--limit`. */
 export async function* problemsOf(
   options: ProblemSource,
@@ -48,9 +56,6 @@ export async function* problemsOf(
   split = "train",
 ): AsyncGenerator<Problem> {
   const { data, dataDirectory: directory, calculator, limit } = options;
-  if (data !== undefined && options.input !== "-") {
-    throw new UsageError("Only one of --data and --input can be given");
-  }
   const problems = data !== undefined
     ? loadDataset(data, { split, directory, limit, seed: options.seed })
     : take(inputProblems(io), limit);

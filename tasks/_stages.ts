@@ -198,15 +198,21 @@ export class Stages {
   ): Promise<Evaluated[]> {
     const { io, maxTokens, prompt, microBatch, quiet } = this.options, { label, ...measuring } = options;
     const results: Evaluated[] = [];
-    let done = 0;
-    using progress = createProgress(label, { quiet });
+    let part = "", progress: ReturnType<typeof createProgress> | undefined;
+    using _last = { [Symbol.dispose]: () => progress?.stop() };
     for await (
       const result of evaluate(model, records(), {
         maxTokens,
         prompt,
         microBatchTokens: microBatch,
         signal: io.signal,
-        onProgress: (_part, _done, tokens) => progress.update(++done, { tokens }),
+        onProgress: (now, done, tokens) => {
+          if (now !== part) {
+            progress?.stop();
+            progress = createProgress(`${label}, ${part = now}`, { quiet });
+          }
+          progress!.update(done, { tokens });
+        },
         ...measuring,
       })
     ) results.push(result);

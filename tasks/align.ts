@@ -5,6 +5,7 @@
  *   deno task align
  *   deno task align --model models/smol --data gsm8k --test-data gsm8k:test --learning-rate 2e-5 --out runs/smol
  */
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadDataset } from "../lib/data/load_dataset.ts";
 import { AlignRun } from "./_align_run.ts";
@@ -13,7 +14,7 @@ import { choice, integer, number, preset, text } from "./_option.ts";
 import { dataOptions, promptOptions, promptsOf } from "./_records.ts";
 import { pick, shared } from "./_shared_options.ts";
 
-const base = fileURLToPath(new URL("../fixtures/base", import.meta.url));
+const base = relative(".", fileURLToPath(new URL("../fixtures/base", import.meta.url)));
 
 await runTask({
   name: "align",
@@ -34,7 +35,7 @@ await runTask({
     },
   ],
   options: {
-    model: preset(shared.model, base, "Model directory to start from; default: the embedded base"),
+    model: preset(shared.model, base, "Model directory to start from"),
     out: preset(shared.out, "runs/align", "Directory for everything the run writes"),
     data: preset(shared.data, "arithmetic", "Training problems: a data set's name or a file"),
     testData: text("--test-data", {

@@ -8,6 +8,7 @@ import { objectives, objectiveTraits } from "../lib/objectives/objectives.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { runTask } from "./_cli.ts";
 import { choice, number, preset } from "./_option.ts";
+import { checkOut } from "./_out.ts";
 import { groupsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick } from "./_shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
@@ -63,6 +64,7 @@ await runTask({
         throw new UsageError(`Option --${name} has no meaning for the objective ${objective}`);
       }
     }
+    await checkOut({ ...options, mark: "run.json", sources: [options.model, options.input] });
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     const groups = checkFormats(groupsOf(io, options.limit), {

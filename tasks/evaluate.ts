@@ -11,7 +11,7 @@ import { createProgress } from "../lib/report/progress.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./_cli.ts";
 import { choice, integer, number, preset, required, toggle } from "./_option.ts";
-import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick, shared } from "./_shared_options.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 
@@ -61,6 +61,7 @@ await runTask({
   },
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots, quiet } = options;
+    await checkData(options, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,

@@ -8,7 +8,7 @@ import { loadModel } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { runTask } from "./_cli.ts";
 import { choice, integer, preset, required, toggle } from "./_option.ts";
-import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick, shared } from "./_shared_options.ts";
 
 await runTask({
@@ -70,6 +70,7 @@ await runTask({
       slots,
       tooLong,
     } = options;
+    await checkData(options);
     const prompt = await promptsOf(options);
     const model = await loadModel(directory, {
       adapter: options.adapter,

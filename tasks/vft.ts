@@ -4,7 +4,8 @@
  *   deno task vft --model fixtures/base --data arithmetic --learning-rate 1e-3 --out runs/vft
  */
 import { runTask } from "./_cli.ts";
-import { dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { checkOut } from "./_out.ts";
+import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick } from "./_shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
 
@@ -25,6 +26,8 @@ await runTask({
   ],
   options: { ...trainingOptions, ...dataOptions, ...promptOptions, ...pick("input", "output", "data") },
   async run(options, io) {
+    await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });
+    await checkData(options);
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     await runTraining(model, problemsOf(options, io), {

@@ -54,6 +54,9 @@ export function formatDuration(seconds: number): string {
 /** Rates are means over this many updates, so that they follow a change and do not jump. */
 const windowLength = 20;
 
+/** Updates within so many milliseconds of each other count as one. */
+const burst = 50;
+
 /** Length of the bar, in characters. */
 const barLength = 24;
 
@@ -67,19 +70,22 @@ export function createProgress(label: string, options: ProgressOptions = {}): Pr
 
   const describe = (done: number, { tokens: more = 0, ...values }: ProgressValues): string => {
     tokens += more;
-    window.push({ at: now(), done, tokens });
+    const entry = { at: now(), done, tokens }, previous = window.at(-1);
+    // A batch's updates come all at once: they are one step, or the rate would be that of the loop over them.
+    if (previous !== undefined && window.length > 1 && entry.at - previous.at < burst) window.pop();
+    window.push(entry);
     if (window.length > windowLength) window.shift();
     const [first, last] = [window[0], window[window.length - 1]];
     const seconds = (last.at - first.at) / 1000;
     const parts = [total === undefined ? `${done}` : `${done}/${total}`];
-    if (seconds > 0 && last.tokens > first.tokens) {
+    if (seconds >= burst / 1000 && last.tokens > first.tokens) {
       parts.push(`${Math.round((last.tokens - first.tokens) / seconds)} tokens/s`);
     }
     for (const [name, value] of Object.entries(values)) {
       if (value === undefined) continue;
       parts.push(`${name} ${typeof value === "number" ? Number(value.toPrecision(4)) : value}`);
     }
-    if (total !== undefined && done < total && last.done > first.done && seconds > 0) {
+    if (total !== undefined && done < total && last.done > first.done && seconds >= burst / 1000) {
       parts.push(`ETA ${formatDuration((total - done) / ((last.done - first.done) / seconds))}`);
     }
     return parts.join(", ");

@@ -84,6 +84,12 @@ function fileExists(path: string): boolean {
   }
 }
 
+/** `OpenBLAS 0.3.21 (Haswell)` of the dozen words that OpenBLAS says of itself; other libraries go by their path. */
+function describe(config: string, path: string): string {
+  const [, name, core] = config.match(/^(OpenBLAS \S+).* (\S+) MAX_THREADS/) ?? [];
+  return name ? `${name} (${core})` : config || path;
+}
+
 function openInDeno(path: string): NativeBlas {
   // usize numbers cost less a call than a buffer argument, which Deno must look up each time. Addresses come from the
   // C library's own memmove, found through the BLAS that depends on it: Deno's UnsafePointer would need permission to
@@ -118,7 +124,7 @@ function openInDeno(path: string): NativeBlas {
   if (config) strncpy(text, config, 255n);
   return {
     path,
-    description: new TextDecoder().decode(text.subarray(0, text.indexOf(0))) || path,
+    description: describe(new TextDecoder().decode(text.subarray(0, text.indexOf(0))), path),
     addressOf(buffer) {
       const bytes = new Uint8Array(buffer);
       return Number(memmove(bytes, bytes, 0n));
@@ -167,9 +173,16 @@ async function openInBun(path: string): Promise<NativeBlas> {
     },
   });
   const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
+  let config = "";
+  try {
+    const named = dlopen(path, { openblas_get_config: { args: [], returns: "cstring" } });
+    config = String(named.symbols.openblas_get_config());
+  } catch {
+    // Another BLAS than OpenBLAS.
+  }
   return {
     path,
-    description: path,
+    description: describe(config, path),
     addressOf: (buffer) => Number(ptr(new Uint8Array(buffer))),
     sgemm: (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
       gemm(

@@ -1,0 +1,55 @@
+/** Whether a run may write to `--out`: asked before anything is loaded or read. */
+
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { UsageError } from "../lib/runtime/errors.ts";
+import { exists, isDirectory, listDirectory } from "../lib/runtime/files.ts";
+
+/** What was asked for. */
+export interface OutOptions {
+  readonly out: string;
+  readonly resume: boolean;
+  readonly overwrite: boolean;
+  /** The file by which a folder shows that it is such a run. */
+  readonly mark: string;
+  /** What the run reads: it must not go when `out` is replaced. */
+  readonly sources: readonly (string | undefined)[];
+}
+
+/**
+ * Refuses an `--out` that exists, unless it is to be resumed or replaced and is such a run itself (so that a slip of the
+ * hand removes no other folder), and one that holds what the run reads. Throws UsageError.
+ *
+ * @returns whether there is a run already
+ */
+export async function checkOut(options: OutOptions): Promise<boolean> {
+  const { out, resume, overwrite, mark, sources } = options;
+  if (!await exists(out)) return false;
+  for (const source of sources) {
+    if (source !== undefined && resolve(source) === resolve(out)) {
+      throw new UsageError(`Cannot write ${out}: the run reads it; choose another --out`);
+    }
+  }
+  if (!await isDirectory(out)) throw new UsageError(`Cannot write ${out}: it is a file, not a directory`);
+  if ((await listDirectory(out)).length === 0) return false;
+  if (!resume && !overwrite) {
+    throw new UsageError(
+      `Cannot write ${out}: it already exists; use --resume, --overwrite or another --out`,
+    );
+  }
+  const verb = resume ? "resume" : "overwrite";
+  if (!await exists(join(out, mark))) {
+    throw new UsageError(`Cannot ${verb} ${out}: it has no ${mark}, so it is no run of this task`);
+  }
+  if (resume) return true;
+  for (const source of sources) {
+    if (source !== undefined && isWithin(source, out) && await exists(source)) {
+      throw new UsageError(`Cannot overwrite ${out}: the run reads ${source} in it`);
+    }
+  }
+  return true;
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(resolve(folder), resolve(path));
+  return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+}

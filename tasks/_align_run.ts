@@ -6,6 +6,7 @@ import type { Group, Problem } from "../lib/data/records.ts";
 import { score } from "../lib/evaluate/score.ts";
 import type { Summary } from "../lib/evaluate/summary.ts";
 import { openCheckpoint } from "../lib/model/checkpoint.ts";
+import { resolveModel } from "../lib/model/resolve_model.ts";
 import { renderReport, type Report } from "../lib/report/report.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 import { machine, peakResidentBytes } from "../lib/runtime/environment.ts";
@@ -283,8 +284,9 @@ async function exampleGroups(judged: string): Promise<Group[]> {
 }
 
 /** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
-async function checkSources({ model, train, test }: AlignOptions): Promise<void> {
-  if (!await exists(join(model, "adapter_config.json"))) await (await openCheckpoint(model)).close();
+async function checkSources({ model, train, test, io }: AlignOptions): Promise<void> {
+  const directory = await resolveModel(model, { log: io.log });
+  if (!await exists(join(directory, "adapter_config.json"))) await (await openCheckpoint(directory)).close();
   for (const source of [train, test]) {
     for await (const _ of source()) break;
   }

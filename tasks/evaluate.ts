@@ -102,7 +102,7 @@ await runTask({
       throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
     }
     const summary = summarize(results);
-    io.log(summaryTable([{ name: options.model, summary }]));
+    io.log(summaryTable([{ name: options.model, summary }]).trimEnd());
     await io.output.writeRecord({ model: options.model, ...summary });
   },
 });

@@ -1,0 +1,122 @@
+/** Tasks run as a user runs them: as processes of the runtime that runs the test, with both streams and the exit code. */
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after } from "node:test";
+import { fileURLToPath } from "node:url";
+
+/** The repository. */
+export const root: string = fileURLToPath(new URL("..", import.meta.url));
+
+/** The embedded model, as a user names it. */
+export const base = "fixtures/base";
+
+/** How a process ended and what it said. */
+export interface Result {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** How to run a task. */
+export interface RunOptions {
+  /** What to write to its standard input before closing it. */
+  readonly input?: string;
+  /** Called with all of standard output so far, whenever more comes. */
+  readonly onOutput?: (child: ReturnType<typeof spawn>, out: string) => void;
+  /** Called once, with the process. */
+  readonly onStart?: (child: ReturnType<typeof spawn>) => void;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const deno = "Deno" in globalThis;
+
+/** The words before a task's own arguments. */
+export function commandOf(task: string): string[] {
+  const file = task.endsWith(".ts") ? task : `tasks/${task}.ts`;
+  return [process.execPath, ...deno ? ["run", "-A", "--no-check"] : [], file];
+}
+
+/** Runs a task, or a script, in the repository. */
+export function run(task: string, args: readonly string[], options: RunOptions = {}): Promise<Result> {
+  const [program, ...leading] = commandOf(task);
+  return ended(program, [...leading, ...args], options);
+}
+
+/** Runs a line of shell in the repository; `pipefail` is on, and each `@TASK` stands for that task's command. */
+export function shell(line: string, options: RunOptions = {}): Promise<Result> {
+  const script = line.replace(/@([a-z-]+)/g, (_, task) => commandOf(task).join(" "));
+  return ended("bash", ["-o", "pipefail", "-c", script], options);
+}
+
+function ended(program: string, args: readonly string[], options: RunOptions): Promise<Result> {
+  const { input = "", onOutput, onStart, env } = options;
+  const child = spawn(program, args, {
+    cwd: root,
+    // A Vulkan loader without XDG_RUNTIME_DIR prints a line of its own.
+    // Several processes whose BLAS threads wait by spinning starve each other on a few cores: 2 s became 40.
+    env: {
+      XDG_RUNTIME_DIR: tmpdir(),
+      OPENBLAS_NUM_THREADS: "1",
+      ...process.env,
+      NO_COLOR: "1",
+      COLUMNS: "80",
+      ...env,
+    },
+    timeout: 170_000,
+    killSignal: "SIGKILL",
+  });
+  onStart?.(child);
+  let out = "", err = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    out += text;
+    onOutput?.(child, out);
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => err += text);
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, out, err }));
+  });
+}
+
+/** A folder of this test file's own; removed when its tests are done. */
+export const folder: string = mkdtempSync(join(tmpdir(), "tasks-test-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A path in {@linkcode folder}. */
+export function at(name: string): string {
+  return join(folder, name);
+}
+
+/** Writes a file into {@linkcode folder}: a text, or values as JSONL. Returns its path. */
+export function write(name: string, content: string | readonly unknown[]): string {
+  const path = at(name);
+  writeFileSync(path, typeof content === "string" ? content : lines(content));
+  return path;
+}
+
+/** Values as JSONL. */
+export function lines(values: readonly unknown[]): string {
+  return values.map((value) => `${JSON.stringify(value)}\n`).join("");
+}
+
+/** The values of JSONL. Throws unless each line is whole. */
+// deno-lint-ignore no-explicit-any -- tests check what they read by using it
+export function records(text: string): any[] {
+  if (text !== "" && !text.endsWith("\n")) throw new Error(`Output ends within a line: ${text.slice(-80)}`);
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+}
+
+/** Runs both at a time, as many as there are cores to keep busy; results come in order. */
+export async function inPairs<T, R>(items: readonly T[], body: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let i = 0; i < items.length; i += 2) {
+    results.push(...await Promise.all(items.slice(i, i + 2).map(body)));
+  }
+  return results;
+}

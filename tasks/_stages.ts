@@ -49,11 +49,13 @@ export interface TrainStage {
 
 /** What to sample, and from which model. */
 export interface CandidateStage
-  extends Pick<GenerateOptions, "samples" | "temperature" | "topK" | "topP" | "seed"> {
+  extends Pick<GenerateOptions, "samples" | "temperature" | "topK" | "topP" | "seed" | "keepDuplicates"> {
   /** Directory of the model. */
   readonly from: string;
   readonly problems: Source<Problem>;
   readonly label: string;
+  /** Whether candidates get log-probs beside their labels (default true). */
+  readonly logprobs?: boolean;
 }
 
 /** What to measure. */
@@ -141,7 +143,10 @@ export class Stages {
   }
 
   /** Samples and labels candidates into the file `path`, and returns it. */
-  async candidates(path: string, { from, problems, label, ...sampling }: CandidateStage): Promise<string> {
+  async candidates(
+    path: string,
+    { from, problems, label, logprobs = true, ...sampling }: CandidateStage,
+  ): Promise<string> {
     const { io, maxTokens, prompt, microBatch, quiet } = this.options;
     if (await exists(path)) return path;
     const model = await this.open(from);
@@ -158,7 +163,7 @@ export class Stages {
     let right = 0, wrong = 0, mixed = 0, all = 0;
     try {
       await writeAtomic(path, async (sink) => {
-        for await (const group of score(model, generated, scoring)) {
+        for await (const group of score(logprobs ? model : undefined, generated, scoring)) {
           const correct = group.candidates.filter((c) => c.correct).length;
           right += correct;
           wrong += group.candidates.length - correct;

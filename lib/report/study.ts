@@ -1,0 +1,167 @@
+/** The outcomes of a study's experiments, and the page and the tables that show them. */
+
+import { type Markup, markup } from "./_markup.ts";
+import { type HtmlColumn, htmlTable } from "./html_table.ts";
+import { page } from "./page.ts";
+import { dotChart, type DotRow, lineChart, type Series } from "./plots.ts";
+import { scatterPlot, type ScatterSeries } from "./scatter_plot.ts";
+import { markdownTable, type Row } from "./table.ts";
+
+/** A table of an experiment. */
+export interface OutcomeTable {
+  /** Names its files: `main` gives main.md and main.csv. */
+  readonly name: string;
+  /** Its caption. */
+  readonly title: string;
+  /** In the order in which they stand. */
+  readonly columns: readonly HtmlColumn[];
+  /** Values by the columns' keys. */
+  readonly rows: readonly Row[];
+}
+
+/** A plot of an experiment. Shares are shown as percentages with `percent`. */
+export type OutcomePlot =
+  & { readonly title: string; readonly percent?: boolean; readonly x: string; readonly note?: string }
+  & (
+    | { readonly kind: "scatter"; readonly y: string; readonly series: readonly ScatterSeries[] }
+    | { readonly kind: "lines"; readonly y: string; readonly series: readonly Series[] }
+    | { readonly kind: "dots"; readonly rows: readonly DotRow[]; readonly rule?: number }
+  );
+
+/** A claim of the paper and what was found here. */
+export interface Claim {
+  /** What the paper says, in words. */
+  readonly claim: string;
+  /** The paper's number. */
+  readonly theirs: string;
+  /** Ours, with its interval. */
+  readonly ours: string;
+  /** Whether it held; "unclear" where the spread over seeds could give the difference too. */
+  readonly held: "yes" | "no" | "unclear";
+}
+
+/** All that an experiment found. */
+export interface Outcome {
+  /** The word that `--only` takes. */
+  readonly name: string;
+  /** Its heading. */
+  readonly title: string;
+  /** What was done, in plain words. */
+  readonly about: string;
+  /** Sizes: training problems, test problems, seeds. */
+  readonly size: string;
+  /** The paper's claims that it speaks to. */
+  readonly claims: readonly Claim[];
+  /** Its tables, the main one first. */
+  readonly tables: readonly OutcomeTable[];
+  /** Its plots. */
+  readonly plots: readonly OutcomePlot[];
+}
+
+/** What stands around the outcomes. */
+export interface StudyPage {
+  /** Main heading. */
+  readonly title: string;
+  /** Label and value: machine, model, time. */
+  readonly about: readonly (readonly [label: string, value: string])[];
+  /** What a reader must know first. */
+  readonly warnings: readonly string[];
+}
+
+/** The study as a complete HTML document that needs no script, no network and no other file. */
+export function renderStudy(outcomes: readonly Outcome[], options: StudyPage): string {
+  const claims = outcomes.flatMap((outcome) =>
+    outcome.claims.map((claim) => ({ experiment: outcome.title, ...claim }))
+  );
+  return page({
+    title: options.title,
+    warnings: options.warnings,
+    body: [
+      markup`<dl class="about">${
+        options.about.map(([label, value]) => markup`<div><dt>${label}</dt><dd>${value}</dd></div>\n`)
+      }</dl>`,
+      markup`<nav aria-label="Experiments"><ul class="legend">${
+        outcomes.map(({ name, title }) => markup`<li><a href="#${name}">${title}</a></li>\n`)
+      }</ul></nav>`,
+      claims.length > 0 && markup`<section aria-labelledby="claims"><h2 id="claims">The paper's claims</h2>
+<p class="note">Held: yes or no where a 95% interval over the seeds lies on one side; unclear where chance alone could
+give the difference. The paper's models have 7 to 13 billion parameters and its data sets are others: only the
+direction can be compared.</p>
+${
+        htmlTable(claimColumns, {
+          rows: claims.map(({ claim, theirs, ours, held, experiment }) => ({
+            experiment,
+            claim,
+            theirs,
+            ours,
+            held,
+          })),
+          caption: `${claims.length} claims`,
+        })
+      }</section>`,
+      outcomes.map(section),
+    ],
+  });
+}
+
+const claimColumns: readonly HtmlColumn[] = [
+  { key: "experiment", title: "Experiment" },
+  { key: "claim", title: "The paper says" },
+  { key: "theirs", title: "Theirs" },
+  { key: "ours", title: "Ours" },
+  { key: "held", title: "Held" },
+];
+
+function section({ name, title, about, size, tables, plots }: Outcome): Markup {
+  return markup`<section aria-labelledby="${name}"><h2 id="${name}">${title}</h2>
+<p>${about}</p>
+<p class="note">${size}</p>
+${tables.map(({ title, columns, rows }) => markup`${htmlTable(columns, { rows, caption: title })}\n`)}
+<div class="pair">${plots.map(figure)}</div>
+</section>\n`;
+}
+
+function figure(plot: OutcomePlot): Markup {
+  const { title, percent, x, note } = plot;
+  const size = { width: 420, height: 240 }, label = `${title}: ${summaryOf(plot)}`;
+  const svg = plot.kind === "scatter"
+    ? scatterPlot(plot.series, { x, y: plot.y, percent, label })
+    : plot.kind === "lines"
+    ? lineChart(plot.series, { ...size, x, y: plot.y, percent, label, legend: true })
+    : dotChart(plot.rows, { x, percent, label, rule: plot.rule });
+  const caption = note !== undefined && markup`<figcaption>${note}</figcaption>`;
+  return markup`<figure><h3>${title}</h3>${svg}${caption}</figure>\n`;
+}
+
+/** The picture in words, for those who do not see it. */
+function summaryOf(plot: OutcomePlot): string {
+  const number = (value: number | undefined) =>
+    value === undefined ? "–" : String(Number(value.toPrecision(3)));
+  if (plot.kind === "dots") return plot.rows.map(({ name, value }) => `${name} ${number(value)}`).join(", ");
+  if (plot.kind === "scatter") {
+    return plot.series.map(({ name, points }) => `${points.length} points of ${name}`).join(", ");
+  }
+  return plot.series.map(({ name, points }) =>
+    `${name} from ${number(points[0]?.[1])} to ${number(points.at(-1)?.[1])}`
+  ).join(", ");
+}
+
+/** All tables in one Markdown page. */
+export function studyMarkdown(outcomes: readonly Outcome[], options: StudyPage): string {
+  const claims = outcomes.flatMap((outcome) => outcome.claims);
+  return [
+    `# ${options.title}`,
+    options.about.map(([label, value]) => `- ${label}: ${value}`).join("\n"),
+    ...(claims.length > 0
+      ? ["## The paper's claims", markdownTable(claimColumns.slice(1), claims.map((claim) => ({ ...claim })))]
+      : []),
+    ...outcomes.flatMap(({ title, about, size, tables }) => [
+      `## ${title}`,
+      about,
+      size,
+      ...tables.flatMap((
+        { title, columns, rows },
+      ) => [`**${title}**`, markdownTable(columns, rows).trimEnd()]),
+    ]),
+  ].map((part) => part.trimEnd()).join("\n\n") + "\n";
+}

@@ -1,0 +1,104 @@
+/** Runs experiments one after the other and writes what is known after each. */
+
+import { join } from "node:path";
+import { type Outcome, renderStudy, studyMarkdown, type StudyPage } from "../lib/report/study.ts";
+import { csvTable, markdownTable } from "../lib/report/table.ts";
+import { machine } from "../lib/runtime/environment.ts";
+import { exists, makeDirectory, readJson, writeJson, writeText } from "../lib/runtime/files.ts";
+import { Stages, type StagesOptions } from "./_stages.ts";
+import { StudyCells } from "./_study_cells.ts";
+import { consistency } from "./_study_consistency.ts";
+import { constraintCurves } from "./_study_constraints.ts";
+import { main } from "./_study_main.ts";
+import { pilot } from "./_study_pilot.ts";
+import { ranked } from "./_study_ranked.ts";
+import type { StudySettings } from "./_study_settings.ts";
+import { sweeps } from "./_study_sweeps.ts";
+import { multitask, transfer } from "./_study_transfer.ts";
+
+/** Every experiment by the word that `--only` takes, in the order in which they run. */
+export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise<Outcome>>> = {
+  pilot,
+  main,
+  ranked,
+  multitask,
+  ood: transfer,
+  consistency,
+  sweeps,
+  constraints: constraintCurves,
+};
+
+/** What to run. */
+export interface StudyRun {
+  readonly out: string;
+  readonly settings: StudySettings;
+  readonly only: readonly string[];
+  readonly dataDirectory?: string;
+  readonly stages: Omit<StagesOptions, "maxTokens">;
+}
+
+/**
+ * Runs the experiments and writes study.json, results.json, study.md, study.html and tables/ after each. Experiments of
+ * earlier runs in the same folder stay, with the sizes that they had: their cells are there, so they cost nothing.
+ */
+export async function runStudy({ out, settings, only, dataDirectory, stages }: StudyRun): Promise<Outcome[]> {
+  await makeDirectory(join(out, "tables"));
+  const path = join(out, "study.json");
+  const known = await exists(path)
+    ? (await readJson(path) as { experiments: Record<string, StudySettings> }).experiments
+    : {};
+  const outcomes = new Map<string, Outcome>(), warnings = new Set<string>();
+  let backend = stages.backend as string;
+  const said = new Set<string>();
+  const log = (line: string) => {
+    if (!line.startsWith("Backend: ") || !said.has(line)) stages.io.log(line);
+    said.add(line);
+  };
+  const run = async (name: string, sizes: StudySettings) => {
+    const own = new Stages({ ...stages, io: { ...stages.io, log }, maxTokens: sizes.maxTokens });
+    const cells = new StudyCells(sizes, own, { out, dataDirectory });
+    outcomes.set(name, await experiments[name](cells));
+    if (own.backend !== stages.backend) backend = own.backend;
+    own.warnings.forEach((line) => warnings.add(line));
+  };
+  const inOrder = () => Object.keys(experiments).flatMap((name) => outcomes.get(name) ?? []);
+  for (const [name, sizes] of Object.entries(known)) if (!only.includes(name)) await run(name, sizes);
+  for (const name of Object.keys(experiments).filter((name) => only.includes(name))) {
+    stages.io.log(`Experiment ${name}`);
+    const started = performance.now();
+    await run(name, settings);
+    stages.io.log(`Experiment ${name}: done in ${Math.round((performance.now() - started) / 1000)} s`);
+    known[name] = settings;
+    await writeJson(path, { experiments: known });
+    await writeOutcomes(inOrder(), { out, model: settings.model, backend, warnings: [...warnings] });
+  }
+  return inOrder();
+}
+
+async function writeOutcomes(
+  outcomes: readonly Outcome[],
+  { out, model, backend, warnings }: {
+    readonly out: string;
+    readonly model: string;
+    readonly backend: string;
+    readonly warnings: readonly string[];
+  },
+): Promise<void> {
+  const { processor, system, cores } = machine();
+  const about: StudyPage = {
+    title: "Alignment Fine-Tuning: the study",
+    about: [
+      ["Model", model],
+      ["Backend", backend],
+      ["Machine", `${processor}, ${system}, ${cores} cores`],
+    ],
+    warnings,
+  };
+  for (const { name, columns, rows } of outcomes.flatMap(({ tables }) => tables)) {
+    await writeText(join(out, "tables", `${name}.md`), markdownTable(columns, rows));
+    await writeText(join(out, "tables", `${name}.csv`), csvTable(columns, rows));
+  }
+  await writeJson(join(out, "results.json"), { machine: machine(), backend, experiments: outcomes });
+  await writeText(join(out, "study.md"), studyMarkdown(outcomes, about));
+  await writeText(join(out, "study.html"), renderStudy(outcomes, about));
+}

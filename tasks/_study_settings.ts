@@ -1,0 +1,73 @@
+/** The sizes of a study: everything that decides what its cells are. */
+
+/** What a study was asked to do. Two runs with the same settings share all cells. */
+export interface StudySettings {
+  /** Directory of the base model. */
+  readonly model: string;
+  /** The data sets of the binary experiments; the first serves where one is enough. */
+  readonly data: readonly string[];
+  /** The data set whose candidates carry ranks. */
+  readonly rankedData: string;
+  /** Every cell is made with each of them. */
+  readonly seeds: readonly number[];
+  /** Training and test problems of a data set. */
+  readonly limit: number;
+  readonly testLimit: number;
+  /** Candidates a question, their temperature, and their longest length in tokens. */
+  readonly samples: number;
+  readonly temperature: number;
+  readonly maxTokens: number;
+  /** Passes of VFT, and of every method after it. */
+  readonly epochs: number;
+  readonly alignEpochs: number;
+  readonly learningRate: number;
+  readonly alignLearningRate: number;
+  readonly batchSize: number;
+  /** Width of AFT-BC's boundary, in nats per token. */
+  readonly beta: number;
+  /** Checkpoints that the pilot measures. */
+  readonly checkpoints: number;
+  /** Experiment with and without constraints: methods, constraints, passes, measurements on the way. */
+  readonly constraintMethods: readonly string[];
+  readonly constraintEpochs: number;
+  readonly constraintProbes: number;
+  /** Samples of maj@k; k are 1 and its doubles up to this. */
+  readonly votes: number;
+  /** The values that the sweeps go through. */
+  readonly betas: readonly number[];
+  readonly sampleCounts: readonly number[];
+}
+
+/** Settings that `--quick` and the full study differ in beside the command line's options. */
+export type StudyShape = Pick<
+  StudySettings,
+  | "checkpoints"
+  | "constraintMethods"
+  | "constraintEpochs"
+  | "constraintProbes"
+  | "votes"
+  | "betas"
+  | "sampleCounts"
+>;
+
+/** The paper's experiments. */
+export const fullShape: StudyShape = {
+  checkpoints: 8,
+  constraintMethods: ["aft", "rrhf", "pro", "dpo"],
+  constraintEpochs: 3,
+  constraintProbes: 6,
+  votes: 16,
+  betas: [0, 0.05, 0.1, 0.2, 0.4, 0.8],
+  sampleCounts: [2, 4, 6, 8],
+};
+
+/** The same experiments with the fewest cells that still make tables and plots: for tests. */
+export const quickShape: StudyShape = {
+  checkpoints: 3,
+  constraintMethods: ["rrhf"],
+  constraintEpochs: 2,
+  constraintProbes: 2,
+  votes: 2,
+  betas: [0.1, 0.4],
+  sampleCounts: [1, 2],
+};

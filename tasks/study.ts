@@ -1,0 +1,121 @@
+/**
+ * The paper's experiments, side by side, at the size that the machine allows: tables, plots and one page.
+ *
+ *   deno task study
+ *   deno task study --only pilot,main --seeds 1 --limit 320
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findDataset } from "../lib/data/datasets.ts";
+import { textTable } from "../lib/report/table.ts";
+import { UsageError } from "../lib/runtime/errors.ts";
+import { exists, remove } from "../lib/runtime/files.ts";
+import { runTask } from "./_cli.ts";
+import { integer, number, preset, text, toggle } from "./_option.ts";
+import { pick, shared } from "./_shared_options.ts";
+import { experiments, runStudy } from "./_study_run.ts";
+import { fullShape, quickShape, type StudySettings } from "./_study_settings.ts";
+import { suggestion } from "./_suggest.ts";
+
+const base = fileURLToPath(new URL("../fixtures/base", import.meta.url));
+
+await runTask({
+  name: "study",
+  summary: "Run the paper's experiments and compare the methods",
+  description:
+    "Writes results.json, study.md, study.html and tables/ to --out after each experiment. A study is made of cells " +
+    "(a model, its candidates, its measurements), each in a folder of its own: what is there is not made again, so a " +
+    `study that was stopped goes on with the same command. Experiments: ${
+      Object.keys(experiments).join(", ")
+    }.`,
+  examples: [
+    { does: "Everything, on the embedded data sets", command: "deno task study" },
+    { does: "One experiment, smaller", command: "deno task study --only main --seeds 1 --limit 320" },
+    {
+      does: "A model and data of your own",
+      command:
+        "deno task study --model models/smol --data gsm8k,aqua --learning-rate 2e-5 --max-tokens 256 --out runs/gsm8k",
+    },
+  ],
+  options: {
+    model: preset(shared.model, base, "Model directory to start from; default: the embedded base"),
+    out: preset(shared.out, "runs/study", "Directory of the study; one that is there is gone on with"),
+    only: text("--only", { metavar: "A,B", help: "Experiments to run; default: all" }),
+    data: preset(
+      shared.data,
+      "arithmetic,options",
+      "Data sets, by name; the first serves where one is enough",
+    ),
+    rankedData: preset(text("--ranked-data", { metavar: "NAME", help: "Data set with ranks" }), "ranked"),
+    dataDirectory: text("--data-directory", {
+      metavar: "DIR",
+      help: "Where named data sets lie; otherwise the hub",
+    }),
+    quick: toggle("--quick", { help: "The smallest sizes: to see that it runs" }),
+    seeds: integer("--seeds", { help: "Seeds of every cell: 0 to N − 1; default 3, quick 1" }),
+    limit: integer("--limit", { help: "Training problems of a data set; default 640, quick 6" }),
+    testLimit: integer("--test-limit", { help: "Test problems of a data set; default 200, quick 4" }),
+    samples: integer("--samples", { short: "-k", help: "Candidates per question; default 6, quick 2" }),
+    maxTokens: integer("--max-tokens", { help: "Longest response, in tokens; default 96, quick 24" }),
+    epochs: integer("--epochs", { help: "Passes of VFT; default 4, quick 1" }),
+    alignEpochs: preset(integer("--align-epochs", { help: "Passes of every method" }), 1),
+    learningRate: preset(shared.learningRate, 1e-3, "Peak learning rate of VFT"),
+    alignLearningRate: number("--align-learning-rate", {
+      above: 0,
+      help: "Peak learning rate of every method; default: a third of VFT's",
+    }),
+    batchSize: integer("--batch-size", { help: "Questions per optimizer step; default 16, quick 2" }),
+    ...pick("temperature", "backend", "overwrite"),
+    beta: preset(shared.beta, 0.2),
+    microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
+  },
+  async run(options, io) {
+    const { out, quick, overwrite, dataDirectory, backend, microBatch, quiet, model, temperature, beta } =
+      options;
+    const only = options.only?.split(",").map((name) => name.trim()) ?? Object.keys(experiments);
+    for (const name of only) {
+      if (Object.hasOwn(experiments, name)) continue;
+      const near = suggestion(name, Object.keys(experiments));
+      throw new UsageError(
+        `Experiment must be one of ${Object.keys(experiments).join(", ")}: got ${
+          JSON.stringify(name)
+        }${near}`,
+      );
+    }
+    const data = options.data.split(",").map((name) => name.trim());
+    for (const name of [...data, options.rankedData]) findDataset(name);
+    const size = <T>(given: T | undefined, full: T, small: T) => given ?? (quick ? small : full);
+    const settings: StudySettings = {
+      model,
+      data,
+      rankedData: options.rankedData,
+      seeds: [...Array(size(options.seeds, 3, 1)).keys()],
+      limit: size(options.limit, 640, 6),
+      testLimit: size(options.testLimit, 200, 4),
+      samples: size(options.samples, 6, 2),
+      temperature,
+      maxTokens: size(options.maxTokens, 96, 24),
+      epochs: size(options.epochs, 4, 1),
+      alignEpochs: options.alignEpochs,
+      learningRate: options.learningRate,
+      alignLearningRate: options.alignLearningRate ?? options.learningRate / 3,
+      batchSize: size(options.batchSize, 16, 2),
+      beta,
+      ...quick ? quickShape : fullShape,
+    };
+    if (overwrite && await exists(join(out, "study.json"))) await remove(out);
+    const outcomes = await runStudy({
+      out,
+      settings,
+      only,
+      dataDirectory,
+      stages: { backend, microBatch, quiet, io, prompt: {}, calculator: "keep" },
+    });
+    for (const { tables } of outcomes) {
+      if (tables.length === 0) continue;
+      const { title, columns, rows } = tables[0];
+      for (const line of [title, ...textTable(columns, rows).split("\n")]) await io.output.write(line);
+    }
+    io.log(`Everything is in ${out}`);
+  },
+});

@@ -5,6 +5,7 @@ import { bucketRows, type FlatBatch, packFlat, type TokenGroup } from "../data/p
 import type { Heads } from "../kernels/attention.ts";
 import { embedding, embeddingGradient } from "../kernels/embedding.ts";
 import { type Labels, linearLogprob, linearLogprobGradient, makeLabels } from "../kernels/linear_logprob.ts";
+import type { QuantizedMatrix } from "../kernels/quantize.ts";
 import { ropeTable } from "../kernels/rope.ts";
 import { type SpanLayout, spanLayout } from "../kernels/span_layout.ts";
 import { type Adapter, keyDropout } from "./adapter.ts";
@@ -23,6 +24,8 @@ export interface Decoder {
   /** How checkpoint tensors make up the parameters. */
   readonly plan: readonly Parameter[];
   readonly parameters: Map<string, tf.Tensor>;
+  /** Frozen matrices kept in fewer bits, by the names that are then missing from `parameters`. */
+  quantized?: ReadonlyMap<string, QuantizedMatrix>;
   /** Low-rank updates of some parameters; their factors are parameters too. */
   adapter?: Adapter;
   /** Cosines and sines of the positions in use; absent with learned positions. */

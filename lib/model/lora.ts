@@ -10,10 +10,10 @@ import type { DecoderConfig } from "./config.ts";
 import { parameterPlan } from "./parameter_plan.ts";
 
 /** The projections of a layer that can have an adapter: four of attention, three of the feed-forward half. */
-export const loraTargets = ["q", "k", "v", "o", "gate", "up", "down"] as const;
+export const loraTargets: readonly LoraTarget[] = ["q", "k", "v", "o", "gate", "up", "down"];
 
 /** One of {@linkcode loraTargets}. */
-export type LoraTarget = typeof loraTargets[number];
+export type LoraTarget = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
 
 /** What an adapter is like. */
 export interface Lora {

@@ -3,8 +3,9 @@ import type * as tf from "@tensorflow/tfjs";
 import { type BackendChoice, openBackend } from "../backend/backend.ts";
 import { assign, read, upload } from "../backend/tensors.ts";
 import type { HubOptions } from "../data/hub.ts";
+import { quantize, type QuantizedMatrix } from "../kernels/quantize.ts";
 import { matmul } from "../kernels/matmul.ts";
-import { exists, listDirectory, remove, rename } from "../runtime/files.ts";
+import { exists, listDirectory, remove, rename, writeText } from "../runtime/files.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { attachAdapter, detachAdapter, mergeUpdates } from "./adapter.ts";
 import {
@@ -31,6 +32,7 @@ import {
 import { adaptedProjections, type Lora } from "./lora.ts";
 import type { Parameter } from "./parameter_plan.ts";
 import { parseHubModel, resolveModel } from "./resolve_model.ts";
+import { type BaseDtype, isQuantizable } from "./stored_bytes.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { writeCheckpoint, type WriteCheckpointOptions } from "./write_checkpoint.ts";
 
@@ -46,6 +48,8 @@ export interface LoadModelOptions {
   readonly seed?: number;
   /** An adapter directory in PEFT's layout to put on the model. */
   readonly adapter?: string;
+  /** How the layers' matrices are kept (default f32); narrower ones are frozen: they serve, or carry an adapter. */
+  readonly baseDtype?: BaseDtype;
   /** How to reach the hub, for a model that is no directory here. Progress goes to `log`, or to its `onProgress`. */
   readonly hub?: HubOptions;
 }
@@ -90,7 +94,9 @@ export class Model {
 
   /** Number of parameters. */
   get size(): number {
-    return [...this.decoder.parameters.values()].reduce((sum, t) => sum + t.size, 0);
+    const { parameters, quantized } = this.decoder;
+    const narrow = [...quantized?.values() ?? []].reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+    return [...parameters.values()].reduce((sum, t) => sum + t.size, narrow);
   }
 
   /** The directories that it was loaded from: its weights', and its adapter's. */
@@ -135,6 +141,7 @@ export class Model {
   /** Gradient of the mean of −logprobs(ids) with respect to every tensor of the checkpoint, in its own layout. */
   async gradients(ids: readonly number[]): Promise<Map<string, Float32Array>> {
     this.#check(ids);
+    this.#wide("take gradients of");
     if (ids.length < 2) {
       throw new InputError(`Cannot take gradients of ${ids.length} tokens: expected at least 2`);
     }
@@ -161,6 +168,7 @@ export class Model {
 
   /** Makes the adapter part of the weights: W + (alpha/r)·B·A. The model then is a full one. */
   async merge(): Promise<void> {
+    this.#wide("merge an adapter into");
     const { decoder } = this;
     for (const projection of decoder.adapter?.projections.values() ?? []) {
       const { name } = projection, values = await this.parameterValues(name);
@@ -189,6 +197,7 @@ export class Model {
         overwrite: options.overwrite,
       });
     }
+    this.#wide("save");
     await using source = await openCheckpoint(this.directory, { unknown: "keep" });
     await writeCheckpoint(directory, {
       ...options,
@@ -203,6 +212,9 @@ export class Model {
     const whole = join(directory, "model.partial");
     await this.save(whole, { ...options, overwrite: true });
     const last = this.decoder.adapter ? "adapter_config.json" : "config.json";
+    if (this.decoder.adapter) {
+      for (const [name, text] of options.files ?? []) await writeText(join(whole, name), text);
+    }
     const files = await listDirectory(whole);
     for (const name of [...files.filter((f) => f !== last), last]) {
       await rename(join(whole, name), join(directory, name));
@@ -213,7 +225,16 @@ export class Model {
   /** Frees its tensors. */
   dispose(): void {
     this.decoder.parameters.forEach((t) => t.dispose());
+    this.decoder.quantized?.forEach((matrix) => matrix.dispose());
     this.decoder.ropeTable?.dispose();
+  }
+
+  #wide(what: string): void {
+    if (this.decoder.quantized) {
+      throw new InputError(
+        `Cannot ${what} a model whose weights are kept in fewer bits: load it without baseDtype`,
+      );
+    }
   }
 
   #check(ids: readonly number[]): void {
@@ -283,12 +304,17 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     const backend = await openBackend(options.backend);
     options.log?.(`Backend: ${backend.reason}`);
     const parameters = new Map<string, tf.Tensor>();
+    const { baseDtype = "f32" } = options;
+    const quantized = baseDtype === "f32" ? undefined : new Map<string, QuantizedMatrix>();
     for (const entry of plan) {
-      parameters.set(entry.name, upload(await checkpoint.readParameter(entry), [...entry.shape]));
+      const { name, shape } = entry, values = await checkpoint.readParameter(entry);
+      if (quantized && baseDtype !== "f32" && isQuantizable(name, shape)) {
+        quantized.set(name, quantize(values, shape as [number, number], baseDtype));
+      } else parameters.set(name, upload(values, [...shape]));
     }
     const model = new Model(
       base,
-      { config, plan, parameters },
+      { config, plan, parameters, quantized },
       tokenizer,
       fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
     );

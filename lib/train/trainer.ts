@@ -35,6 +35,11 @@ export async function* train(
 ): AsyncGenerator<Metrics> {
   const settings = resolveSettings(options);
   const { signal, batchSize, saveEvery, out } = settings;
+  if (model.decoder.quantized && !model.decoder.adapter) {
+    throw new UsageError(
+      "Cannot train weights kept in fewer bits: they are frozen; train an adapter on them (--lora)",
+    );
+  }
   const inside = out === undefined ? undefined : model.sources.find((source) => isWithin(source, out));
   if (settings.overwrite && inside !== undefined) {
     throw new UsageError(`Cannot overwrite ${out}: the model that is trained, ${inside}, lies in it`);

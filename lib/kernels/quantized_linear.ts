@@ -1,0 +1,111 @@
+import type * as tf from "@tensorflow/tfjs";
+import { currentBackend } from "../backend/backend.ts";
+import { dispatch } from "../backend/dispatch.ts";
+import { profile } from "../backend/profile.ts";
+import { empty } from "../backend/tensors.ts";
+import { assembly, wasmHeap } from "./_assembly.ts";
+import { fewRows, TILE_N, tiled } from "./_quantized_wgsl.ts";
+import { sgemm } from "./_sgemm.ts";
+import module from "./assembly/quantized_linear.wasm.ts";
+import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
+
+/**
+ * A linear layer whose frozen weight is kept in fewer bits: y = x·Wᵀ (+ bias). The weight is widened as it is
+ * multiplied and never stands in memory as float32.
+ *
+ * @param x [N, in]
+ * @param weight [out, in]
+ * @param bias [out]
+ * @returns [N, out]
+ */
+export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf.Tensor): tf.Tensor {
+  const [m, k] = x.shape as [number, number], { rows: n, dtype, words, scales } = weight;
+  if (k !== weight.columns) {
+    throw new Error(`Cannot multiply [${x.shape}] by [${n},${weight.columns}]ᵀ`);
+  }
+  const y = empty([m, n]);
+  if (currentBackend().name === "webgpu") {
+    const few = m <= 8 && k % 4 === 0;
+    const rows = few ? [1, 2, 4, 8].find((count) => m <= count)! : m <= 16 ? 16 : 64;
+    const tensors = { a: x, words, ...(dtype !== "f16" && { scales }), ...(bias && { bias }), c: y };
+    const params = { m, n, k, words_a_row: paddedColumns(k) / weightsPerWord[dtype] };
+    if (few) {
+      dispatch(fewRows(dtype, rows, bias !== undefined), { tensors, params, groups: [Math.ceil(n / 8)] });
+    } else {
+      dispatch(tiled(dtype, "forward", rows, bias !== undefined), {
+        tensors,
+        params,
+        groups: [Math.ceil(n / TILE_N), Math.ceil(m / rows)],
+      });
+    }
+    return y;
+  }
+  const { pointer: at, memory } = wasmHeap();
+  if (bias) {
+    const values = new Float32Array(memory.buffer, at(bias), n);
+    const all = new Float32Array(memory.buffer, at(y), m * n);
+    for (let i = 0; i < m; i++) all.set(values, i * n);
+  }
+  forRowBlocks(
+    weight,
+    (block, from, rows, stride) =>
+      sgemm(false, true, m, rows, k, 1, at(x), k, block, stride, bias ? 1 : 0, at(y) + 4 * from, n),
+  );
+  return y;
+}
+
+/**
+ * Gradient of {@linkcode quantizedLinear} with respect to x: dx = dy·W.
+ *
+ * @param dy [N, out]
+ * @returns dx [N, in]
+ */
+export function quantizedLinearGradient(weight: QuantizedMatrix, dy: tf.Tensor): tf.Tensor {
+  const [m, k] = dy.shape as [number, number], { columns: n, dtype, words, scales } = weight;
+  if (k !== weight.rows) throw new Error(`Cannot multiply [${dy.shape}] by [${weight.rows},${n}]`);
+  const dx = empty([m, n]);
+  if (currentBackend().name === "webgpu") {
+    const rows = m <= 16 ? 16 : 64;
+    dispatch(tiled(dtype, "gradient", rows, false), {
+      tensors: { a: dy, words, ...(dtype !== "f16" && { scales }), c: dx },
+      params: { m, n, k, words_a_row: paddedColumns(n) / weightsPerWord[dtype] },
+      groups: [Math.ceil(n / TILE_N), Math.ceil(m / rows)],
+    });
+    return dx;
+  }
+  const at = wasmHeap().pointer;
+  forRowBlocks(
+    weight,
+    (block, from, rows, stride) =>
+      sgemm(false, false, m, n, rows, 1, at(dy) + 4 * from, k, block, stride, from > 0 ? 1 : 0, at(dx), n),
+  );
+  return dx;
+}
+
+/** Bytes of widened rows at once on WASM: what stays in a core's cache until it is multiplied. */
+const SCRATCH_BYTES = 2 ** 20;
+
+/** Widens a weight, some rows at a time, into memory that the next rows take over. */
+function forRowBlocks(
+  { dtype, words, scales, rows, columns }: QuantizedMatrix,
+  multiply: (block: number, from: number, rows: number, stride: number) => void,
+): void {
+  const { pointer: at, allocate, free } = wasmHeap(), kernels = assembly(module);
+  const stride = paddedColumns(columns), bytes = stride * 4 / weightsPerWord[dtype];
+  const many = Math.min(rows, Math.max(1, Math.floor(SCRATCH_BYTES / (4 * stride))));
+  const block = allocate(many * stride * 4);
+  try {
+    for (let from = 0; from < rows; from += many) {
+      const count = Math.min(many, rows - from), source = at(words) + from * bytes;
+      profile.run(`widen_${dtype}`, () => {
+        if (dtype === "f16") return kernels.widenHalves(source, block, count * stride);
+        if (dtype === "int8") return kernels.scaleBytes(source, at(scales) + 4 * from, block, count, stride);
+        const blocks = stride / BLOCK;
+        return kernels.scaleNibbles(source, at(scales) + 4 * from * blocks, block, count * blocks);
+      });
+      profile.run("sgemm", () => multiply(block, from, count, stride));
+    }
+  } finally {
+    free(block);
+  }
+}

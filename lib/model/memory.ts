@@ -1,0 +1,204 @@
+/**
+ * What a run needs in memory, worked out from config.json alone.
+ */
+
+import { UsageError } from "../runtime/errors.ts";
+import type { DecoderConfig } from "./config.ts";
+import { adaptedProjections, adapterShapes, type Lora } from "./lora.ts";
+import { parameterPlan } from "./parameter_plan.ts";
+import { type BaseDtype, isQuantizable, storedBytes } from "./stored_bytes.ts";
+
+/** What is to be run. */
+export interface MemoryOptions {
+  /** `train`: weights, gradients, moments, activations. `score`: weights, one layer's. `generate`: weights, caches. */
+  readonly task: "train" | "score" | "generate";
+  /** Trains a low-rank adapter alone. */
+  readonly lora?: Lora;
+  /** How the layers' matrices are kept where they are frozen (default f32). */
+  readonly baseDtype?: BaseDtype;
+  /** Rows computed at once, N (default 4,096). */
+  readonly microBatchTokens?: number;
+  /** Keep only each layer's input. */
+  readonly recompute?: boolean;
+  /** Sequences decoded at once, S (default 96). */
+  readonly slots?: number;
+  /** Longest prompt and response in tokens, for caches (default 256 each). */
+  readonly promptTokens?: number;
+  readonly maxTokens?: number;
+  /** Samples of a question, which share its prompt's keys (default 6). */
+  readonly samples?: number;
+}
+
+/** Bytes by what they are for; numbers of parameters. */
+export interface MemoryPlan {
+  readonly parameters: number;
+  /** Parameters that are trained; 0 where nothing is. */
+  readonly trainable: number;
+  readonly bytes: {
+    readonly weights: number;
+    readonly gradients: number;
+    /** Two moments of each trained number. */
+    readonly optimizer: number;
+    /** What the forward pass keeps, and the largest set that one layer's passes need besides. */
+    readonly activations: number;
+    /** Logits alive at once. */
+    readonly logits: number;
+    /** Keys and values in decoding. */
+    readonly caches: number;
+    readonly total: number;
+  };
+  /** The largest tensor: on a GPU it must fit one binding. */
+  readonly largest: { readonly name: string; readonly bytes: number };
+}
+
+/** Logits that the head keeps at once in training and scoring. */
+const LOGIT_BYTES = 16 * 2 ** 20;
+
+/**
+ * Bytes that a run needs at its peak, for a decoder of L layers, width D, feed-forward width F (P numbers go into its
+ * activation: 2F gated, else F), Q = (H + 2·KV)·headDim, A = H·headDim and vocabulary V, with N rows at once:
+ *
+ *   weights      each parameter's elements × 4, or what its {@linkcode storedBytes} are when frozen and narrow
+ *   gradients    4 × trainable;   optimizer  8 × trainable
+ *   activations  kept: 4·N·L·(2D + Q + A + H + P), or 4·N·L·D with `recompute` (and one layer's other products);
+ *                besides: 4·N·(5D + 2F + P) while a layer's gradient is computed (scoring: 4·N·(4D + Q + A + F + P))
+ *   logits       min(4·N·V, 16 MiB), in decoding 4·S·V
+ *   caches       8·L·KV·headDim a row, for ⌈S/samples⌉ questions of promptTokens + samples·maxTokens rows
+ *
+ * An estimate: within a fifth of what is measured (test/memory_test.ts). The GPU's buffer pool, which keeps buffers of
+ * sizes that are gone, can hold more.
+ */
+export function memoryPlan(config: DecoderConfig, options: MemoryOptions): MemoryPlan {
+  const { task, lora, baseDtype = "f32", microBatchTokens: n = 4096, recompute = false } = options;
+  const { layers, hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim, vocabularySize: v } = config;
+  let parameters = 0, weights = 0, largest = { name: "", bytes: 0 };
+  const consider = (name: string, bytes: number) => {
+    if (bytes > largest.bytes) largest = { name, bytes };
+  };
+  for (const { name, shape } of parameterPlan(config)) {
+    const count = shape.reduce((a, b) => a * b, 1);
+    const bytes = isQuantizable(name, shape) ? storedBytes(shape as [number, number], baseDtype) : 4 * count;
+    parameters += count;
+    weights += bytes;
+    consider(name, bytes);
+  }
+  const adapter = lora ? adapterSize(config, lora) : 0;
+  const trainable = task !== "train" ? 0 : lora ? adapter : parameters;
+  parameters += adapter;
+  weights += 4 * adapter;
+
+  const q = (heads + 2 * kvHeads) * headDim,
+    a = heads * headDim,
+    p = config.activation === "swiglu" ? 2 * f : f;
+  const decoded = task === "generate";
+  const { slots = 96, promptTokens = 256, maxTokens = 256, samples = 6 } = options;
+  // A prefill computes as many prompts as are admitted at once.
+  const rows = decoded ? Math.max(slots, Math.ceil(slots / samples) * promptTokens) : n;
+  const working = 4 * rows * (4 * d + q + a + f + p), products = 4 * n * (d + q + a + heads + p);
+  const activations = task === "train"
+    ? 4 * n * layers * d + (recompute ? products : layers * products) + 4 * n * (5 * d + 2 * f + p)
+    : working;
+  consider("one layer's activations", 4 * rows * Math.max(p, q, d));
+  const logits = decoded ? 4 * slots * v : Math.min(4 * n * v, LOGIT_BYTES);
+  if (decoded) consider("logits", logits);
+  const cacheRows = Math.ceil(slots / samples) * (promptTokens + samples * maxTokens);
+  const cache = decoded ? 8 * kvHeads * headDim * cacheRows : 0;
+  consider("one layer's cache", cache);
+  const bytes = {
+    weights,
+    gradients: 4 * trainable,
+    optimizer: 8 * trainable,
+    activations,
+    logits,
+    caches: layers * cache,
+  };
+  const total = Object.values(bytes).reduce((sum, part) => sum + part, 0);
+  return { parameters, trainable, bytes: { ...bytes, total }, largest };
+}
+
+/** Numbers of an adapter. */
+function adapterSize(config: DecoderConfig, lora: Lora): number {
+  return adaptedProjections(config, lora).flatMap((p) => adapterShapes(p, lora))
+    .reduce((sum, [, [rows, columns]]) => sum + rows * columns, 0);
+}
+
+/** What a backend allows. */
+export interface MemoryLimits {
+  readonly backend: "wasm" | "webgpu";
+  /** Bytes in all: WASM's heap is 32-bit and TF.js stops at 2 GiB. A GPU does not say what it has. */
+  readonly total?: number;
+  /** Bytes of one binding (WebGPU). */
+  readonly binding?: number;
+}
+
+/** The heap of TF.js's WASM backend. */
+export const WASM_HEAP_BYTES: number = 2 ** 31;
+
+/** Why a plan does not fit; undefined when nothing says so. */
+export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | undefined {
+  const { total, binding, backend } = limits;
+  if (total !== undefined && plan.bytes.total > total) {
+    return `it needs about ${bytesText(plan.bytes.total)}, the ${backend} heap holds ${bytesText(total)}`;
+  }
+  if (binding !== undefined && plan.largest.bytes > binding) {
+    return `${plan.largest.name} takes ${bytesText(plan.largest.bytes)}, one binding of this GPU holds ${
+      bytesText(binding)
+    }`;
+  }
+  return undefined;
+}
+
+/**
+ * Refuses a run that cannot fit, and says which option would make it fit.
+ *
+ * @throws {UsageError} before anything is loaded
+ */
+export function checkFits(config: DecoderConfig, options: MemoryOptions, limits: MemoryLimits): void {
+  const why = shortfall(memoryPlan(config, options), limits);
+  if (why === undefined) return;
+  const { task } = options, frozen = task !== "train" || options.lora !== undefined;
+  const rows = options.microBatchTokens ?? 4096, slots = options.slots ?? 96;
+  const remedies: [string, MemoryOptions][] = task === "train"
+    ? [
+      ["--recompute", { ...options, recompute: true }],
+      ["--recompute --micro-batch 1024", {
+        ...options,
+        recompute: true,
+        microBatchTokens: Math.min(rows, 1024),
+      }],
+      ["--lora r=16", { ...options, lora: options.lora ?? { r: 16, alpha: 32 } }],
+    ]
+    : task === "score"
+    ? [["--micro-batch 1024", { ...options, microBatchTokens: Math.min(rows, 1024) }]]
+    : [["--slots 8", { ...options, slots: Math.min(slots, 8), samples: Math.min(options.samples ?? 6, 8) }]];
+  for (const dtype of ["f16", "int8", "int4"] as const) {
+    const small = remedies.at(-1)![1], train = task === "train";
+    const name = train
+      ? `--lora r=16 --base-dtype ${dtype} --recompute --micro-batch 1024`
+      : `--base-dtype ${dtype}`;
+    remedies.push([
+      name,
+      {
+        ...(train ? small : options),
+        baseDtype: dtype,
+        ...(train && { recompute: true, microBatchTokens: Math.min(rows, 1024) }),
+      },
+    ]);
+  }
+  const found = remedies.find(([, changed]) => shortfall(memoryPlan(config, changed), limits) === undefined);
+  const verb = task === "train" ? "train" : task;
+  const hint = found
+    ? `; ${found[0]} would fit`
+    : limits.backend === "wasm"
+    ? "; a GPU would (--backend webgpu)"
+    : `; no option${frozen ? "" : " for training"} makes it fit this GPU`;
+  throw new UsageError(`Cannot ${verb} this model on ${limits.backend}: ${why}${hint}`);
+}
+
+/** Bytes as people read them. */
+export function bytesText(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB"],
+    at = Math.min(3, Math.max(0, Math.floor(Math.log2(bytes || 1) / 10)));
+  const value = bytes / 1024 ** at;
+  return `${value >= 100 || at === 0 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
+}

@@ -1,0 +1,199 @@
+/** What is said before a run about its memory, against what the run then takes. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as tf from "@tensorflow/tfjs";
+import { allocatedBytes, upload } from "../lib/backend/tensors.ts";
+import { detachAdapter } from "../lib/model/adapter.ts";
+import { attachAdapter } from "../lib/model/adapter.ts";
+import { parseConfig } from "../lib/model/config.ts";
+import { backward, deviceBatch, forward } from "../lib/model/decoder.ts";
+import { DecodingSession } from "../lib/model/decoding.ts";
+import type { Lora } from "../lib/model/lora.ts";
+import { bytesText, checkFits, memoryPlan, WASM_HEAP_BYTES } from "../lib/model/memory.ts";
+import { loadModel } from "../lib/model/model.ts";
+import { Optimizer } from "../lib/train/optimizer.ts";
+import { onBothBackends } from "./_backends.ts";
+import { tokenIds, writeSmallModel } from "./_models.ts";
+
+const tiny = parseConfig({
+  model_type: "llama",
+  hidden_size: 8,
+  intermediate_size: 12,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 20,
+  max_position_embeddings: 16,
+  tie_word_embeddings: true,
+}, "config.json");
+
+test("by hand: full training of two layers of width 8", () => {
+  // embedding 20·8; a layer: norms 2·8, qkv 16·8, output 8·8, gate and up 24·8, down 8·12; last norm 8.
+  const layer = 16 + 128 + 64 + 192 + 96, parameters = 160 + 2 * layer + 8;
+  const { bytes, ...plan } = memoryPlan(tiny, { task: "train", microBatchTokens: 10 });
+  assert.equal(plan.parameters, parameters);
+  assert.equal(plan.trainable, parameters);
+  assert.equal(bytes.weights, 4 * parameters);
+  assert.equal(bytes.gradients, 4 * parameters);
+  assert.equal(bytes.optimizer, 8 * parameters);
+  // D = 8, Q = 16, A = 8, H = 4, P = 24, F = 12.
+  const kept = 2 * (2 * 8 + 16 + 8 + 4 + 24), besides = 5 * 8 + 2 * 12 + 24;
+  assert.equal(bytes.activations, 4 * 10 * (kept + besides));
+  assert.equal(bytes.logits, 4 * 10 * 20);
+  assert.equal(bytes.caches, 0);
+  assert.equal(bytes.total, 16 * parameters + bytes.activations + bytes.logits);
+});
+
+test("by hand: an adapter on a narrow base, and caches", () => {
+  const lora: Lora = { r: 2, alpha: 4, targets: ["q", "v"] }, trainable = 2 * (4 * 8 + (8 + 4) * 2);
+  const plan = memoryPlan(tiny, { task: "train", lora, baseDtype: "int8" });
+  assert.equal(plan.trainable, trainable);
+  assert.equal(plan.bytes.optimizer, 8 * trainable);
+  // Rows of 8 and of 12 columns are filled up to 32, with a scale each.
+  const matrices = 2 * (16 + 8 + 24 + 8) * (32 + 4), rest = 4 * (160 + 2 * 16 + 8);
+  assert.equal(plan.bytes.weights, matrices + rest + 4 * trainable);
+  const { bytes } = memoryPlan(tiny, {
+    task: "generate",
+    slots: 4,
+    samples: 2,
+    promptTokens: 5,
+    maxTokens: 3,
+  });
+  assert.equal(bytes.caches, 2 * 8 * 2 * 2 * 2 * (5 + 2 * 3));
+  assert.equal(bytes.logits, 4 * 4 * 20);
+  assert.equal(bytes.gradients + bytes.optimizer, 0);
+});
+
+test("what cannot fit is refused, with the option that would do", () => {
+  const limits = { backend: "wasm", total: WASM_HEAP_BYTES } as const;
+  const wide = (layers: number) =>
+    parseConfig({
+      model_type: "llama",
+      hidden_size: 1024,
+      intermediate_size: 4096,
+      num_hidden_layers: layers,
+      num_attention_heads: 16,
+      vocab_size: 1000,
+      max_position_embeddings: 2048,
+    }, "config.json");
+  checkFits(wide(2), { task: "train" }, limits);
+  const refusal = (layers: number, options: Parameters<typeof checkFits>[1]) => {
+    try {
+      checkFits(wide(layers), options, limits);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "";
+  };
+  assert.match(
+    refusal(5, { task: "train" }),
+    /^Cannot train this model on wasm: it needs about 2\.\d GiB, the wasm heap holds 2\.0 GiB; --recompute would fit$/,
+  );
+  assert.match(refusal(8, { task: "train" }), /; --lora r=16.*would fit$/);
+  assert.match(refusal(60, { task: "train" }), /; --lora r=16 --base-dtype int8 .*would fit$/);
+  assert.match(refusal(40, { task: "generate" }), /^Cannot generate .*--base-dtype f16 would fit$/);
+  assert.match(refusal(400, { task: "train" }), /; a GPU would \(--backend webgpu\)$/);
+  assert.throws(
+    () => checkFits(wide(1), { task: "train" }, { backend: "webgpu", binding: 2 ** 24 }),
+    /layers\.0\.gate_up takes 32\.0 MiB, one binding of this GPU holds 16\.0 MiB/,
+  );
+});
+
+test("bytes as people read them", () => {
+  assert.deepEqual([0, 1023, 1536, 150 * 2 ** 20, 2 ** 31].map(bytesText), [
+    "0 B",
+    "1023 B",
+    "1.5 KiB",
+    "150 MiB",
+    "2.0 GiB",
+  ]);
+});
+
+/** Runs and returns the most bytes that tensors took together. */
+async function peakOf(run: () => Promise<void> | void): Promise<number> {
+  const engine = tf.engine(), original = engine.makeTensorFromTensorInfo;
+  let peak = 0;
+  engine.makeTensorFromTensorInfo = (info) => {
+    const made = original.call(engine, info);
+    peak = Math.max(peak, tf.memory().numBytes);
+    return made;
+  };
+  try {
+    await run();
+  } finally {
+    engine.makeTensorFromTensorInfo = original;
+  }
+  return peak;
+}
+
+const shape = {
+  hidden_size: 64,
+  intermediate_size: 176,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+};
+const rows = 512;
+
+onBothBackends("a training step takes what was said, within a fifth", async (backend) => {
+  const model = await loadModel(await writeSmallModel({ context: 1024, config: shape }), { backend });
+  const weights = [...model.decoder.parameters.values()].reduce((sum, t) => sum + 4 * t.size, 0);
+  const others = tf.memory().numBytes - weights;
+  const cases: { lora?: Lora; recompute: boolean }[] = [
+    { recompute: false },
+    { recompute: true },
+    { recompute: false, lora: { r: 8, alpha: 16 } },
+  ];
+  for (const { lora, recompute } of cases) {
+    if (lora) attachAdapter(model.decoder, lora);
+    const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clip: 1 };
+    const optimizer = new Optimizer(model.decoder, options);
+    const measured = await peakOf(() => {
+      const responses = [tokenIds(rows / 2 + 1, 2), tokenIds(rows / 4 + 1, 3)];
+      const batch = deviceBatch(model.decoder, [{ prompt: tokenIds(rows / 4, 1), responses }]);
+      const pass = forward(model.decoder, batch, { keep: recompute ? "inputs" : "products" });
+      const count = batch.host.labels.length, ones = upload(new Float32Array(count).fill(1), [count]);
+      backward(model.decoder, pass, { batch, weights: ones, gradients: optimizer.gradients });
+      optimizer.update(1e-3).dispose();
+      ones.dispose();
+      batch.dispose();
+    });
+    optimizer.dispose();
+    if (lora) detachAdapter(model.decoder);
+    const { bytes } = memoryPlan(model.config, { task: "train", microBatchTokens: rows, recompute, lora });
+    const ratio = bytes.total / (measured - others);
+    assert.ok(
+      ratio > 0.8 && ratio < 1.2,
+      `${JSON.stringify({ lora, recompute })}: ${ratio} of what is measured`,
+    );
+  }
+  model.dispose();
+});
+
+onBothBackends("decoding takes what was said, within a fifth", async (backend) => {
+  const model = await loadModel(await writeSmallModel({ context: 1024, config: shape }), { backend });
+  const weights = [...model.decoder.parameters.values()].reduce((sum, t) => sum + 4 * t.size, 0);
+  const others = tf.memory().numBytes - weights;
+  const sizes = { slots: 24, samples: 6, promptTokens: 100, maxTokens: 60 };
+  const measured = await peakOf(async () => {
+    const session = new DecodingSession(model.decoder, {
+      ...sizes,
+      longestPrompt: 100,
+      block: 1,
+      temperature: 1,
+      topK: 0,
+      topP: 1,
+      endTokens: [],
+    });
+    for (let i = 0; i < 4; i++) {
+      session.tryAdmit({ prompt: tokenIds(100, i), streams: [1, 2, 3, 4, 5, 6] }, () => {});
+    }
+    await session.advance();
+    session.dispose();
+  });
+  const ratio = memoryPlan(model.config, { task: "generate", ...sizes }).bytes.total / (measured - others);
+  assert.ok(ratio > 0.8 && ratio < 1.2, `${ratio} of what is measured`);
+  assert.ok(allocatedBytes().held > 0);
+  model.dispose();
+});

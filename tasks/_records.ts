@@ -24,6 +24,13 @@ export const dataOptions = {
 /** Options of every task that makes prompts. */
 export const promptOptions = {
   template: text("--template", { help: "Prompt, with {question} and other fields in braces" }),
+  chat: preset(
+    choice("--chat", {
+      choices: ["auto", "always", "never"],
+      help: "Prompts by the tokenizer's chat template: auto is when it has one and no --template is given",
+    }),
+    "auto",
+  ),
   system: text("--system", { help: "Instructions before every prompt" }),
   fewShot: text("--few-shot", {
     metavar: "FILE",
@@ -85,11 +92,17 @@ async function* take<T>(items: AsyncIterable<T>, limit = Infinity): AsyncGenerat
 
 /** What prompts are made with. */
 export async function promptsOf(
-  options: { readonly template?: string; readonly system?: string; readonly fewShot?: string },
+  options: {
+    readonly template?: string;
+    readonly system?: string;
+    readonly fewShot?: string;
+    readonly chat?: PromptOptions["chat"];
+  },
 ): Promise<PromptOptions> {
   const fewShot: Problem[] = [];
   if (options.fewShot !== undefined) {
     for await (const problem of loadDataset(options.fewShot)) fewShot.push(problem);
   }
-  return { template: options.template, system: options.system, ...(fewShot.length > 0 && { fewShot }) };
+  const { template, system, chat } = options;
+  return { template, system, chat, ...(fewShot.length > 0 && { fewShot }) };
 }

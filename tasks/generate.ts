@@ -46,6 +46,9 @@ await runTask({
     ...dataOptions,
     ...promptOptions,
     keepDuplicates: toggle("--keep-duplicates", { help: "Keep candidates with equal texts" }),
+    tokenIds: toggle("--token-ids", {
+      help: "Keep the ids of each candidate's tokens, so that exactly those are scored and trained on",
+    }),
     slots: integer("--slots", {
       help: "Sequences decoded at once; by default as many as their cache fits, up to 96",
     }),
@@ -67,6 +70,7 @@ await runTask({
       topP,
       seed,
       keepDuplicates,
+      tokenIds,
       slots,
       tooLong,
     } = options;
@@ -86,6 +90,7 @@ await runTask({
       topP,
       seed,
       keepDuplicates,
+      tokenIds,
       slots,
       tooLong,
       prompt,

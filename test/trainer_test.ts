@@ -348,6 +348,7 @@ test("an out directory: written whole, refused when it exists, replaced with ove
   const lines = await collect(train(model, toyProblems(6), options));
   assert.deepEqual(linesOf(out), JSON.parse(JSON.stringify(lines)));
   assert.deepEqual(readdirSync(out).filter((f) => !/tokenizer|generation/.test(f)).sort(), [
+    "README.md",
     "config.json",
     "metrics.jsonl",
     "model.safetensors",

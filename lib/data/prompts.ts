@@ -30,6 +30,11 @@ export interface PromptOptions {
   readonly system?: string;
   /** Solved problems, shown with their references before the question (default none). */
   readonly fewShot?: readonly Problem[];
+  /**
+   * Whether the tokenizer's chat template makes the prompt: `auto` (default) when it has one, unless `template` is given
+   * or the record brings its exact prompt; `always`; `never`. The same in training, sampling and scoring.
+   */
+  readonly chat?: "auto" | "always" | "never";
 }
 
 /**

@@ -17,6 +17,8 @@ export interface Candidate {
   readonly finish?: "stop" | "length";
   /** Number of response tokens, the end token included. */
   readonly tokens?: number;
+  /** Its tokens as they were drawn, the end token included; used in place of the text's while they spell it. */
+  readonly token_ids?: readonly number[];
   /** Final answer found in the text; null when there is none. */
   readonly answer?: string | null;
   /** Whether the answer is the problem's. */
@@ -76,6 +78,7 @@ const candidateSchema: z.ZodMiniType<Candidate> = z.looseObject({
   text: z.string(),
   finish: z.optional(z.enum(["stop", "length"])),
   tokens: optional.integer,
+  token_ids: z.optional(z.array(z.int())),
   answer: z.optional(z.nullable(z.string())),
   correct: z.optional(z.boolean()),
   rank: optional.number,

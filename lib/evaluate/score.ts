@@ -128,8 +128,8 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
   const prompt = encodePrompt(model, group, options.prompt), context = model.config.maxPositions;
   const responses: number[][] = [], places: number[] = [];
   let tooLong = 0;
-  const add = (candidate: Pick<Candidate, "text" | "finish">, place: number) => {
-    const ids = encodeResponse(model, candidate);
+  const add = (candidate: Pick<Candidate, "text" | "finish" | "token_ids">, place: number) => {
+    const ids = encodeResponse(model, candidate, { problem: group, prompt: options.prompt });
     if (ids.length === 0) return;
     if (prompt.length + ids.length - 1 <= context) {
       responses.push(ids);

@@ -1,24 +1,80 @@
-import { type PromptOptions, renderPrompt, renderResponse } from "../data/prompts.ts";
+import { type PromptOptions, renderPrompt, renderResponse, responseText } from "../data/prompts.ts";
 import { templateOf } from "../data/datasets.ts";
 import type { Candidate, Problem } from "../data/records.ts";
+import { chatTurn, renderChatPrompt, turnOf } from "./chat_turn.ts";
 import type { Model } from "./model.ts";
 
-/** The ids of a problem's prompt, with the tokenizer's own begin token. */
+/** What a response follows: the problem, and how its prompt is made. */
+export interface ResponseContext {
+  /** Matters where it brings its exact prompt. */
+  readonly problem?: Problem;
+  /** As {@linkcode encodePrompt} has it. */
+  readonly prompt?: PromptOptions;
+}
+
+/** The ids of a problem's prompt, with the tokenizer's own begin token once, whether or not a chat template spells it. */
 export function encodePrompt(model: Model, problem: Problem, options: PromptOptions = {}): number[] {
+  const turn = turnOf(model.tokenizer, problem, options);
+  if (turn) {
+    return model.tokenizer.encodePrompt(renderChatPrompt(model.tokenizer, problem, { ...options, turn }));
+  }
   const template = options.template ?? templateOf(problem);
   return model.tokenizer.encodePrompt(renderPrompt(problem, { ...options, template }));
 }
 
 /**
- * The ids of a response, the same behind any prompt, ended by the model's end token unless the response broke off
- * (`finish: "length"`), since the model did not end it there.
+ * The ids of a response, the same behind any prompt, ended by the model's end token (in a chat: the template's end of
+ * turn) unless the response broke off (`finish: "length"`), since the model did not end it there.
+ *
+ * A candidate's `token_ids` are taken as they are while they still spell its text: then those that were sampled are
+ * scored, also where the tokenizer would have cut the text in another way.
  */
 export function encodeResponse(
   model: Model,
-  candidate: Pick<Candidate, "text" | "finish">,
+  candidate: Pick<Candidate, "text" | "finish" | "token_ids">,
+  context: ResponseContext = {},
 ): number[] {
+  const { text, finish, token_ids: sampled } = candidate, { tokenizer } = model;
+  if (sampled && spells(model, sampled, { text, finish, context })) return [...sampled];
+  const turn = turnOf(tokenizer, context.problem, context.prompt);
   // A model that ends at once has said nothing, not a blank.
-  const ids = candidate.text === "" ? [] : model.tokenizer.encodeResponse(renderResponse(candidate.text));
-  const end = model.endTokens[0];
-  return candidate.finish === "length" || end === undefined ? ids : [...ids, end];
+  const rendered = text === "" ? "" : turn ? turn.lead + text : renderResponse(text);
+  const ids = rendered === "" ? [] : tokenizer.encodeResponse(rendered);
+  const end = turn?.end ?? model.endTokens[0];
+  return finish === "length" || end === undefined ? ids : [...ids, end];
+}
+
+/** The text of sampled ids, end token left out: the inverse of {@linkcode encodeResponse}. */
+export function decodeResponse(model: Model, ids: readonly number[], context: ResponseContext = {}): string {
+  const text = ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids);
+  const turn = turnOf(model.tokenizer, context.problem, context.prompt);
+  if (!turn) return responseText(text);
+  return turn.lead !== "" && text.startsWith(turn.lead) ? text.slice(turn.lead.length) : text;
+}
+
+/** The tokens that end a response: the model's and, where prompts may be chats, the template's end of turn, first. */
+export function endTokensOf(model: Model, options: PromptOptions = {}): readonly number[] {
+  const plain = options.chat === "never" || options.chat !== "always" && options.template !== undefined;
+  const end = plain ? undefined : chatTurn(model.tokenizer)?.end;
+  return end === undefined ? model.endTokens : [end, ...model.endTokens.filter((id) => id !== end)];
+}
+
+/** Whether ids are the response's: of this vocabulary, ended as it was, and with its text. */
+function spells(
+  model: Model,
+  ids: readonly number[],
+  { text, finish, context }: {
+    readonly text: string;
+    readonly finish?: string;
+    readonly context: ResponseContext;
+  },
+): boolean {
+  const { vocabularySize } = model.config;
+  if (ids.length === 0 || !ids.every((id) => Number.isInteger(id) && id >= 0 && id < vocabularySize)) {
+    return false;
+  }
+  const ends = new Set(endTokensOf(model, context.prompt)), ended = ends.has(ids.at(-1)!);
+  if (ended === (finish === "length")) return false;
+  const body = ended ? ids.slice(0, -1) : ids;
+  return !body.some((id) => ends.has(id)) && decodeResponse(model, body, context) === text;
 }

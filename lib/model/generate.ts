@@ -1,9 +1,9 @@
-import { type PromptOptions, responseText } from "../data/prompts.ts";
+import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { currentBackend } from "../backend/backend.ts";
 import { InputError } from "../runtime/errors.ts";
 import { DecodingSession, type Sampled } from "./decoding.ts";
-import { encodePrompt } from "./encode.ts";
+import { decodeResponse, encodePrompt, encodeResponse, endTokensOf } from "./encode.ts";
 import type { Model } from "./model.ts";
 
 /** How candidates are sampled. */
@@ -22,6 +22,8 @@ export interface GenerateOptions {
   readonly seed?: number;
   /** Keep equal candidates (default false: equals are drawn again, at most as often as `samples`, then left out). */
   readonly keepDuplicates?: boolean;
+  /** Keep each candidate's ids as `token_ids`, so that the tokens drawn are scored and trained on (default false). */
+  readonly tokenIds?: boolean;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
   readonly slots?: number;
   /** Tokens between two readbacks (default 16 on WebGPU, 1 on WASM). */
@@ -73,7 +75,7 @@ export async function* generate(
     topK,
     topP,
     maxTokens,
-    endTokens: model.endTokens,
+    endTokens: endTokensOf(model, options.prompt),
     block: options.block,
     signal,
   };
@@ -166,9 +168,16 @@ function receive(
   { samples, options }: { readonly samples: number; readonly options: GenerateOptions },
 ): void {
   for (const { ids, finish } of results) {
-    const text = responseText(ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids));
+    const context = { problem: pending.problem, prompt: options.prompt };
+    const text = decodeResponse(model, ids, context);
     if (!options.keepDuplicates && pending.candidates.some((c) => c.text === text)) continue;
-    pending.candidates.push({ text, finish, tokens: ids.length + (finish === "stop" ? 1 : 0) });
+    const end = finish === "stop" ? encodeResponse(model, { text: "" }, context) : [];
+    pending.candidates.push({
+      text,
+      finish,
+      tokens: ids.length + (finish === "stop" ? 1 : 0),
+      ...(options.tokenIds && { token_ids: [...ids, ...end] }),
+    });
   }
   const missing = samples - pending.candidates.length;
   pending.wanted = Math.max(0, Math.min(missing, 2 * samples - pending.asked));

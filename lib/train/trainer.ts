@@ -3,10 +3,12 @@ import { allocatedBytes, trimPool } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
+import { endTokensOf } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { watchHealth } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
+import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
 import { RecordStore } from "./record_store.ts";
 import { RunDirectory, type RunState } from "./run_directory.ts";
@@ -44,7 +46,8 @@ export async function* train(
   if (settings.overwrite && inside !== undefined) {
     throw new UsageError(`Cannot overwrite ${out}: the model that is trained, ${inside}, lies in it`);
   }
-  await using store = await encodeAll(model, records, settings);
+  const data = new Set<string>();
+  await using store = await encodeAll(model, noting(records, data), settings);
   const batches = Math.ceil(store.size / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
   await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
@@ -72,9 +75,9 @@ export async function* train(
       const state = await directory.restore(optimizer, (state) => checkSame(state, identity, out!));
       step = state?.step ?? 0;
     }
-    const log = new StepLog(settings, { steps, batches, endTokens: model.endTokens });
+    const log = new StepLog(settings, { steps, batches, endTokens: endTokensOf(model, settings.prompt) });
     const signsOfTrouble = watchHealth();
-    let order: number[] = [], orderOf = -1;
+    let order: number[] = [], orderOf = -1, last: Metrics | undefined;
     while (step < steps) {
       signal?.throwIfAborted();
       const epoch = Math.floor(step / batches), at = step % batches;
@@ -108,6 +111,7 @@ export async function* train(
         squares.dispose()
       );
       if (metrics) {
+        last = metrics;
         await directory?.log(metrics);
         for (const line of signsOfTrouble(metrics)) settings.warn?.(line);
         yield metrics;
@@ -119,12 +123,24 @@ export async function* train(
       }
     }
     if (directory && out) {
-      await model.saveInto(out);
+      const run = { settings, steps, records: store.size, data: [...data], metrics: last };
+      await model.saveInto(out, { files: await modelFiles(model, run) });
       await directory.removeCheckpoints();
     }
   } finally {
     chooseDropout(model.decoder);
     optimizer.dispose();
+  }
+}
+
+/** The same records; notes which data sets they come from. */
+async function* noting<T extends Problem>(
+  records: AsyncIterable<T> | Iterable<T>,
+  data: Set<string>,
+): AsyncGenerator<T> {
+  for await (const record of records) {
+    if (record.dataset !== undefined) data.add(record.dataset);
+    yield record;
   }
 }
 

@@ -44,7 +44,8 @@ export function encodeGroup(
     ? rejectionSamples(record)
     : withReference(record, traits);
   const context = model.config.maxPositions;
-  const encoded = chosen.map((entry) => ({ ...entry, ids: encodeResponse(model, entry.candidate) }));
+  const place = { problem: record, prompt: options.prompt };
+  const encoded = chosen.map((entry) => ({ ...entry, ids: encodeResponse(model, entry.candidate, place) }));
   // The last response token needs no position, since nothing is predicted from it.
   const fitting = encoded.filter(({ ids }) => ids.length > 0 && prompt.length + ids.length - 1 <= context);
   const tooLong = encoded.filter(({ ids }) => prompt.length + ids.length - 1 > context).length;

@@ -1,0 +1,93 @@
+/** What a training run writes beside the weights: the model card, and the end of turn for other tools. */
+
+import { basename, join } from "node:path";
+import { endTokensOf } from "../model/encode.ts";
+import type { Model } from "../model/model.ts";
+import { type ModelCard, modelCard, readCardHead, shellCommand } from "../model/model_card.ts";
+import { hubModelOf } from "../model/resolve_model.ts";
+import { runtime } from "../runtime/environment.ts";
+import { exists, readJson, readText } from "../runtime/files.ts";
+import type { Metrics } from "./metrics.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** What the trainer knows of a run when it ends. */
+export interface FinishedRun {
+  readonly settings: TrainSettings;
+  /** Optimizer steps. */
+  readonly steps: number;
+  /** Records trained on. */
+  readonly records: number;
+  /** Names of their data sets. */
+  readonly data: readonly string[];
+  /** The last line of metrics. */
+  readonly metrics?: Metrics;
+}
+
+/**
+ * The text files of a finished run's model: README.md, and generation_config.json where the model learned to end in the
+ * end of turn of a chat that its configuration does not count among the end tokens.
+ */
+export async function modelFiles(model: Model, run: FinishedRun): Promise<Map<string, string>> {
+  const files = new Map([["README.md", modelCard(await cardOf(model, run))]]);
+  const turn = endTokensOf(model, run.settings.prompt).filter((id) => !model.endTokens.includes(id));
+  if (turn.length > 0) {
+    const path = join(model.directory, "generation_config.json");
+    const before = await exists(path) ? await readJson(path) as Record<string, unknown> : {};
+    const after = { ...before, eos_token_id: [...model.endTokens, ...turn] };
+    files.set("generation_config.json", JSON.stringify(after, null, 2) + "\n");
+  }
+  return files;
+}
+
+async function cardOf(
+  model: Model,
+  { settings, steps, records, data, metrics }: FinishedRun,
+): Promise<ModelCard> {
+  const hub = hubModelOf(model.directory), readme = join(model.directory, "README.md");
+  const head = await exists(readme) ? readCardHead(await readText(readme)) : {};
+  const { optimizer, schedule, loss, batchSize, seed, objective } = settings;
+  const { lora } = model.decoder.adapter ?? {};
+  const { command, versions } = commandOf(settings.configuration);
+  const { constraint, ...numbers } = loss.objectiveOptions ?? {};
+  return {
+    base: hub?.repo ?? basename(model.directory),
+    revision: hub?.revision,
+    baseModel: hub?.repo ?? head.baseModel,
+    license: head.license,
+    adapter: lora !== undefined,
+    objective,
+    // An objective that compares nothing has no constraint to tell of.
+    options: settings.traits.constraints.length > 0 ? { constraint, ...numbers } : numbers,
+    data: data.slice(0, 20),
+    records,
+    settings: {
+      Steps: `${steps} of ${batchSize} questions`,
+      "Learning rate": `${schedule.learningRate}, ${schedule.decay}, warm-up ${schedule.warmup}`,
+      Optimizer: `AdamW, decay ${optimizer.weightDecay}, clipped at ${optimizer.clip}`,
+      LoRA: lora,
+      Seed: seed,
+    },
+    figures: metrics && { ...metrics },
+    command,
+    versions,
+  };
+}
+
+/** The command in a task's configuration, and what ran it. A script's configuration has none. */
+function commandOf(configuration: unknown): Pick<ModelCard, "command" | "versions"> {
+  const host = runtime(), versions = { runtime: `${host.name} ${host.version}` };
+  if (typeof configuration !== "object" || configuration === null) return { versions };
+  const { task, options, version } = configuration as Readonly<Record<string, unknown>>;
+  if (typeof task !== "string" || typeof options !== "object" || options === null) return { versions };
+  const words = Object.entries(options).flatMap(([name, value]) =>
+    value === null || value === undefined || value === false
+      ? []
+      : value === true
+      ? [`--${name}`]
+      : [`--${name}`, String(value)]
+  );
+  return {
+    command: shellCommand(["deno", "task", task, ...words]),
+    versions: { ...versions, ...(typeof version === "string" && { "alignment-fine-tuning": version }) },
+  };
+}

@@ -19,7 +19,8 @@ export const trainingOptions = {
   adapter: shared.adapter,
   lora: text("--lora", {
     metavar: "r=16,…",
-    help: "Train a low-rank adapter alone: r=16,alpha=32,targets=q,k,v,o,gate,up,down,dropout=0",
+    help:
+      "Train a low-rank adapter alone: r=16, or r=16,alpha=32,dropout=0,targets=q,v of q,k,v,o,gate,up,down",
   }),
   out: required(shared.out),
   warmup: preset(

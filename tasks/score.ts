@@ -17,6 +17,7 @@ import { choice, integer, preset, toggle } from "./_option.ts";
 import { openRewardSource, rankOptions } from "./_ranking.ts";
 import { promptOptions, promptsOf } from "./_records.ts";
 import { pick } from "./_shared_options.ts";
+import { writeUntilBroken } from "./_until_broken.ts";
 
 /** The groups of the input; candidates in a published data set's form (ECQA's rated explanations) are read as that. */
 async function* groupsOf(io: Pick<TaskIo, "input">, limit = Infinity): AsyncGenerator<Group> {
@@ -94,23 +95,26 @@ await runTask({
           : normalizeResponses(label(group, { strict, keepLabels: true }), { calculator });
       }
     };
-    const groups = score(model, source(), {
-      strict,
-      keepLabels,
-      tooLong,
-      microBatchTokens: options.microBatch,
-      prompt: await promptsOf(options),
-      warn: io.warn,
-      signal: io.signal,
-      onProgress: ranking ? undefined : (done, tokens) => progress.update(done, { tokens }),
-    });
-    const ranked = ranking === undefined ? groups : rank(groups, {
-      source: ranking.source,
-      unranked: options.unranked,
-      warn: io.warn,
-      signal: io.signal,
-      onProgress: (done) => progress.update(done),
-    });
-    for await (const group of ranked) await io.output.writeRecord(group);
+    const prompt = await promptsOf(options);
+    const scored = (groups: AsyncIterable<Group>) =>
+      score(model, groups, {
+        strict,
+        keepLabels,
+        tooLong,
+        microBatchTokens: options.microBatch,
+        prompt,
+        warn: io.warn,
+        signal: io.signal,
+        onProgress: ranking ? undefined : (done, tokens) => progress.update(done, { tokens }),
+      });
+    const ranked = (groups: AsyncIterable<Group>) =>
+      ranking === undefined ? scored(groups) : rank(scored(groups), {
+        source: ranking.source,
+        unranked: options.unranked,
+        warn: io.warn,
+        signal: io.signal,
+        onProgress: (done) => progress.update(done),
+      });
+    await writeUntilBroken(source(), ranked, io);
   },
 });

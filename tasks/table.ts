@@ -7,32 +7,56 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Summary } from "../lib/evaluate/summary.ts";
 import { summaryMarkdown } from "../lib/report/summary_table.ts";
-import { InputError } from "../lib/runtime/errors.ts";
+import { InputError, UsageError } from "../lib/runtime/errors.ts";
 import { readJson } from "../lib/runtime/files.ts";
-import { writeError, writeOutput } from "../lib/runtime/stdio.ts";
+import { ClosedOutputError, writeError, writeOutput } from "../lib/runtime/stdio.ts";
 
-type Results = { readonly rows: readonly (Summary & { readonly name: string })[] };
+type Rows = readonly (Summary & { readonly name: string })[];
 
-const folders = process.argv.slice(2);
-if (folders.length === 0 || folders[0].startsWith("-")) {
-  writeError("table: expected folders of finished align runs: deno task table runs/seed0 runs/seed1");
-  process.exit(folders[0] === "--help" ? 0 : 2);
-}
-try {
-  const runs = await Promise.all(
-    folders.map(async (folder) => await readJson(join(folder, "results.json")) as Results),
-  );
-  const models = runs[0].rows.map(({ name }) => ({
+const page = `Join the results of several align runs
+
+Usage: deno task table DIR...
+
+Reads results.json in each folder and writes one Markdown table: mean ± standard
+deviation where there are several runs.
+
+Examples:
+  The same run with three seeds:
+    deno task table runs/seed0 runs/seed1 runs/seed2
+`;
+
+/** The table of finished runs. Throws InputError for a folder without results or without a model of the first one's. */
+async function tableOf(folders: readonly string[]): Promise<string> {
+  const option = folders.find((folder) => folder.startsWith("-"));
+  if (option !== undefined) throw new UsageError(`Unknown option ${option}`);
+  if (folders.length === 0) throw new UsageError("Missing folders of finished align runs: see --help");
+  const runs = await Promise.all(folders.map(readRows));
+  return summaryMarkdown(runs[0].map(({ name }) => ({
     name,
-    summary: runs.map(({ rows }, i) => {
+    summary: runs.map((rows, i) => {
       const row = rows.find((r) => r.name === name);
       if (!row) throw new InputError(`Cannot join ${folders[i]}: it has no model "${name}"`);
       return row;
     }),
-  }));
-  await writeOutput(summaryMarkdown(models));
+  })));
+}
+
+async function readRows(folder: string): Promise<Rows> {
+  const path = join(folder, "results.json");
+  const { rows } = await readJson(path) as { rows?: unknown };
+  if (!Array.isArray(rows)) {
+    throw new InputError(`Cannot read ${path}: field "rows" must be a list: is it of an align run?`);
+  }
+  return rows;
+}
+
+const words = process.argv.slice(2);
+try {
+  await writeOutput(words.includes("--help") ? page : await tableOf(words));
 } catch (error) {
-  if (!(error instanceof InputError)) throw error;
-  writeError(`table: ${error.message}`);
-  process.exit(error.exitCode);
+  if (!(error instanceof ClosedOutputError)) {
+    if (!(error instanceof InputError)) throw error;
+    writeError(`table: ${error.message}`);
+    process.exit(error.exitCode);
+  }
 }

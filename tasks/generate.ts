@@ -3,6 +3,7 @@
  *
  *   deno task generate --model runs/vft --data arithmetic -k 6 > groups.jsonl
  */
+import type { Problem } from "../lib/data/records.ts";
 import { generate } from "../lib/model/generate.ts";
 import { loadModel } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
@@ -10,6 +11,7 @@ import { runTask } from "./_cli.ts";
 import { choice, integer, preset, required, toggle } from "./_option.ts";
 import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
 import { pick, shared } from "./_shared_options.ts";
+import { writeUntilBroken } from "./_until_broken.ts";
 
 await runTask({
   name: "generate",
@@ -82,7 +84,7 @@ await runTask({
       log: io.log,
     });
     using progress = createProgress("generate", { total: options.limit, quiet: options.quiet });
-    const groups = generate(model, problemsOf(options, io), {
+    const filter = (problems: AsyncIterable<Problem>) => generate(model, problems, {
       samples,
       maxTokens,
       temperature,
@@ -98,6 +100,6 @@ await runTask({
       signal: io.signal,
       onProgress: (questions, tokens) => progress.update(questions, { tokens }),
     });
-    for await (const group of groups) await io.output.writeRecord(group);
+    await writeUntilBroken(problemsOf(options, io), filter, io);
   },
 });

@@ -1,12 +1,18 @@
 import type { Program } from "../backend/dispatch.ts";
 import {
-  advance,
+  declarations,
+  each,
   elementType,
-  NEXT,
+  ownRows,
+  pieceAt,
   reader,
+  readHeld,
   type Shape,
-  sumOfParts,
+  sumParts,
   times,
+  vector,
+  walk,
+  writeHeld,
   writer,
 } from "./_attention_wgsl.ts";
 
@@ -20,6 +26,9 @@ function bindings(shape: Shape): Pick<Program, "inputs" | "outputs" | "params"> 
       key_rows: "u32",
       heads: "u32",
       shared_by: "u32",
+      vectors: "u32",
+      held_vectors: "u32",
+      parts: "u32",
       q_stride: "u32",
       q_offset: "u32",
       k_stride: "u32",
@@ -36,96 +45,125 @@ function bindings(shape: Shape): Pick<Program, "inputs" | "outputs" | "params"> 
  * them attends to, with an online softmax in base 2. Groups of four keys share one rescaling.
  */
 export function forwardProgram(shape: Shape): Program {
-  const { d, aligned, parts, slice, width, rows, tile, threads } = shape;
-  const dot = (u: number) =>
-    `let k${u} = (u + ${u}u) * ${width}u + part * ${slice}u;\n` +
-    `var a${u} = q0 * keys[k${u}];\n` +
-    times(slice - 1, (i) => `a${u} += q${i + 1} * keys[k${u} + ${i + 1}u];`);
-  const four = (line: (u: number) => string) => times(4, line);
-  const score = (u: number) =>
-    parts === 1 ? `a${u}.x + a${u}.y + a${u}.z + a${u}.w` : sumOfParts(shape, 0, `u + ${u}u`);
+  const { d, aligned, held, parts, slice, width, tile } = shape, several = parts > 1;
+  const four = Math.min(4, tile), keys = Array.from({ length: four }, (_, g) => g);
+  const mine = Array.from({ length: held }, (_, i) => i);
+  // Dot products of the held queries with tile row u, into a0, a1, …
+  const dots = (u: string) => `
+        ${mine.map((i) => `var a${i} = vec4<f32>();`).join(" ")}
+        ${
+    each(
+      shape,
+      `let x = tile_a[(${u}) * ${width}u + part * ${slice}u + c]; ` +
+        mine.map((i) => `a${i} += q[${i * slice}u + c] * x;`).join(" "),
+    )
+  }`;
+  const sums = vector(shape, "f32", (i) => `total(a${i})`);
+  const f = `vec${held}<f32>`;
   return {
     ...bindings(shape),
     name: `span_attention_${d}${aligned ? "" : "_unaligned"}`,
-    workgroup: [threads],
-    header: `${NEXT}
-var<workgroup> keys: array<vec4<f32>, ${tile * width}>;
-var<workgroup> values: array<vec4<f32>, ${tile * width}>;
-${parts > 1 ? `var<workgroup> pieces: array<f32, ${rows * parts * tile}>;` : ""}
+    workgroup: [shape.threads],
+    header: `${declarations(shape, 1)}
 ${reader("q", shape)}
 ${reader("k", shape)}
 ${reader("v", shape)}
 ${writer("out", shape)}`,
     body: `
-  let r = lane % ${rows}u;
-  let part = lane / ${rows}u;
-  let i = group.x * ${rows}u + r;
   let head = group.y;
   let kv = head / params.shared_by * ${d}u;
-  var mine = vec4<u32>();
-  if (i < params.rows) { mine = vec4<u32>(spans[i]); }
-  let query = min(i, params.rows - 1u) * params.q_stride + params.q_offset + head * ${d}u;
+  ${ownRows(shape)}
+  var hull = vec4<u32>(NONE, 0u, NONE, 0u);
+  var q: array<vec4<f32>, ${held * slice}>;
+  var o: array<vec4<f32>, ${held * slice}>;
 ${
-      times(slice, (c) =>
-        `  let q${c} = read_q(query, part * ${slice}u + ${c}u) * params.scale2; var o${c} = vec4<f32>();`)
+      times(held, (i) => `
+  var mine${i} = vec4<u32>();
+  if (first_row + ${i}u < params.rows) { mine${i} = vec4<u32>(spans[first_row + ${i}u]); }
+  hull = hull_of(hull, proper(mine${i}));`)
     }
-  var most = -1e30;
-  var sum = 0.0;
-  var at = 0u;
+  ${
+      readHeld(shape, {
+        read: `let four = read_q(i * params.q_stride + params.q_offset + head * ${d}u, x) * params.scale2;`,
+        names: { q: "four" },
+      })
+    }
+  var most = ${f}(-1e30);
+  var sum = ${f}();
   if (lane == 0u) { atomicStore(&nearest, NONE); }
   workgroupBarrier();
-  loop {
-    ${advance("next_in(mine, at)")}
-    for (var t = lane; t < ${tile * width}u; t += ${threads}u) {
-      let j = min(at + t / ${width}u, params.key_rows - 1u);
-      keys[t] = read_k(j * params.k_stride + params.k_offset + kv, t % ${width}u);
-      values[t] = read_v(j * params.v_stride + params.v_offset + kv, t % ${width}u);
-    }
-    workgroupBarrier();
+  ${
+      walk(shape, {
+        load: `let j = min(at + t / ${width}u, params.key_rows - 1u);
+        tile_a[t] = read_k(j * params.k_stride + params.k_offset + kv, t % ${width}u);
+        tile_b[t] = read_v(j * params.v_stride + params.v_offset + kv, t % ${width}u);`,
+        use: `
 ${
-      parts === 1 ? "" : `    for (var u = 0u; u < ${tile}u; u += 4u) {
-${four(dot)}
-${
-        four((u) =>
-          `      pieces[(part * ${tile}u + u + ${u}u) * ${rows}u + r] = a${u}.x + a${u}.y + a${u}.z + a${u}.w;`
-        )
+          several
+            ? `      for (var u = 0u; u < min(${tile}u, end - at); u++) {
+        if (!attends(hull, at + u)) { continue; }
+        ${dots("u")}
+        pieces[${pieceAt(shape, 0, "part", "u")}] = ${sums};
       }
-    }
-    workgroupBarrier();`
-    }
-    for (var u = 0u; u < ${tile}u; u += 4u) {
-${four((u) => `      let in${u} = attends(mine, at + u + ${u}u);`)}
-      if (in0 || in1 || in2 || in3) {
-${parts === 1 ? four(dot) : ""}
-${four((u) => `        let s${u} = select(-1e30, ${score(u)}, in${u});`)}
-        let larger = max(max(s0, s1), max(s2, s3));
-        if (larger > most) {
+      workgroupBarrier();`
+            : ""
+        }
+      for (var u = 0u; u < min(${tile}u, end - at); u += ${four}u) {
+        let j = at + u;
+        if (next_in(hull, j) >= min(j + ${four}u, end)) { continue; }
+${
+          keys.map((g) =>
+            `        let in${g} = ${
+              vector(shape, "bool", (i) => `j + ${g}u < end && attends(mine${i}, j + ${g}u)`)
+            };`
+          ).join("\n")
+        }
+        ${
+          several
+            ? sumParts(shape, Object.fromEntries(keys.map((g) => [`s${g}`, [0, `(u + ${g}u)`]])))
+            : keys.map((g) => `var s${g}: ${f}; { ${dots(`u + ${g}u`)} s${g} = ${sums}; }`).join("\n")
+        }
+${keys.map((g) => `        s${g} = select(${f}(-1e30), s${g}, in${g});`).join("\n")}
+        let larger = ${keys.reduce((a, g) => `max(${a}, s${g})`, "most")};
+        if (any(larger > most)) {
           let keep = exp2(most - larger);
           most = larger;
           sum *= keep;
-${times(slice, (c) => `          o${c} *= keep;`)}
+          ${each(shape, mine.map((i) => `o[${i * slice}u + c] *= keep[${i}];`).join(" "))}
         }
-${four((u) => `        let p${u} = select(0.0, exp2(s${u} - most), in${u});`)}
-        sum += (p0 + p1) + (p2 + p3);
-${four((u) => `        let v${u} = (u + ${u}u) * ${width}u + part * ${slice}u;`)}
 ${
-      times(
-        slice,
-        (c) =>
-          `        o${c} += p0 * values[v0 + ${c}u] + p1 * values[v1 + ${c}u] + p2 * values[v2 + ${c}u] + ` +
-          `p3 * values[v3 + ${c}u];`,
-      )
+          keys.map((g) =>
+            `        let p${g} = select(${f}(), exp2(s${g} - most), in${g});
+        sum += p${g};`
+          ).join("\n")
+        }
+        let first = u * ${width}u + part * ${slice}u;
+        ${
+          each(
+            shape,
+            keys.map((g) => `let v${g} = tile_b[first + c + ${g * width}u];`).join(" ") +
+              mine.map((i) =>
+                ` o[${i * slice}u + c] += ${keys.map((g) => `p${g}[${i}] * v${g}`).join(" + ")};`
+              )
+                .join(""),
+          )
+        }
+      }`,
+      })
     }
-      }
+  let by = select(${f}(), 1.0 / max(sum, ${f}(1e-30)), sum > ${f}());
+  ${each(shape, mine.map((i) => `o[${i * slice}u + c] *= by[${i}];`).join(" "))}
+  ${
+      writeHeld(shape, {
+        names: ["o"],
+        write: `write_out((i * params.heads + head) * ${d}u, x, o4);`,
+      })
     }
-    at += ${tile}u;
-  }
-  if (i >= params.rows) { return; }
-  let by = select(0.0, 1.0 / max(sum, 1e-30), sum > 0.0);
-  let place = (i * params.heads + head) * ${d}u;
-${times(slice, (c) => `  write_out(place, part * ${slice}u + ${c}u, o${c} * by);`)}
   if (part == 0u) {
-    lse[i * params.heads + head] = select(-1e30, (most + log2(max(sum, 1e-30))) * 0.6931471805599453, sum > 0.0);
+    let all = select(${f}(-1e30), (most + log2(max(sum, ${f}(1e-30)))) * 0.6931471805599453, sum > ${f}());
+    for (var i = 0u; i < min(${held}u, max(params.rows, first_row) - first_row); i++) {
+      lse[(first_row + i) * params.heads + head] = all[i];
+    }
   }`,
   };
 }
@@ -182,7 +220,7 @@ ${writer("out", shape)}`,
         let key = select(mine.z + at + j - first, mine.x + at + j, at + j < first);
         let start = key * params.k_stride + params.k_offset + kv;
         var a = vec4<f32>();
-        for (var x = 0u; x < ${width}u; x++) { a += query[x] * read_k(start, x); }
+        for (var x = 0u; x < params.vectors; x++) { a += query[x] * read_k(start, x); }
         s[t] = a.x + a.y + a.z + a.w;
         larger = max(larger, s[t]);
       }

@@ -84,22 +84,23 @@ await runTask({
       log: io.log,
     });
     using progress = createProgress("generate", { total: options.limit, quiet: options.quiet });
-    const filter = (problems: AsyncIterable<Problem>) => generate(model, problems, {
-      samples,
-      maxTokens,
-      temperature,
-      topK,
-      topP,
-      seed,
-      keepDuplicates,
-      tokenIds,
-      slots,
-      tooLong,
-      prompt,
-      warn: io.warn,
-      signal: io.signal,
-      onProgress: (questions, tokens) => progress.update(questions, { tokens }),
-    });
+    const filter = (problems: AsyncIterable<Problem>) =>
+      generate(model, problems, {
+        samples,
+        maxTokens,
+        temperature,
+        topK,
+        topP,
+        seed,
+        keepDuplicates,
+        tokenIds,
+        slots,
+        tooLong,
+        prompt,
+        warn: io.warn,
+        signal: io.signal,
+        onProgress: (questions, tokens) => progress.update(questions, { tokens }),
+      });
     await writeUntilBroken(problemsOf(options, io), filter, io);
   },
 });

@@ -115,7 +115,7 @@ for (const { name, questions, padding = 0, window, heads } of cases) {
 
 test(
   "The gradient with two rows a thread, as on a GPU, agrees with float64 [webgpu]",
-  { skip: noAdapter },
+  { skip: noAdapter, timeout: 120_000 },
   async () => {
     await openBackend("webgpu");
     const heads = { heads: 2, kvHeads: 1, headDim: 64 }, segments = pack([[67, 70, 5], [3, 33]]), rows = 181;

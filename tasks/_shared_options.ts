@@ -6,8 +6,18 @@ import { choice, integer, number, type Option, preset, text, toggle } from "./_o
 
 /** The shared options. A task takes some with {@linkcode pick} and sets defaults with `preset` or `required`. */
 export const shared = {
-  model: text("--model", { metavar: "DIR", help: "Model directory, in Hugging Face layout" }),
+  model: text("--model", {
+    metavar: "DIR|NAME",
+    help: "Model directory, in Hugging Face layout, or ORG/NAME[@REVISION] on the hub",
+  }),
   adapter: text("--adapter", { metavar: "DIR", help: "LoRA adapter to put on the model, in PEFT layout" }),
+  baseDtype: preset(
+    choice("--base-dtype", {
+      choices: ["f32", "f16", "int8", "int4"],
+      help: "How the layers' frozen matrices are kept: fewer bits need less memory",
+    }),
+    "f32",
+  ),
   out: text("--out", { metavar: "DIR", help: "Directory to write; must not exist yet" }),
   input: preset(text("--input", { metavar: "FILE", help: "JSONL to read; - is standard input" }), "-"),
   output: preset(text("--output", { metavar: "FILE", help: "JSONL to write; - is standard output" }), "-"),

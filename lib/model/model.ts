@@ -295,7 +295,7 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     let tokenizer: Tokenizer | undefined;
     for (const folder of tokenizers) {
       if (tokenizer || !await exists(join(folder, "tokenizer.json"))) continue;
-      tokenizer = await loadTokenizer(folder, { vocabularySize: config.vocabularySize });
+      tokenizer = await loadTokenizer(folder, config);
     }
     const fingerprint = files || options.lora ? await baseFingerprint(checkpoint) : undefined;
     const adapter = files && await readAdapter(files, checkpoint, fingerprint!);

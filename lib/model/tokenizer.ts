@@ -55,6 +55,8 @@ export interface Tokenizer {
 export interface LoadTokenizerOptions {
   /** Rows of the model's embedding; an id beyond them is refused. */
   readonly vocabularySize?: number;
+  /** The model's end tokens; a tokenizer that lacks one is another model's. */
+  readonly endTokens?: readonly number[];
 }
 
 const tokenizerFiles = [
@@ -111,6 +113,14 @@ export function makeTokenizer(
     throw new InputError(
       `Cannot use the tokenizer of ${where}: the model has ${rows} tokens, but id ${vocabularySize - 1} ` +
         `(${JSON.stringify(whole.id_to_token(vocabularySize - 1))}) is beyond them`,
+    );
+  }
+
+  const unknown = options.endTokens?.find((id) => whole.id_to_token(id) === undefined);
+  if (unknown !== undefined) {
+    throw new InputError(
+      `Cannot use the tokenizer of ${where}: it has no token ${unknown}, with which the model ends a text; its ` +
+        `largest id is ${vocabularySize - 1}`,
     );
   }
 

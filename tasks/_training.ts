@@ -2,13 +2,16 @@
 
 import type { Group, Problem } from "../lib/data/records.ts";
 import type { BackendChoice } from "../lib/backend/backend.ts";
+import { isAdapterDirectory } from "../lib/model/adapter_files.ts";
 import { parseLora } from "../lib/model/lora.ts";
+import type { BaseDtype } from "../lib/model/stored_bytes.ts";
 import { loadModel, type Model } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { train, type TrainOptions } from "../lib/train/trainer.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { resolve } from "node:path";
 import type { TaskIo } from "./_cli.ts";
+import { memoryCheck } from "./_memory.ts";
 import { choice, integer, number, preset, required, text, toggle } from "./_option.ts";
 import { pick, shared } from "./_shared_options.ts";
 
@@ -16,7 +19,7 @@ import { pick, shared } from "./_shared_options.ts";
 export const trainingOptions = {
   ...pick("epochs", "steps", "learningRate", "batchSize", "seed", "backend", "limit", "resume", "overwrite"),
   model: required(shared.model),
-  adapter: shared.adapter,
+  ...pick("adapter", "baseDtype"),
   lora: text("--lora", {
     metavar: "r=16,…",
     help:
@@ -88,12 +91,21 @@ export async function openTrainee(
     readonly lora?: string;
     readonly backend: BackendChoice;
     readonly seed: number;
+    readonly baseDtype: BaseDtype;
+    readonly microBatch: number;
+    readonly recompute: boolean;
   },
   io: Pick<TaskIo, "log">,
 ): Promise<Model> {
-  const { model, adapter, backend, seed } = options;
+  const { model, adapter, backend, seed, baseDtype } = options;
   const lora = options.lora === undefined ? undefined : parseLora(options.lora);
-  return await loadModel(model, { backend, adapter, lora, seed, log: io.log });
+  if (baseDtype !== "f32" && !lora && adapter === undefined && !await isAdapterDirectory(model)) {
+    throw new UsageError(
+      `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by --lora`,
+    );
+  }
+  const check = memoryCheck("train", options);
+  return await loadModel(model, { backend, adapter, lora, seed, baseDtype, check, log: io.log });
 }
 
 /** Trains, with a bar on standard error and metrics on standard output. */

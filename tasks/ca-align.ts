@@ -10,6 +10,7 @@ import { runTask } from "./_cli.ts";
 import { choice, number, preset } from "./_option.ts";
 import { checkOut } from "./_out.ts";
 import { groupsOf, promptOptions, promptsOf } from "./_records.ts";
+import { planMemory } from "./_memory.ts";
 import { pick } from "./_shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
 
@@ -56,6 +57,7 @@ await runTask({
     sftWeight: number("--sft-weight", { min: 0, help: "pro, irpo: weight of the likelihood term" }),
     ...promptOptions,
   },
+  plan: (options) => planMemory("train", options),
   async run(options, io) {
     const { objective, constraint, beta, boundary, gamma, lambda, sftWeight } = options;
     const given = { beta, boundary, gamma, lambda, sftWeight };

@@ -12,6 +12,7 @@ import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./_cli.ts";
 import { choice, integer, number, preset, required, toggle } from "./_option.ts";
 import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { memoryCheck, planMemory } from "./_memory.ts";
 import { pick, shared } from "./_shared_options.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 
@@ -38,7 +39,7 @@ await runTask({
   ],
   options: {
     model: required(shared.model),
-    adapter: shared.adapter,
+    ...pick("adapter", "baseDtype"),
     ...pick("input", "output", "data", "maxTokens", "seed", "limit", "backend", "overwrite"),
     ...dataOptions,
     ...promptOptions,
@@ -59,12 +60,15 @@ await runTask({
     slots: integer("--slots", { help: "Sequences decoded at once" }),
     microBatch: preset(integer("--micro-batch", { help: "Tokens scored at once" }), 4096),
   },
+  plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots, quiet } = options;
     await checkData(options, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,
+      baseDtype: options.baseDtype,
+      check: memoryCheck("generate", options),
       backend: options.backend,
       log: io.log,
     });

@@ -10,6 +10,7 @@ import { createProgress } from "../lib/report/progress.ts";
 import { runTask } from "./_cli.ts";
 import { choice, integer, preset, required, toggle } from "./_option.ts";
 import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { memoryCheck, planMemory } from "./_memory.ts";
 import { pick, shared } from "./_shared_options.ts";
 import { writeUntilBroken } from "./_until_broken.ts";
 
@@ -30,7 +31,7 @@ await runTask({
   ],
   options: {
     model: required(shared.model),
-    adapter: shared.adapter,
+    ...pick("adapter", "baseDtype"),
     ...pick(
       "input",
       "output",
@@ -62,6 +63,7 @@ await runTask({
       "skip",
     ),
   },
+  plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const {
       model: directory,
@@ -80,6 +82,8 @@ await runTask({
     const prompt = await promptsOf(options);
     const model = await loadModel(directory, {
       adapter: options.adapter,
+      baseDtype: options.baseDtype,
+      check: memoryCheck("generate", options),
       backend: options.backend,
       log: io.log,
     });

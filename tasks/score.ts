@@ -16,6 +16,7 @@ import { runTask, type TaskIo } from "./_cli.ts";
 import { choice, integer, preset, toggle } from "./_option.ts";
 import { openRewardSource, rankOptions } from "./_ranking.ts";
 import { promptOptions, promptsOf } from "./_records.ts";
+import { memoryCheck, planMemory } from "./_memory.ts";
 import { pick } from "./_shared_options.ts";
 import { writeUntilBroken } from "./_until_broken.ts";
 
@@ -54,7 +55,7 @@ await runTask({
     },
   ],
   options: {
-    ...pick("model", "adapter", "input", "output", "limit", "backend", "overwrite"),
+    ...pick("model", "adapter", "baseDtype", "input", "output", "limit", "backend", "overwrite"),
     ...promptOptions,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     keepLabels: toggle("--keep-labels", { help: "Keep labels that records bring" }),
@@ -79,11 +80,14 @@ await runTask({
     ),
     ...rankOptions,
   },
+  plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, keepLabels, endings, calculator, tooLong } = options;
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,
+      baseDtype: options.baseDtype,
+      check: memoryCheck("score", options),
       backend: options.backend,
       log: io.log,
     });

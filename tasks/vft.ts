@@ -6,6 +6,7 @@
 import { runTask } from "./_cli.ts";
 import { checkOut } from "./_out.ts";
 import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
+import { planMemory } from "./_memory.ts";
 import { pick } from "./_shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
 
@@ -25,6 +26,7 @@ await runTask({
     },
   ],
   options: { ...trainingOptions, ...dataOptions, ...promptOptions, ...pick("input", "output", "data") },
+  plan: (options) => planMemory("train", options),
   async run(options, io) {
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });
     await checkData(options);

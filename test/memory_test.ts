@@ -1,11 +1,15 @@
 /** What is said before a run about its memory, against what the run then takes. */
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import { allocatedBytes, upload } from "../lib/backend/tensors.ts";
-import { detachAdapter } from "../lib/model/adapter.ts";
-import { attachAdapter } from "../lib/model/adapter.ts";
+import { attachAdapter, detachAdapter } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/model/config.ts";
 import { backward, deviceBatch, forward } from "../lib/model/decoder.ts";
 import { DecodingSession } from "../lib/model/decoding.ts";
@@ -14,7 +18,7 @@ import { bytesText, checkFits, memoryPlan, WASM_HEAP_BYTES } from "../lib/model/
 import { loadModel } from "../lib/model/model.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
 import { onBothBackends } from "./_backends.ts";
-import { tokenIds, writeSmallModel } from "./_models.ts";
+import { freshPath, tokenIds, writeSmallModel } from "./_models.ts";
 
 const tiny = parseConfig({
   model_type: "llama",
@@ -88,16 +92,65 @@ test("what cannot fit is refused, with the option that would do", () => {
   };
   assert.match(
     refusal(5, { task: "train" }),
-    /^Cannot train this model on wasm: it needs about 2\.\d GiB, the wasm heap holds 2\.0 GiB; --recompute would fit$/,
+    /^Cannot train this model on wasm: it needs about 2\.\d GiB, the wasm heap holds 2\.0 GiB; --micro-batch 1024 would fit$/,
   );
   assert.match(refusal(8, { task: "train" }), /; --lora r=16.*would fit$/);
-  assert.match(refusal(60, { task: "train" }), /; --lora r=16 --base-dtype int8 .*would fit$/);
-  assert.match(refusal(40, { task: "generate" }), /^Cannot generate .*--base-dtype f16 would fit$/);
+  assert.match(refusal(60, { task: "train" }), /; --lora r=16 .*--base-dtype int8 would fit$/);
+  assert.match(
+    refusal(40, { task: "generate" }),
+    /^Cannot generate .*; --slots 8 --base-dtype int8 would fit$/,
+  );
   assert.match(refusal(400, { task: "train" }), /; a GPU would \(--backend webgpu\)$/);
   assert.throws(
-    () => checkFits(wide(1), { task: "train" }, { backend: "webgpu", binding: 2 ** 24 }),
+    () =>
+      checkFits(wide(1), { task: "train", microBatchTokens: 64 }, { backend: "webgpu", binding: 2 ** 24 }),
     /layers\.0\.gate_up takes 32\.0 MiB, one binding of this GPU holds 16\.0 MiB/,
   );
+});
+
+test("--dry-run says it from config.json alone; --lora and --base-dtype are checked before any load", () => {
+  const directory = freshPath();
+  mkdirSync(directory);
+  writeFileSync(join(directory, "config.json"), JSON.stringify(tiny.raw));
+  const run = (task: string, ...args: string[]) => {
+    const path = fileURLToPath(new URL(`../tasks/${task}.ts`, import.meta.url));
+    const leading = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+    return spawnSync(
+      process.execPath,
+      [...leading, path, "--model", directory, "--backend", "wasm", ...args],
+      {
+        encoding: "utf8",
+      },
+    );
+  };
+  const train = ["--out", freshPath(), "--lora", "r=2,targets=q,v"];
+  const { status, stdout, stderr } = run(
+    "vft",
+    ...train,
+    "--base-dtype",
+    "int8",
+    "--micro-batch",
+    "10",
+    "--dry-run",
+  );
+  assert.equal(status, 0, stderr);
+  const { memory } = JSON.parse(stdout);
+  const lora: Lora = { r: 2, alpha: 4, targets: ["q", "v"] };
+  const { bytes, ...plan } = memoryPlan(tiny, {
+    task: "train",
+    lora,
+    baseDtype: "int8",
+    microBatchTokens: 10,
+  });
+  assert.deepEqual(memory.bytes, bytes);
+  assert.equal(memory.trainable, plan.trainable);
+  assert.deepEqual(memory.limits, { backend: "wasm", total: 2 ** 31 });
+  assert.equal(JSON.parse(run("generate", "--slots", "6", "--dry-run").stdout).memory.trainable, 0);
+  const refused = run("vft", "--out", freshPath(), "--base-dtype", "int8");
+  assert.deepEqual([refused.status, refused.stderr], [
+    2,
+    "vft: Cannot train weights kept in int8: they are frozen; train an adapter by --lora\n",
+  ]);
 });
 
 test("bytes as people read them", () => {

@@ -156,43 +156,42 @@ export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | unde
 export function checkFits(config: DecoderConfig, options: MemoryOptions, limits: MemoryLimits): void {
   const why = shortfall(memoryPlan(config, options), limits);
   if (why === undefined) return;
-  const { task } = options, frozen = task !== "train" || options.lora !== undefined;
-  const rows = options.microBatchTokens ?? 4096, slots = options.slots ?? 96;
-  const remedies: [string, MemoryOptions][] = task === "train"
-    ? [
-      ["--recompute", { ...options, recompute: true }],
-      ["--recompute --micro-batch 1024", {
-        ...options,
-        recompute: true,
-        microBatchTokens: Math.min(rows, 1024),
-      }],
-      ["--lora r=16", { ...options, lora: options.lora ?? { r: 16, alpha: 32 } }],
-    ]
-    : task === "score"
-    ? [["--micro-batch 1024", { ...options, microBatchTokens: Math.min(rows, 1024) }]]
-    : [["--slots 8", { ...options, slots: Math.min(slots, 8), samples: Math.min(options.samples ?? 6, 8) }]];
-  for (const dtype of ["f16", "int8", "int4"] as const) {
-    const small = remedies.at(-1)![1], train = task === "train";
-    const name = train
-      ? `--lora r=16 --base-dtype ${dtype} --recompute --micro-batch 1024`
-      : `--base-dtype ${dtype}`;
-    remedies.push([
-      name,
-      {
-        ...(train ? small : options),
-        baseDtype: dtype,
-        ...(train && { recompute: true, microBatchTokens: Math.min(rows, 1024) }),
-      },
-    ]);
-  }
-  const found = remedies.find(([, changed]) => shortfall(memoryPlan(config, changed), limits) === undefined);
+  const { task } = options;
+  const found = remediesFor(options).find(([, changes]) =>
+    shortfall(memoryPlan(config, { ...options, ...changes }), limits) === undefined
+  );
   const verb = task === "train" ? "train" : task;
   const hint = found
     ? `; ${found[0]} would fit`
     : limits.backend === "wasm"
     ? "; a GPU would (--backend webgpu)"
-    : `; no option${frozen ? "" : " for training"} makes it fit this GPU`;
+    : "; no option makes it fit this GPU";
   throw new UsageError(`Cannot ${verb} this model on ${limits.backend}: ${why}${hint}`);
+}
+
+/** Options that need less memory, from those that change the least on. */
+function remediesFor(options: MemoryOptions): [string, Partial<MemoryOptions>][] {
+  const { task, lora = { r: 16, alpha: 32 }, microBatchTokens = 4096, slots = 96, samples = 6 } = options;
+  const rows = { microBatchTokens: Math.min(microBatchTokens, 1024) }, again = { ...rows, recompute: true };
+  const few = { slots: Math.min(slots, 8), samples: Math.min(samples, 8) };
+  const narrow = (name: string, changes: Partial<MemoryOptions>): [string, Partial<MemoryOptions>][] =>
+    (["f16", "int8", "int4"] as const).map((baseDtype) => [
+      `${name}--base-dtype ${baseDtype}`,
+      { ...changes, baseDtype },
+    ]);
+  if (task === "generate") {
+    return [["--slots 8", few], ...narrow("", {}), ...narrow("--slots 8 ", few)];
+  }
+  if (task === "score") {
+    return [["--micro-batch 1024", rows], ...narrow("", {}), ...narrow("--micro-batch 1024 ", rows)];
+  }
+  const adapter = "--lora r=16 --recompute --micro-batch 1024";
+  return [
+    ["--micro-batch 1024", rows],
+    ["--recompute --micro-batch 1024", again],
+    [adapter, { ...again, lora }],
+    ...narrow(`${adapter} `, { ...again, lora }),
+  ];
 }
 
 /** Bytes as people read them. */

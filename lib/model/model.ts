@@ -50,6 +50,8 @@ export interface LoadModelOptions {
   readonly adapter?: string;
   /** How the layers' matrices are kept (default f32); narrower ones are frozen: they serve, or carry an adapter. */
   readonly baseDtype?: BaseDtype;
+  /** Told of the model when the backend is open and no weight is read yet; what it throws ends the loading. */
+  readonly check?: (config: DecoderConfig) => Promise<void> | void;
   /** How to reach the hub, for a model that is no directory here. Progress goes to `log`, or to its `onProgress`. */
   readonly hub?: HubOptions;
 }
@@ -303,6 +305,7 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     if (lora) adaptedProjections(config, lora); // a target that the model lacks is found before weights are read
     const backend = await openBackend(options.backend);
     options.log?.(`Backend: ${backend.reason}`);
+    await options.check?.(config);
     const parameters = new Map<string, tf.Tensor>();
     const { baseDtype = "f32" } = options;
     const quantized = baseDtype === "f32" ? undefined : new Map<string, QuantizedMatrix>();

@@ -3,6 +3,7 @@
  */
 
 import { stat } from "node:fs/promises";
+import { formatRecord } from "../lib/data/jsonl.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { exists, openAppend, readBytes, remove, rename } from "../lib/runtime/files.ts";
 import { ClosedOutputError, isTerminal, readInput, writeError, writeOutput } from "../lib/runtime/stdio.ts";
@@ -19,8 +20,8 @@ export interface TaskInput {
 export interface TaskOutput {
   /** Writes one line and waits until the reader has room for more. */
   write(line: string): Promise<void>;
-  /** Writes a value as one line of JSON. */
-  writeRecord(record: unknown): Promise<void>;
+  /** Writes a record as one line of JSON. Throws InputError for a number that JSON cannot hold. */
+  writeRecord(record: object): Promise<void>;
 }
 
 /** How to open an output. */
@@ -76,7 +77,7 @@ export async function openInput(path: string, signal: AbortSignal): Promise<Task
 }
 
 function jsonLines(write: (line: string) => Promise<void>): TaskOutput {
-  return { write, writeRecord: (record) => write(JSON.stringify(record)) };
+  return { write, writeRecord: async (record) => await write(formatRecord(record).trimEnd()) };
 }
 
 /**

@@ -9,7 +9,7 @@ import type { TaskIo } from "./_cli.ts";
  */
 export async function writeUntilBroken<T>(
   records: AsyncIterable<T>,
-  filter: (records: AsyncIterable<T>) => AsyncIterable<unknown>,
+  filter: (records: AsyncIterable<T>) => AsyncIterable<object>,
   io: Pick<TaskIo, "output">,
 ): Promise<void> {
   let broken: InputError | undefined;

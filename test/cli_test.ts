@@ -261,7 +261,7 @@ test("a required option may come from the file, but must come", () => {
   assert.deepEqual(typed, ["flag", "file", undefined]);
   assert.throws(() => resolve(options, { limit: 3 }), (error: Error) => {
     assert.ok(error instanceof UsageError);
-    assert.equal(error.message, "Missing option --model DIR and --out DIR: see --help");
+    assert.equal(error.message, "Missing option --model DIR|NAME and --out DIR: see --help");
     return true;
   });
 });

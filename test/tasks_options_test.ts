@@ -18,7 +18,7 @@ test("unknown options, wrong values and missing options are refused by every tas
     ["vft", ["--lerning-rate", "1"], "Unknown option --lerning-rate: did you mean --learning-rate?"],
     ["vft", ["--model", base], "Missing option --out DIR: see --help"],
     ["generate", ["--max-tokens=12.5"], 'Option --max-tokens must be a positive integer: got "12.5"'],
-    ["generate", [], "Missing option --model DIR: see --help"],
+    ["generate", [], "Missing option --model DIR|NAME: see --help"],
     [
       "score",
       ["--endings", "normalise"],
@@ -95,6 +95,8 @@ test("every task's help fits 80 columns, and its examples are commands that pars
   assert.ok(parsed.length > 12);
   await inPairs(parsed, async ([, , task, ...args]) => {
     const { code, out, err } = await run(task, [...args, "--dry-run"]);
+    // A plan may need the model, and the examples' models are not here.
+    if (code === 1) return assert.match(err, /^\S+: Cannot open model directory (runs|models)\//);
     assert.deepEqual([code, err], [0, ""], `${task} ${args.join(" ")}`);
     assert.equal(JSON.parse(out).task, task);
   });

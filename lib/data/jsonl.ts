@@ -144,9 +144,12 @@ export function formatRecord(record: object, where?: Where): string {
   return JSON.stringify(record, (name, field) => {
     if (typeof field === "bigint") return Number(field);
     if (typeof field !== "number" || Number.isFinite(field)) return field;
+    const { id } = record as { id?: unknown };
     const place = where
       ? describeWhere(where)
-      : `record ${JSON.stringify((record as { id?: unknown }).id ?? "")}`;
+      : id === undefined
+      ? "a record"
+      : `record ${JSON.stringify(id)}`;
     throw new InputError(`Cannot write ${place}: field "${name}" must be a finite number: got ${field}`);
   }) + "\n";
 }

@@ -116,6 +116,17 @@ test("a model is downloaded, loaded, and found again offline", { skip }, async (
   });
 });
 
+test("what can be said without weights needs config.json alone", { skip }, async () => {
+  await withHub({ files: filesOf(join(shared, "models/stories260K")) }, async (hub, options) => {
+    const directory = await resolveModel("org/stories", { ...options, only: "config" });
+    assert.deepEqual(readdirSync(directory), ["config.json"]);
+    assert.equal(hub.requests.filter((r) => r.includes("/resolve/")).length > 0, true);
+    // What comes later completes the same snapshot.
+    assert.equal(await resolveModel("org/stories", options), directory);
+    assert.ok(readdirSync(directory).includes("model.safetensors"));
+  });
+});
+
 test("shards are downloaded as their index names them", { skip }, async () => {
   await withHub({ files: filesOf(join(shared, "golden/models/sharded")) }, async (hub, options) => {
     const model = await loadModel("org/sharded", { backend: "wasm", hub: options });

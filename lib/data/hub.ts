@@ -257,7 +257,7 @@ function explain({ repo, revision, request }: Session, error: unknown, path = ""
     : status !== undefined
     ? `the server answered ${status}`
     : [(error as Error).message ?? String(error), cause?.message ?? cause?.code].filter(Boolean).join(": ");
-  const line = reason.replace(/\s+/g, " ");
+  const line = reason.replace(/ for url \(\S+\)/, "").replace(/\s+/g, " ");
   return new InputError(`Cannot download ${what} from ${request.hubUrl}: ${line}`, { cause: error });
 }
 

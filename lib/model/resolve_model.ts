@@ -20,6 +20,8 @@ export interface HubModel {
 export interface ResolveModelOptions extends HubOptions {
   /** Told in one line what is being downloaded, every few seconds; `onProgress` takes its place. */
   readonly log?: (line: string) => void;
+  /** `config`: of a model on the hub, download config.json alone, for what can be said without weights. */
+  readonly only?: "config";
 }
 
 /** What goes with the weights, and is small: downloaded first. README.md tells the model's licence. */
@@ -55,7 +57,7 @@ export async function resolveModel(
       `; the hub is not asked, since ${folder} is a folder here: write ${specification}@main for its model`,
     );
   }
-  const { log, onProgress = log && progressLines(log), ...reach } = options;
+  const { log, only, onProgress = log && progressLines(log), ...reach } = options;
   const session = { ...reach, onProgress };
   let names: readonly string[];
   try {
@@ -64,7 +66,8 @@ export async function resolveModel(
     if (!(error instanceof InputError)) throw error;
     throw new InputError(`${error.message}; there is no directory ${specification} either`, { cause: error });
   }
-  return await downloadModel(model, names, session);
+  if (only !== "config") return await downloadModel(model, names, session);
+  return dirname(await downloadFile({ ...model, path: "config.json" }, session));
 }
 
 /** `ORG/NAME[@REVISION]` in its parts; undefined for anything else, such as a path with more folders. */

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { bucketRows, groupRows, packFlat, planMicroBatches } from "../lib/data/packing.ts";
 
 test("packFlat lays one prompt before its responses, positions going on behind it", () => {
-  const batch = packFlat([{ prompt: [1, 2, 3], responses: [[4, 5, 9], [9], [6, 9]] }, { prompt: [7], responses: [[8, 9]] }]);
+  const batch = packFlat([{ prompt: [1, 2, 3], responses: [[4, 5, 9], [9], [6, 9]] }, {
+    prompt: [7],
+    responses: [[8, 9]],
+  }]);
   // rows: prompt 1 2 3 | 4 5 | (nothing for [9]) | 6 | prompt 7 | 8
   assert.deepEqual([...batch.ids], [1, 2, 3, 4, 5, 6, 7, 8]);
   assert.deepEqual([...batch.positions], [0, 1, 2, 3, 4, 3, 0, 1]);

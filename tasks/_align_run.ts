@@ -11,7 +11,15 @@ import { renderReport, type Report } from "../lib/report/report.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 import { machine, peakResidentBytes } from "../lib/runtime/environment.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
-import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../lib/runtime/files.ts";
+import {
+  exists,
+  makeDirectory,
+  readJson,
+  remove,
+  removeTemporaries,
+  writeJson,
+  writeText,
+} from "../lib/runtime/files.ts";
 import type { TrainOptions } from "../lib/train/trainer.ts";
 import type { TaskIo } from "./_cli.ts";
 import { checkOut } from "./_out.ts";
@@ -85,7 +93,8 @@ export class AlignRun {
       if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
     }
     await checkSources(options);
-    if (taken && !resume) await remove(out);
+    if (taken && resume) await removeTemporaries(out);
+    else if (taken) await remove(out);
     await makeDirectory(out);
     await writeJson(file, io.configuration);
     return new AlignRun(options);

@@ -104,6 +104,13 @@ function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
 }
 
+/** Removes what a killed process left in a folder: files and directories that had not got their names yet. */
+export async function removeTemporaries(directory: string): Promise<void> {
+  for (const name of await listDirectory(directory)) {
+    if (/^\..+\.[0-9a-f]{8}\.tmp$/.test(name)) await remove(join(directory, name));
+  }
+}
+
 async function syncToDisk(path: string): Promise<void> {
   const handle = await fs.open(path, "r");
   try {

@@ -83,7 +83,7 @@ test("every round samples from the newest models, and its figures and candidates
   // Other options are another run.
   const other = await align([...args, "--temperature", "0.5", "--resume"]);
   assert.equal(other.code, 2);
-  assert.match(other.err, /it was started with other options/);
+  assert.match(other.err, /it was started with --temperature 1, not 0.5/);
 });
 
 test("the number of rounds is a positive integer", async () => {

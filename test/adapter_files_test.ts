@@ -55,7 +55,7 @@ async function refused(work: Promise<Model>, message: RegExp): Promise<void> {
 
 test("an adapter is written as PEFT writes it", async () => {
   const { base, adapter } = await writeAdapted();
-  assert.deepEqual(readdirSync(adapter), [
+  assert.deepEqual(readdirSync(adapter).sort(), [
     "adapter_config.json",
     "adapter_model.safetensors",
     "generation_config.json",
@@ -182,7 +182,7 @@ test("training writes the adapter; a resumed run ends as one that was not interr
   assert.ok(!existsSync(join(whole, "config.json")) && !existsSync(join(whole, "model.safetensors")));
   assert.ok(existsSync(join(whole, "adapter_model.safetensors")) && existsSync(join(whole, "run.json")));
   await trained(parts, { stopAfter: 5 });
-  const [step] = readdirSync(join(parts, "checkpoints")).slice(-1);
+  const [step] = readdirSync(join(parts, "checkpoints")).sort().slice(-1);
   await using state = await openSafetensors(join(parts, "checkpoints", step, "state.safetensors"));
   assert.ok([...state.tensors.keys()].every((name) => /^(parameter|m|v)\..*\.lora_[ab]$/.test(name)));
   assert.deepEqual(await trained(parts, { resume: true }), expected);

@@ -95,14 +95,15 @@ onBothBackends("products with a narrow matrix are those with what it stands for"
           }
         }
         const matrix = quantize(hw, [n, k], dtype), x = upload(hx, [m, k]), dy = upload(hd, [m, n]);
-        const bias = upload(hb, [n]),
-          y = quantizedLinear(x, matrix),
-          biased = quantizedLinear(x, matrix, bias);
-        const dx = quantizedLinearGradient(matrix, dy);
+        const y = quantizedLinear(x, matrix), dx = quantizedLinearGradient(matrix, dy);
         assertClose(await read(y), y64, 3e-6, where);
-        assertClose(await read(biased), y64.map((v, i) => v + hb[i % n]), 3e-6, `${where} with bias`);
         assertClose(await read(dx), dx64, 3e-6, `${where} dx`);
-        [x, dy, bias, y, biased, dx].forEach((t) => t.dispose());
+        if (m === 7 || m === 67) { // the others' programs differ in nothing else
+          const bias = upload(hb, [n]), biased = quantizedLinear(x, matrix, bias);
+          assertClose(await read(biased), y64.map((v, i) => v + hb[i % n]), 3e-6, `${where} with bias`);
+          [bias, biased].forEach((t) => t.dispose());
+        }
+        [x, dy, y, dx].forEach((t) => t.dispose());
         matrix.dispose();
       });
     }

@@ -100,14 +100,15 @@ ${widen[dtype]}`,
     }
     workgroupBarrier();
   }
-  ${
-      spots.map((s) =>
-        columns.map((c) =>
-          `{ let i = i0 + ty + ${16 * s}u; let j = j0 + tx + ${16 * c}u;
-    if (i < params.m && j < params.n) { c[i * params.n + j] = acc_${s}_${c}${bias ? " + bias[j]" : ""}; } }`
-        ).join("\n  ")
-      ).join("\n  ")
-    }`,
+  // A loop that compilers cannot unroll: stores in a row take software Vulkan seconds to compile.
+  var block = array<f32, ${4 * spots.length}>(${
+      spots.map((s) => columns.map((c) => `acc_${s}_${c}`).join(", ")).join(", ")
+    });
+  let many = select(0u, ${4 * spots.length}u, i0 < params.m && j0 < params.n);
+  for (var e = 0u; e < many; e++) {
+    let i = i0 + ty + 16u * (e / 4u); let j = j0 + tx + 16u * (e % 4u);
+    if (i < params.m && j < params.n) { c[i * params.n + j] = block[e]${bias ? " + bias[j]" : ""}; }
+  }`,
   });
 }
 

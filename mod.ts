@@ -20,10 +20,15 @@ export { type Candidate, type Group, parseGroup, parseProblem, type Problem } fr
 export type { HubOptions } from "./lib/data/hub.ts";
 export type { Where } from "./lib/data/where.ts";
 export { evaluate, type Evaluated, type EvaluateOptions } from "./lib/evaluate/evaluate.ts";
+export type { OptionResult } from "./lib/evaluate/option_logprobs.ts";
 export { label, type LabelCounts, score, type ScoreOptions } from "./lib/evaluate/score.ts";
 export { summarize, type Summary } from "./lib/evaluate/summary.ts";
 export { generate, type GenerateOptions } from "./lib/model/generate.ts";
-export type { DecoderConfig, ModelType } from "./lib/model/config.ts";
+export { type DecoderConfig, type ModelType, modelTypes } from "./lib/model/config.ts";
+export type { Rope, RopeScaling } from "./lib/model/_rope_config.ts";
+export type { FloatDtype } from "./lib/model/safetensors.ts";
+export type { QuantizedDtype } from "./lib/kernels/quantize.ts";
+export type { BaseDtype } from "./lib/model/stored_bytes.ts";
 export type { Tokenizer } from "./lib/model/tokenizer.ts";
 export { type Lora, type LoraTarget, parseLora } from "./lib/model/lora.ts";
 export { mergeAdapter, type MergeOptions } from "./lib/model/merge.ts";

@@ -14,6 +14,7 @@ export interface MergeOptions {
   readonly adapter: string;
   /** Kind of all weights; by default each tensor keeps the base's. */
   readonly dtype?: FloatDtype;
+  /** Replace a directory that is there (default: refused). */
   readonly overwrite?: boolean;
   /** What multiplies the factors. */
   readonly backend?: BackendChoice;

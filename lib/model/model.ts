@@ -34,7 +34,8 @@ import type { Parameter } from "./parameter_plan.ts";
 import { parseHubModel, resolveModel } from "./resolve_model.ts";
 import { type BaseDtype, isQuantizable } from "./stored_bytes.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { writeCheckpoint, type WriteCheckpointOptions } from "./write_checkpoint.ts";
+import type { FloatDtype } from "./safetensors.ts";
+import { writeCheckpoint } from "./write_checkpoint.ts";
 
 /** How to load a model. */
 export interface LoadModelOptions {
@@ -57,7 +58,16 @@ export interface LoadModelOptions {
 }
 
 /** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
-export type SaveOptions = Pick<WriteCheckpointOptions, "dtype" | "files" | "maxShardBytes" | "overwrite">;
+export interface SaveOptions {
+  /** Kind of all weights; by default each tensor keeps its own. */
+  readonly dtype?: FloatDtype;
+  /** Text files by name, such as README.md; they replace the source's. */
+  readonly files?: ReadonlyMap<string, string>;
+  /** Bytes of tensors a file, before a second one is begun (default 5 GB). */
+  readonly maxShardBytes?: number;
+  /** Whether a directory that is there already is replaced (default: it is refused). */
+  readonly overwrite?: boolean;
+}
 
 /** A causal language model on the active backend, and what belongs to it. */
 export class Model {
@@ -67,7 +77,11 @@ export class Model {
   constructor(
     /** Where its weights were loaded from: of an adapter, the base. */
     readonly directory: string,
-    /** Its parameters on the device. */
+    /**
+     * Its parameters on the device.
+     *
+     * @internal
+     */
     readonly decoder: Decoder,
     tokenizer?: Tokenizer,
     /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */

@@ -16,22 +16,48 @@ const LN2: f32 = 0.6931471805599453;
 const CHUNK = 128; // keys of one pass of `decode`: their rows stay in the first cache for the heads that share them
 
 /**
- * 2^x in four lanes for x ≤ 0 (and up to 127), within 2 units in the last place; below −126, 2^−126.
- * A minimax polynomial on [−½, ½]; adding 1.5·2²³ rounds and leaves the integer in the low bits, ready to be shifted
- * into the exponent: 16 instructions against exp4's 24, and exponentials are half of the work here.
+ * One. Exported so that no compiler knows its value: V8 builds a 128-bit constant anew at each use, several
+ * instructions inside the innermost loops, while a constant times this stays in a register.
+ */
+export let unit: f32 = 1;
+
+// @ts-ignore: decorator
+@inline
+const MAGIC: f32 = 12582912; // 1.5·2²³: adding it rounds and leaves the integer in the low bits
+// A minimax polynomial of 2^r on [−½, ½].
+// @ts-ignore: decorator
+@inline
+const C5: f32 = 1.3264727176893725e-3;
+// @ts-ignore: decorator
+@inline
+const C4: f32 = 9.671512650064154e-3;
+// @ts-ignore: decorator
+@inline
+const C3: f32 = 5.5507337433075635e-2;
+// @ts-ignore: decorator
+@inline
+const C2: f32 = 0.24022242085148215;
+// @ts-ignore: decorator
+@inline
+const C1: f32 = 0.6931469775991476;
+
+/**
+ * 2^x in four lanes for x ≤ 0 (and up to 127), within 2 units in the last place; below −126, 2^−126. The integer part
+ * is added to the exponent: 16 instructions against exp4's 24, and exponentials are half of the work here.
  */
 // @ts-ignore: decorator
 @inline
-function power4(x: v128): v128 {
-  const magic = f32x4.splat(12582912);
-  const c = f32x4.pmax(x, f32x4.splat(-126));
+function power4(
+  x: v128, low: v128, magic: v128, c5: v128, c4: v128, c3: v128, c2: v128, c1: v128, one: v128,
+): v128 {
+  const c = f32x4.pmax(x, low);
   const t = f32x4.add(c, magic);
   const r = f32x4.sub(c, f32x4.sub(t, magic));
-  let p = f32x4.add(f32x4.mul(f32x4.splat(1.3264727176893725e-3), r), f32x4.splat(9.671512650064154e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.5507337433075635e-2));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.24022242085148215));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.6931469775991476));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1));
+  let p = f32x4.add(f32x4.mul(c5, r), c4);
+  p = f32x4.add(f32x4.mul(p, r), c3);
+  p = f32x4.add(f32x4.mul(p, r), c2);
+  p = f32x4.add(f32x4.mul(p, r), c1);
+  p = f32x4.add(f32x4.mul(p, r), one);
   return i32x4.add(p, i32x4.shl(t, 23));
 }
 
@@ -78,7 +104,10 @@ function clear(row: usize, from: i32, to: i32): void {
 /** Elements from…to become 2^(element − shift), the others of `columns` 0; returns their sum, lane by lane. */
 // @ts-ignore: decorator
 @inline
-function exponentials(row: usize, columns: i32, from: i32, to: i32, shift: v128, start: v128): v128 {
+function exponentials(
+  row: usize, columns: i32, from: i32, to: i32, shift: v128, start: v128, low: v128, magic: v128, c5: v128, c4: v128,
+  c3: v128, c2: v128, c1: v128, one: v128,
+): v128 {
   let total = start;
   if (from >= to) {
     clear(row, 0, columns);
@@ -88,20 +117,22 @@ function exponentials(row: usize, columns: i32, from: i32, to: i32, shift: v128,
   clear(row, 0, i);
   if (i != from) {
     const at = row + (<usize>i << 2);
-    const p = v128.and(power4(f32x4.sub(v128.load(at), shift)), inside(i, from, to));
+    const x = f32x4.sub(v128.load(at), shift);
+    const p = v128.and(power4(x, low, magic, c5, c4, c3, c2, c1, one), inside(i, from, to));
     v128.store(at, p);
     total = f32x4.add(total, p);
     i += 4;
   }
   for (; i + 4 <= to; i += 4) {
     const at = row + (<usize>i << 2);
-    const p = power4(f32x4.sub(v128.load(at), shift));
+    const p = power4(f32x4.sub(v128.load(at), shift), low, magic, c5, c4, c3, c2, c1, one);
     v128.store(at, p);
     total = f32x4.add(total, p);
   }
   if (i < to) {
     const at = row + (<usize>i << 2);
-    const p = v128.and(power4(f32x4.sub(v128.load(at), shift)), inside(i, from, to));
+    const x = f32x4.sub(v128.load(at), shift);
+    const p = v128.and(power4(x, low, magic, c5, c4, c3, c2, c1, one), inside(i, from, to));
     v128.store(at, p);
     total = f32x4.add(total, p);
     i += 4;
@@ -121,6 +152,9 @@ export function weights(
   s: usize, stride: usize, rows: i32, spans: usize, sharedLow: i32, sharedColumns: i32, ownAt: i32, ownLow: i32,
   ownColumns: i32, lse: usize, lseStride: usize, inverse: usize,
 ): void {
+  const low = f32x4.splat(-126 * unit), magic = f32x4.splat(MAGIC * unit), c5 = f32x4.splat(C5 * unit);
+  const c4 = f32x4.splat(C4 * unit), c3 = f32x4.splat(C3 * unit), c2 = f32x4.splat(C2 * unit);
+  const c1 = f32x4.splat(C1 * unit), one = f32x4.splat(unit);
   for (let r = 0; r < rows; r++) {
     const a = between(load<i32>(spans), sharedLow, sharedColumns);
     const b = between(load<i32>(spans, 4), sharedLow, sharedColumns);
@@ -128,8 +162,8 @@ export function weights(
     const own = s + (<usize>ownAt << 2);
     const most = max4(largest(own, c, d, largest(s, a, b, f32x4.splat(NONE))));
     const shift = f32x4.splat(most);
-    let total = exponentials(s, ownAt, a, b, shift, f32x4.splat(0));
-    total = exponentials(own, (ownColumns + 3) & ~3, c, d, shift, total);
+    let total = exponentials(s, ownAt, a, b, shift, f32x4.splat(0), low, magic, c5, c4, c3, c2, c1, one);
+    total = exponentials(own, (ownColumns + 3) & ~3, c, d, shift, total, low, magic, c5, c4, c3, c2, c1, one);
     const sum = sum4(total);
     store<f32>(lse, sum > 0 ? (most + log2of(sum)) * LN2 : NONE);
     store<f32>(inverse, sum > 0 ? 1 / sum : 0);
@@ -156,7 +190,8 @@ export function scaleRows(out: usize, stride: usize, rows: i32, d: i32, inverse:
 // @ts-ignore: decorator
 @inline
 function weightsAndPulls(
-  s: usize, dp: usize, columns: i32, from: i32, to: i32, shift: v128, pull: v128, scale: v128,
+  s: usize, dp: usize, columns: i32, from: i32, to: i32, shift: v128, pull: v128, scale: v128, low: v128, magic: v128,
+  c5: v128, c4: v128, c3: v128, c2: v128, c1: v128, one: v128,
 ): void {
   let i = from >= to ? columns : from & ~3;
   clear(s, 0, i);
@@ -164,20 +199,20 @@ function weightsAndPulls(
   if (from >= to) return;
   if (i != from) {
     const o = <usize>i << 2, mask = inside(i, from, to);
-    const p = v128.and(power4(f32x4.sub(v128.load(s + o), shift)), mask);
+    const p = v128.and(power4(f32x4.sub(v128.load(s + o), shift), low, magic, c5, c4, c3, c2, c1, one), mask);
     v128.store(s + o, p);
     v128.store(dp + o, v128.and(f32x4.mul(p, f32x4.mul(f32x4.sub(v128.load(dp + o), pull), scale)), mask));
     i += 4;
   }
   for (; i + 4 <= to; i += 4) {
     const o = <usize>i << 2;
-    const p = power4(f32x4.sub(v128.load(s + o), shift));
+    const p = power4(f32x4.sub(v128.load(s + o), shift), low, magic, c5, c4, c3, c2, c1, one);
     v128.store(s + o, p);
     v128.store(dp + o, f32x4.mul(p, f32x4.mul(f32x4.sub(v128.load(dp + o), pull), scale)));
   }
   if (i < to) {
     const o = <usize>i << 2, mask = inside(i, from, to);
-    const p = v128.and(power4(f32x4.sub(v128.load(s + o), shift)), mask);
+    const p = v128.and(power4(f32x4.sub(v128.load(s + o), shift), low, magic, c5, c4, c3, c2, c1, one), mask);
     v128.store(s + o, p);
     v128.store(dp + o, v128.and(f32x4.mul(p, f32x4.mul(f32x4.sub(v128.load(dp + o), pull), scale)), mask));
     i += 4;
@@ -192,6 +227,9 @@ export function gradients(
   ownLow: i32, ownColumns: i32, lse: usize, lseStride: usize, out: usize, dout: usize, outStride: usize, d: i32,
   scale: f32,
 ): void {
+  const low = f32x4.splat(-126 * unit), magic = f32x4.splat(MAGIC * unit), c5 = f32x4.splat(C5 * unit);
+  const c4 = f32x4.splat(C4 * unit), c3 = f32x4.splat(C3 * unit), c2 = f32x4.splat(C2 * unit);
+  const c1 = f32x4.splat(C1 * unit), one = f32x4.splat(unit);
   const whole = <usize>(d & ~3) << 2, bytes = <usize>d << 2, factor = f32x4.splat(scale);
   for (let r = 0; r < rows; r++) {
     let dots = f32x4.splat(0);
@@ -205,8 +243,10 @@ export function gradients(
     const c = between(load<i32>(spans, 8), ownLow, ownColumns), e = between(load<i32>(spans, 12), ownLow, ownColumns);
     const shift = f32x4.splat(load<f32>(lse) * <f32>1.4426950408889634), pull = f32x4.splat(dot);
     const own = <usize>ownAt << 2;
-    weightsAndPulls(s, dp, ownAt, a, b, shift, pull, factor);
-    weightsAndPulls(s + own, dp + own, (ownColumns + 3) & ~3, c, e, shift, pull, factor);
+    weightsAndPulls(s, dp, ownAt, a, b, shift, pull, factor, low, magic, c5, c4, c3, c2, c1, one);
+    weightsAndPulls(
+      s + own, dp + own, (ownColumns + 3) & ~3, c, e, shift, pull, factor, low, magic, c5, c4, c3, c2, c1, one,
+    );
     s += stride;
     dp += stride;
     spans += 16;
@@ -246,6 +286,9 @@ function attend(
   q: usize, k: usize, kStride: usize, v: usize, vStride: usize, out: usize, scores: usize, state: usize, n: i32, d: i32,
   scale2: f32,
 ): void {
+  const low = f32x4.splat(-126 * unit), magic = f32x4.splat(MAGIC * unit), c5 = f32x4.splat(C5 * unit);
+  const c4 = f32x4.splat(C4 * unit), c3 = f32x4.splat(C3 * unit), c2 = f32x4.splat(C2 * unit);
+  const c1 = f32x4.splat(C1 * unit), one = f32x4.splat(unit);
   const last = n - 1, four = f32x4.splat(scale2), whole = <usize>(d & ~3) << 2;
   for (let j = 0; j < n; j += 4) {
     const k0 = k + <usize>j * kStride;
@@ -255,8 +298,11 @@ function attend(
     )));
   }
   const before = load<f32>(state), most = max(before, max4(largest(scores, 0, n, f32x4.splat(NONE))));
-  const total = sum4(exponentials(scores, (n + 3) & ~3, 0, n, f32x4.splat(most), f32x4.splat(0)));
-  const keep = before == NONE ? <f32>0 : f32x4.extract_lane(power4(f32x4.splat(before - most)), 0);
+  const total = sum4(exponentials(
+    scores, (n + 3) & ~3, 0, n, f32x4.splat(most), f32x4.splat(0), low, magic, c5, c4, c3, c2, c1, one,
+  ));
+  const kept = power4(f32x4.splat(before - most), low, magic, c5, c4, c3, c2, c1, one);
+  const keep = before == NONE ? <f32>0 : f32x4.extract_lane(kept, 0);
   store<f32>(state, most);
   store<f32>(state, load<f32>(state, 4) * keep + total, 4);
   const keep4 = f32x4.splat(keep);

@@ -50,9 +50,9 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
     })));
     if (objective !== "aft") {
       claims.push(claimAbove(starts("none", "positives"), ends("none", "positives"), {
-        claim:
-          `${objective.toUpperCase()} without a constraint lowers the scores of right candidates too (nats × 100)`,
+        claim: `${objective.toUpperCase()} without a constraint lowers the scores of right candidates too`,
         theirs: "falls",
+        unit: "nats per token",
       }));
     }
     claims.push(claimAbove(ends("dc", "accuracy"), ends("none", "accuracy"), {

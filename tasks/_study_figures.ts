@@ -109,25 +109,25 @@ export function mean(numbers: readonly (number | undefined)[]): number | undefin
   return overSeeds(numbers)?.mean;
 }
 
-/** Points of a difference: `+1.2 ± 0.8 points`, with its 95% interval over seeds. */
-export function points(a: readonly number[], b: readonly number[]): string {
-  const { mean, margin } = pairedDifference(a, b);
-  const sign = mean < 0 ? "−" : "+";
-  const size = (Math.abs(mean) * 100).toFixed(2);
-  return `${sign}${size}${Number.isNaN(margin) ? "" : ` ± ${(margin * 100).toFixed(2)}`} points`;
-}
+/** What a claim says of itself, and in what its difference is written: points of shares (default) or nats. */
+export type ClaimWords = Pick<Claim, "claim" | "theirs"> & { readonly unit?: "points" | "nats per token" };
 
-/** The claim that `a` is above `b` (shares, one a seed); without figures on both sides it is unclear. */
+/** The claim that `a` is above `b`, seed by seed; without figures on both sides it is unclear. */
 export function claimAbove(
   a: readonly (number | undefined)[],
   b: readonly (number | undefined)[],
-  words: Pick<Claim, "claim" | "theirs">,
+  { unit = "points", ...words }: ClaimWords,
 ): Claim {
   const known = a.flatMap((x, i) => x === undefined || b[i] === undefined ? [] : [[x, b[i]!]]);
   if (known.length === 0) return { ...words, ours: "not measured", held: "unclear" };
-  const [above, below] = [known.map(([x]) => x), known.map(([, y]) => y)];
-  const { sign } = pairedDifference(above, below);
-  return { ...words, ours: points(above, below), held: sign > 0 ? "yes" : sign < 0 ? "no" : "unclear" };
+  const { mean, margin, sign } = pairedDifference(known.map(([x]) => x), known.map(([, y]) => y));
+  const text = (value: number) => (unit === "points" ? value * 100 : value).toFixed(2);
+  const interval = Number.isNaN(margin) ? "" : ` ± ${text(margin)}`;
+  return {
+    ...words,
+    ours: `${mean < 0 ? "−" : "+"}${text(Math.abs(mean))}${interval} ${unit}`,
+    held: sign > 0 ? "yes" : sign < 0 ? "no" : "unclear",
+  };
 }
 
 /** What a section says of its sizes. */

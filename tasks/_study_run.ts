@@ -31,24 +31,33 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
 /** What to run. */
 export interface StudyRun {
   readonly out: string;
+  /** What the page calls the base model. */
+  readonly modelName: string;
   readonly settings: StudySettings;
   readonly only: readonly string[];
   readonly dataDirectory?: string;
   readonly stages: Omit<StagesOptions, "maxTokens">;
 }
 
+/** What study.json keeps: the sizes of every finished experiment, and what computed. */
+interface StudyState {
+  backend: string;
+  readonly experiments: Record<string, StudySettings>;
+}
+
 /**
  * Runs the experiments and writes study.json, results.json, study.md, study.html and tables/ after each. Experiments of
  * earlier runs in the same folder stay, with the sizes that they had: their cells are there, so they cost nothing.
  */
-export async function runStudy({ out, settings, only, dataDirectory, stages }: StudyRun): Promise<Outcome[]> {
+export async function runStudy(options: StudyRun): Promise<Outcome[]> {
+  const { out, settings, only, dataDirectory, stages } = options;
   await makeDirectory(join(out, "tables"));
   const path = join(out, "study.json");
-  const known = await exists(path)
-    ? (await readJson(path) as { experiments: Record<string, StudySettings> }).experiments
-    : {};
-  const outcomes = new Map<string, Outcome>(), warnings = new Set<string>();
-  let backend = stages.backend as string;
+  const state: StudyState = await exists(path)
+    ? await readJson(path) as StudyState
+    : { backend: stages.backend, experiments: {} };
+  const known = state.experiments;
+  const outcomes = new Map<string, Outcome>();
   const said = new Set<string>();
   const log = (line: string) => {
     if (!line.startsWith("Backend: ") || !said.has(line)) stages.io.log(line);
@@ -58,8 +67,7 @@ export async function runStudy({ out, settings, only, dataDirectory, stages }: S
     const own = new Stages({ ...stages, io: { ...stages.io, log }, maxTokens: sizes.maxTokens });
     const cells = new StudyCells(sizes, own, { out, dataDirectory });
     outcomes.set(name, await experiments[name](cells));
-    if (own.backend !== stages.backend) backend = own.backend;
-    own.warnings.forEach((line) => warnings.add(line));
+    if (own.backend !== stages.backend) state.backend = own.backend; // it was opened
   };
   const inOrder = () => Object.keys(experiments).flatMap((name) => outcomes.get(name) ?? []);
   for (const [name, sizes] of Object.entries(known)) if (!only.includes(name)) await run(name, sizes);
@@ -69,20 +77,15 @@ export async function runStudy({ out, settings, only, dataDirectory, stages }: S
     await run(name, settings);
     stages.io.log(`Experiment ${name}: done in ${Math.round((performance.now() - started) / 1000)} s`);
     known[name] = settings;
-    await writeJson(path, { experiments: known });
-    await writeOutcomes(inOrder(), { out, model: settings.model, backend, warnings: [...warnings] });
+    await writeJson(path, state);
+    await writeOutcomes(inOrder(), { out, model: options.modelName, backend: state.backend });
   }
   return inOrder();
 }
 
 async function writeOutcomes(
   outcomes: readonly Outcome[],
-  { out, model, backend, warnings }: {
-    readonly out: string;
-    readonly model: string;
-    readonly backend: string;
-    readonly warnings: readonly string[];
-  },
+  { out, model, backend }: { readonly out: string; readonly model: string; readonly backend: string },
 ): Promise<void> {
   const { processor, system, cores } = machine();
   const about: StudyPage = {
@@ -92,7 +95,6 @@ async function writeOutcomes(
       ["Backend", backend],
       ["Machine", `${processor}, ${system}, ${cores} cores`],
     ],
-    warnings,
   };
   for (const { name, columns, rows } of outcomes.flatMap(({ tables }) => tables)) {
     await writeText(join(out, "tables", `${name}.md`), markdownTable(columns, rows));

@@ -106,6 +106,7 @@ await runTask({
     if (overwrite && await exists(join(out, "study.json"))) await remove(out);
     const outcomes = await runStudy({
       out,
+      modelName: model === base ? "the embedded base" : model,
       settings,
       only,
       dataDirectory,

@@ -13,5 +13,5 @@ export function repetition(text: string, n = 4): number {
     { length: Math.max(0, words.length - n + 1) },
     (_, i) => words.slice(i, i + n).join(" "),
   );
-  return grams.length === 0 ? 0 : 1 - new Set(grams).size / grams.length;
+  return grams.length === 0 ? 0 : (grams.length - new Set(grams).size) / grams.length;
 }

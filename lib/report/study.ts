@@ -64,18 +64,13 @@ export interface StudyPage {
   readonly title: string;
   /** Label and value: machine, model, time. */
   readonly about: readonly (readonly [label: string, value: string])[];
-  /** What a reader must know first. */
-  readonly warnings: readonly string[];
 }
 
 /** The study as a complete HTML document that needs no script, no network and no other file. */
 export function renderStudy(outcomes: readonly Outcome[], options: StudyPage): string {
-  const claims = outcomes.flatMap((outcome) =>
-    outcome.claims.map((claim) => ({ experiment: outcome.title, ...claim }))
-  );
+  const claims = outcomes.flatMap((outcome) => outcome.claims);
   return page({
     title: options.title,
-    warnings: options.warnings,
     body: [
       markup`<dl class="about">${
         options.about.map(([label, value]) => markup`<div><dt>${label}</dt><dd>${value}</dd></div>\n`)
@@ -87,25 +82,18 @@ export function renderStudy(outcomes: readonly Outcome[], options: StudyPage): s
 <p class="note">Held: yes or no where a 95% interval over the seeds lies on one side; unclear where chance alone could
 give the difference. The paper's models have 7 to 13 billion parameters and its data sets are others: only the
 direction can be compared.</p>
-${
-        htmlTable(claimColumns, {
-          rows: claims.map(({ claim, theirs, ours, held, experiment }) => ({
-            experiment,
-            claim,
-            theirs,
-            ours,
-            held,
-          })),
-          caption: `${claims.length} claims`,
-        })
-      }</section>`,
+<dl class="terms">${claims.map(claimItem)}</dl></section>`,
       outcomes.map(section),
     ],
   });
 }
 
+function claimItem({ claim, theirs, ours, held }: Claim): Markup {
+  return markup`<div><dt>${claim} <span class="better">held: ${held}</span></dt>
+<dd>Here ${ours}. The paper: ${theirs}.</dd></div>\n`;
+}
+
 const claimColumns: readonly HtmlColumn[] = [
-  { key: "experiment", title: "Experiment" },
   { key: "claim", title: "The paper says" },
   { key: "theirs", title: "Theirs" },
   { key: "ours", title: "Ours" },
@@ -153,7 +141,7 @@ export function studyMarkdown(outcomes: readonly Outcome[], options: StudyPage):
     `# ${options.title}`,
     options.about.map(([label, value]) => `- ${label}: ${value}`).join("\n"),
     ...(claims.length > 0
-      ? ["## The paper's claims", markdownTable(claimColumns.slice(1), claims.map((claim) => ({ ...claim })))]
+      ? ["## The paper's claims", markdownTable(claimColumns, claims.map((claim) => ({ ...claim })))]
       : []),
     ...outcomes.flatMap(({ title, about, size, tables }) => [
       `## ${title}`,

@@ -60,11 +60,16 @@ await runTask({
         key.endsWith("Size") && value > 2 ** 20 ? `${Math.round(value / 2 ** 20)} MiB` : String(value),
       ]),
       ...features.map(([key, has]): [string, string] => [`  ${key}`, has ? "yes" : "no"]),
-      ["BLAS", blas ? `${blas.description} (${blas.path})` : `none: ${why}`],
+      ["BLAS", blas ? blas.description : `none: ${why}`],
+      ...blas && blas.path !== blas.description ? [["", blas.path] as [string, string]] : [],
       ["--backend auto", reason],
     ];
-    const width = Math.max(...lines.map(([key]) => key.length));
-    for (const [key, value] of lines) await io.output.write(`${key.padEnd(width)}  ${value}`);
+    // What belongs to the adapter is indented, and has a column of its own.
+    const widthOf = (inner: boolean) =>
+      Math.max(...lines.map(([key]) => key.startsWith(" ") === inner ? key.length : 0));
+    for (const [key, value] of lines) {
+      await io.output.write(`${key.padEnd(widthOf(key.startsWith(" ")))}  ${value}`);
+    }
     for (const hint of hints({ adapter: adapter !== undefined, isCpu, blas: blas !== undefined })) {
       await io.output.write(`hint: ${hint}`);
     }

@@ -68,7 +68,7 @@ test("problems through generate, score and ca-align, as the README pipes them", 
   assert.match(err, /^generate 12(\/12)?(,.*)?$/m);
   assert.match(err, /^score: \d+ of \d+ candidates have no answer/m);
   assert.ok(err.endsWith(`Wrote ${out}\n`));
-  assert.doesNotMatch(err, /[\r\x1b]/);
+  assert.ok(!err.includes("\r") && !err.includes("\x1b")); // no bar where there is no terminal
 
   // Of groups: assessment accuracy of the new model on what the old one wrote; of problems: answers.
   const [ofGroups, ofProblems] = await inPairs([
@@ -131,7 +131,7 @@ test("a reader that leaves after one line ends every task quietly with status 0"
   results.forEach(({ code, out, err }, i) => {
     assert.equal(code, 0, `${commands[i]}: ${err}`);
     assert.match(out, /^[^\n]+\n$/, commands[i]);
-    assert.doesNotMatch(err, /closed|[Bb]roken|EPIPE|Error|    at /, commands[i]);
+    assert.doesNotMatch(err, /closed|[Bb]roken|EPIPE|Error|^ +at /m, commands[i]);
   });
   assert.ok(!existsSync(join(at("h1"), "config.json"))); // it was stopped: 200 steps take far longer
 });

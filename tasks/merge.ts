@@ -5,6 +5,7 @@
  */
 import { mergeAdapter } from "../lib/model/merge.ts";
 import { baseDirectory, readAdapterConfig } from "../lib/model/adapter_files.ts";
+import { resolveModel } from "../lib/model/resolve_model.ts";
 import { runTask } from "./_cli.ts";
 import { choice, required, text } from "./_option.ts";
 import { pick, shared } from "./_shared_options.ts";
@@ -19,14 +20,19 @@ await runTask({
     command: "deno task merge --adapter runs/lora --out models/aligned",
   }],
   options: {
-    model: text("--model", { metavar: "DIR", help: "The base; default: the one that the adapter names" }),
+    model: text("--model", {
+      metavar: "DIR|NAME",
+      help: "The base, or its name on the hub; default: the one that the adapter names",
+    }),
     adapter: required(text("--adapter", { metavar: "DIR", help: "Adapter directory, in PEFT's layout" })),
     out: required(shared.out),
     dtype: choice("--dtype", { choices: ["F32", "F16", "BF16"], help: "Kind of all weights" }),
     ...pick("backend", "overwrite"),
   },
   async run({ model, adapter, out, dtype, backend, overwrite }, io) {
-    const base = model ?? await baseDirectory(await readAdapterConfig(adapter));
+    const base = model === undefined
+      ? await baseDirectory(await readAdapterConfig(adapter), { log: io.log })
+      : await resolveModel(model, { log: io.log });
     await mergeAdapter(out, { base, adapter, dtype, backend, overwrite, log: io.log });
     io.log(`Wrote ${out}`);
   },

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { spawn } from "node:child_process";
+import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { loadModel } from "../lib/model/model.ts";
@@ -10,6 +12,7 @@ import { commit, type Hub, withHub } from "./data_hub_server.ts";
 import { freshPath, writeSmallModel } from "./_models.ts";
 
 const shared = fileURLToPath(new URL("../../shared/", import.meta.url));
+const task = fileURLToPath(new URL("../tasks/score.ts", import.meta.url));
 const skip = existsSync(shared) ? false : "no ../shared beside the repository";
 
 /** The files of a folder, as a server holds them, with others around that loading does not need. */
@@ -126,6 +129,55 @@ test("what can be said without weights needs config.json alone", { skip }, async
     assert.ok(readdirSync(directory).includes("model.safetensors"));
   });
 });
+
+test("an adapter of a model of the hub names it, and finds it again", async () => {
+  await withHub({ files: filesOf(await writeSmallModel()) }, async (_, hub) => {
+    const adapter = freshPath(), lora = { r: 2, alpha: 4 };
+    const model = await loadModel("org/small", { backend: "wasm", hub, lora });
+    await model.save(adapter);
+    model.dispose();
+    const config = JSON.parse(readFileSync(join(adapter, "adapter_config.json"), "utf8"));
+    assert.equal(config.base_model_name_or_path, "org/small");
+    const again = await loadModel(adapter, { backend: "wasm", hub: { ...hub, offline: true } });
+    assert.equal(again.directory, join(hub.cacheDirectory, "models--org--small/snapshots", commit));
+    again.dispose();
+  });
+});
+
+test(
+  "a whole command with a name of the hub: progress and errors on standard error, one line",
+  { skip },
+  async () => {
+    await withHub(
+      { files: filesOf(join(shared, "models/stories260K")) },
+      async (_, { endpoint, cacheDirectory }) => {
+        const env = { ...process.env, HF_ENDPOINT: endpoint, HF_HUB_CACHE: cacheDirectory, NO_COLOR: "1" };
+        const score = (model: string) =>
+          new Promise<{ code: number | null; out: string; err: string }>((resolve) => {
+            const start = "Deno" in globalThis ? ["run", "-A", "--no-check"] : ["run"];
+            const child = spawn(process.execPath, [...start, task, "--model", model, "--backend", "wasm"], {
+              env,
+            });
+            let out = "", err = "";
+            child.stdout.on("data", (chunk) => out += chunk);
+            child.stderr.on("data", (chunk) => err += chunk);
+            child.on("close", (code) => resolve({ code, out, err }));
+            child.stdin.end('{"id":"a","question":"1+1?","answer":"2","candidates":[{"text":"2"}]}\n');
+          });
+        const done = await score("org/stories");
+        assert.equal(done.code, 0, done.err);
+        assert.equal(typeof JSON.parse(done.out).candidates[0].score, "number");
+        assert.match(done.err, /^Downloading model\.safetensors: .* MB \(100%\)$/m);
+        const none = await score("org/none");
+        assert.deepEqual([none.code, none.out], [1, ""]);
+        assert.match(
+          none.err,
+          /^score: Cannot download org\/none from .*\(404\); there is no directory org\/none either\n$/,
+        );
+      },
+    );
+  },
+);
 
 test("shards are downloaded as their index names them", { skip }, async () => {
   await withHub({ files: filesOf(join(shared, "golden/models/sharded")) }, async (hub, options) => {

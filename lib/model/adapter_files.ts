@@ -16,6 +16,7 @@ import {
   loraTargets,
   targetsIn,
 } from "./lora.ts";
+import { parseHubModel, resolveModel, type ResolveModelOptions } from "./resolve_model.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "./safetensors.ts";
 import { copyCompanions } from "./write_checkpoint.ts";
 
@@ -96,14 +97,18 @@ export async function readAdapterConfig(directory: string): Promise<AdapterFiles
 }
 
 /**
- * Where an adapter's base lies: what its config names, from here or from the adapter's folder.
+ * Where an adapter's base lies: what its config names, from here, from the adapter's folder or on the hub.
  *
  * @throws {InputError} when there is no such directory
  */
-export async function baseDirectory({ directory, base }: AdapterFiles): Promise<string> {
+export async function baseDirectory(
+  { directory, base }: Pick<AdapterFiles, "directory" | "base">,
+  options: ResolveModelOptions = {},
+): Promise<string> {
   const beside = resolve(directory, base);
   if (await isDirectory(base)) return base;
   if (!isAbsolute(base) && await isDirectory(beside)) return beside;
+  if (parseHubModel(base)) return await resolveModel(base, options);
   throw new InputError(
     `Cannot load adapter ${directory}: its base "${base}" is not there; give it by --model BASE --adapter ${directory}`,
   );

@@ -31,7 +31,7 @@ import {
 } from "./decoder.ts";
 import { adaptedProjections, type Lora } from "./lora.ts";
 import type { Parameter } from "./parameter_plan.ts";
-import { parseHubModel, resolveModel } from "./resolve_model.ts";
+import { hubModelOf, resolveModel } from "./resolve_model.ts";
 import { type BaseDtype, isQuantizable } from "./stored_bytes.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 import type { FloatDtype } from "./safetensors.ts";
@@ -206,7 +206,8 @@ export class Model {
       await using source = await openCheckpoint(this.directory, { unknown: "keep" });
       return await writeAdapter(directory, {
         lora: adapter.lora,
-        base: resolve(this.directory),
+        // A path in this machine's cache would mean nothing elsewhere.
+        base: hubModelOf(this.directory)?.repo ?? resolve(this.directory),
         fingerprint: this.adapter!.fingerprint,
         source,
         parameter: (name) => this.parameterValues(name),
@@ -296,14 +297,10 @@ function transposeMatrix(values: Float32Array, rows: number, columns: number): F
  * base's, before weights are read
  */
 export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
-  const find = (model: string) => resolveModel(model, { log: options.log, ...options.hub });
-  const directory = await find(name);
+  const reach = { log: options.log, ...options.hub };
+  const directory = await resolveModel(name, reach);
   const files = await adapterOf(directory, options);
-  const base = files && options.adapter === undefined
-    ? await baseDirectory(files).catch((error) =>
-      parseHubModel(files.base) ? find(files.base) : Promise.reject(error)
-    )
-    : directory;
+  const base = files && options.adapter === undefined ? await baseDirectory(files, reach) : directory;
   const checkpoint = await openCheckpoint(base);
   try {
     const { config, plan } = checkpoint;

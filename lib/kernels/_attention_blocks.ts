@@ -2,18 +2,27 @@ import type { SpanLayout } from "./span_layout.ts";
 
 /** Query rows of one segment, and the keys of that segment that any of them attends to. */
 export interface Piece {
+  /** First row. */
   readonly start: number;
+  /** One past the last row. */
   readonly end: number;
+  /** First own key. */
   readonly ownLow: number;
+  /** One past the last own key. */
   readonly ownHigh: number;
 }
 
 /** Adjacent pieces whose scores are computed together: one product serves all of them on the keys they share. */
 export interface Block {
+  /** First row. */
   readonly start: number;
+  /** One past the last row. */
   readonly end: number;
+  /** First shared key that a row attends to. */
   readonly sharedLow: number;
+  /** One past the last shared key. */
   readonly sharedHigh: number;
+  /** In row order. */
   readonly pieces: readonly Piece[];
   /** Column of the first own key: the shared ones before it, rounded up to 4. */
   readonly ownAt: number;

@@ -178,7 +178,7 @@ export function decodingProgram(shape: Shape): Program {
   const { d, aligned } = shape, width = Math.ceil(d / 4);
   let columns = 1;
   while (columns < width) columns *= 2;
-  const groups = THREADS / columns, chunk = THREADS * 4;
+  const groups = THREADS / columns, chunk = THREADS * 4, own = [0, 1, 2, 3];
   return {
     ...bindings(shape),
     name: `span_attention_decoding_${d}${aligned ? "" : "_unaligned"}`,
@@ -186,7 +186,8 @@ export function decodingProgram(shape: Shape): Program {
     header: `
 var<workgroup> query: array<vec4<f32>, ${width}>;
 var<workgroup> scores: array<f32, ${chunk}>;
-var<workgroup> largest: array<vec4<f32>, ${THREADS / 4}>;
+var<workgroup> largest: array<f32, ${THREADS}>;
+var<workgroup> eighths: array<vec4<f32>, 2>;
 var<workgroup> sums: array<f32, ${THREADS}>;
 var<workgroup> outputs: array<vec4<f32>, ${THREADS}>;
 ${reader("q", shape)}
@@ -211,34 +212,37 @@ ${writer("out", shape)}`,
   var o = vec4<f32>();
   for (var at = 0u; at < count; at += ${chunk}u) {
     let n = min(count - at, ${chunk}u);
-    var s: array<f32, 4>;
-    var larger = -1e30;
-    for (var t = 0u; t < 4u; t++) {
-      let j = t * ${THREADS}u + lane;
-      s[t] = -1e30;
-      if (j < n) {
-        let key = select(mine.z + at + j - first, mine.x + at + j, at + j < first);
-        let start = key * params.k_stride + params.k_offset + kv;
-        var a = vec4<f32>();
-        for (var x = 0u; x < params.vectors; x++) { a += query[x] * read_k(start, x); }
-        s[t] = a.x + a.y + a.z + a.w;
-        larger = max(larger, s[t]);
-      }
+${
+      own.map((t) =>
+        `    let j${t} = at + ${t * THREADS}u + lane;
+    let start${t} = select(mine.z + j${t} - first, mine.x + j${t}, j${t} < first) * params.k_stride + params.k_offset + kv;
+    var a${t} = vec4<f32>();`
+      ).join("\n")
     }
-    largest[lane / 4u][lane % 4u] = larger;
+    for (var x = 0u; x < params.vectors; x++) {
+      let four = query[x];
+${own.map((t) => `      if (j${t} < count) { a${t} += four * read_k(start${t}, x); }`).join("\n")}
+    }
+    var s = vec4<f32>(${own.map((t) => `a${t}.x + a${t}.y + a${t}.z + a${t}.w`).join(", ")});
+    let here = vec4<u32>(${own.map((t) => `j${t}`).join(", ")}) < vec4<u32>(count);
+    s = select(vec4<f32>(-1e30), s, here);
+    largest[lane] = max(max(s.x, s.y), max(s.z, s.w));
     workgroupBarrier();
-    var four = largest[0];
-    for (var t = 1u; t < ${THREADS / 4}u; t++) { four = max(four, largest[t]); }
-    larger = max(most, max(max(four.x, four.y), max(four.z, four.w)));
+    if (lane < 8u) {
+      var eighth = largest[lane];
+      for (var t = lane + 8u; t < ${THREADS}u; t += 8u) { eighth = max(eighth, largest[t]); }
+      eighths[lane / 4u][lane % 4u] = eighth;
+    }
+    workgroupBarrier();
+    let four = max(eighths[0], eighths[1]);
+    let larger = max(most, max(max(four.x, four.y), max(four.z, four.w)));
     let keep = exp2(most - larger);
     most = larger;
     sum *= keep;
     o *= keep;
-    for (var t = 0u; t < 4u; t++) {
-      let p = select(0.0, exp2(s[t] - most), t * ${THREADS}u + lane < n);
-      sum += p;
-      scores[t * ${THREADS}u + lane] = p;
-    }
+    let p = select(vec4<f32>(), exp2(s - most), here);
+    sum += (p.x + p.y) + (p.z + p.w);
+${own.map((t) => `    scores[${t * THREADS}u + lane] = p[${t}];`).join("\n")}
     workgroupBarrier();
     if (c < ${width}u) {
       for (var j = offset; j < n; j += ${groups}u) {

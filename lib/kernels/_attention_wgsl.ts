@@ -13,6 +13,7 @@ export interface Shape {
   readonly aligned: boolean;
   /** Rows of a thread, 2 or 4. */
   readonly held: number;
+  /** Threads among which the vectors of a row are cut. */
   readonly parts: number;
   /** vec4s of one thread's slice. */
   readonly slice: number;
@@ -31,6 +32,8 @@ const WORKGROUP_BYTES = 12288; // of the 16 KiB that every device has: the rest 
 const SLICE = 4;
 
 /**
+ * The layout for one head size: tiles as large as workgroup memory allows.
+ *
  * @param d elements of a head
  * @param options `held`, rows of a thread; `dots`, dot products that a pair of rows needs
  */

@@ -4,10 +4,12 @@ import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { attendByBlocks, attendByRows, gradientByBlocks } from "./_attention_wasm.ts";
 import { attendOnGpu, gradientOnGpu } from "./_attention_webgpu.ts";
+import { onOneThread } from "./_sgemm.ts";
 import type { SpanLayout } from "./span_layout.ts";
 
 /** The heads of attention: query head h reads key-value head ⌊h / (heads/kvHeads)⌋. */
 export interface Heads {
+  /** Query heads. */
   readonly heads: number;
   /** A divisor of `heads`. */
   readonly kvHeads: number;
@@ -19,8 +21,11 @@ export interface Heads {
 
 /** Rows of a matrix: element (i, c) is at i·stride + offset + c. */
 export interface RowView {
+  /** What the rows lie in. */
   readonly tensor: tf.Tensor;
+  /** Elements from one row to the next. */
   readonly stride: number;
+  /** Elements before the first. */
   readonly offset: number;
 }
 
@@ -51,7 +56,10 @@ export function spanAttention(
   if (currentBackend().name === "webgpu") {
     attendOnGpu(views, { out, lse }, layout, heads);
   } else if (layout.segments) {
-    profile.run("span_attention", () => attendByBlocks(views, { out, lse }, layout, heads));
+    profile.run(
+      "span_attention",
+      () => onOneThread(() => attendByBlocks(views, { out, lse }, layout, heads)),
+    );
   } else {
     profile.run("span_attention_decode", () => attendByRows(views, { out, lse }, layout, heads));
   }
@@ -82,7 +90,7 @@ export function spanAttentionGradient(
   if (currentBackend().name === "webgpu") {
     gradientOnGpu(given, layout, heads);
   } else {
-    profile.run("span_attention_gradient", () => gradientByBlocks(given, layout, heads));
+    profile.run("span_attention_gradient", () => onOneThread(() => gradientByBlocks(given, layout, heads)));
   }
   return dqkv;
 }

@@ -94,6 +94,7 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
           { key: "assessment_accuracy", title: "Assessment", unit: "%", percent: true, digits: 1 },
         ],
         rows: all,
+        folded: true,
       },
     ],
     plots: [{

@@ -15,6 +15,8 @@ export interface OutcomeTable {
   readonly title: string;
   /** In the order in which they stand. */
   readonly columns: readonly HtmlColumn[];
+  /** On a page it has to be opened: for long ones that few will read. Default false. */
+  readonly folded?: boolean;
   /** Values by the columns' keys. */
   readonly rows: readonly Row[];
 }

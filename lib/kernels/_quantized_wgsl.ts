@@ -48,66 +48,77 @@ function cached(program: Program): Program {
 }
 
 /**
- * C = A·op(W) by tiles: forward C[i, j] = Σ_k A[i, k]·W[j, k], gradient C[i, j] = Σ_k A[i, k]·W[k, j]. The tile of W is
- * widened on its way into workgroup memory: 16 KiB with a tile of A of 64 rows.
+ * C = A·op(W) by tiles: forward C[i, j] = Σ_k A[i, k]·W[j, k], gradient C[i, j] = Σ_k A[i, k]·W[k, j]. Each thread keeps
+ * 4×4 of C; W is widened on its way into workgroup memory: 16 KiB with tiles of 64×64, k-major with vec4 along i and j.
  */
 export function tiled(
   dtype: QuantizedDtype,
   kind: "forward" | "gradient",
-  tileM: number,
+  tileM: 16 | 32 | 64,
   bias: boolean,
 ): Program {
-  const spots = Array.from({ length: tileM / 16 }, (_, s) => s), columns = [0, 1, 2, 3];
+  const four = [0, 1, 2, 3], threads = tileM / 4 * (TILE_N / 4), wide = TILE_N / 4, high = tileM / 4;
   const load = kind === "forward"
     ? `
-    for (var l = lane; l < ${TILE_N * TILE_K / 4}u; l += 256u) {
-      let j = l / ${TILE_K / 4}u; let q = l % ${TILE_K / 4}u;
-      var w = vec4<f32>();
-      if (j0 + j < params.n && step + q * 4u < params.k) { w = weight4(j0 + j, step / 4u + q); }
-      for (var e = 0u; e < 4u; e++) { tile_w[(q * 4u + e) * ${TILE_N}u + j] = w[e]; }
+    for (var l = lane; l < ${wide * TILE_K / 4}u; l += ${threads}u) {
+      let q = l % ${TILE_K / 4}u; let o = l / ${TILE_K / 4}u; let j = j0 + o * 4u; let k4 = step / 4u + q;
+      var w0 = vec4<f32>(); var w1 = vec4<f32>(); var w2 = vec4<f32>(); var w3 = vec4<f32>();
+      if (k4 * 4u < params.k) {
+        ${four.map((r) => `if (j + ${r}u < params.n) { w${r} = weight4(j + ${r}u, k4); }`).join(" ")}
+      }
+      ${
+      four.map((e) =>
+        `tile_w[(q * 4u + ${e}u) * ${wide}u + o] = vec4(w0[${e}], w1[${e}], w2[${e}], w3[${e}]);`
+      )
+        .join(" ")
+    }
     }`
     : `
-    for (var l = lane; l < ${TILE_N * TILE_K / 4}u; l += 256u) {
-      let kk = l / ${TILE_N / 4}u; let q = l % ${TILE_N / 4}u;
+    for (var l = lane; l < ${wide * TILE_K}u; l += ${threads}u) {
+      let kk = l / ${wide}u; let o = l % ${wide}u;
       var w = vec4<f32>();
-      if (step + kk < params.k && j0 + q * 4u < params.n) { w = weight4(step + kk, j0 / 4u + q); }
-      for (var e = 0u; e < 4u; e++) { tile_w[kk * ${TILE_N}u + q * 4u + e] = w[e]; }
+      if (step + kk < params.k && j0 + o * 4u < params.n) { w = weight4(step + kk, j0 / 4u + o); }
+      tile_w[kk * ${wide}u + o] = w;
     }`;
   return cached({
     name: `quantized_${kind}_${dtype}_${tileM}${bias ? "_bias" : ""}`,
     ...bindings(dtype, "f32", bias),
+    workgroup: [threads],
     header: `
-var<workgroup> tile_a: array<f32, ${TILE_K * tileM}>;
-var<workgroup> tile_w: array<f32, ${TILE_K * TILE_N}>;
+var<workgroup> tile_a: array<vec4<f32>, ${TILE_K * high}>;
+var<workgroup> tile_w: array<vec4<f32>, ${TILE_K * wide}>;
+fn get_a(i: u32, kk: u32) -> f32 {
+  var value = 0.0;
+  if (i < params.m && kk < params.k) { value = a[i * params.k + kk]; }
+  return value;
+}
 ${widen[dtype]}`,
     body: `
   let i0 = group.y * ${tileM}u; let j0 = group.x * ${TILE_N}u;
-  let tx = lane % 16u; let ty = lane / 16u;
-  ${spots.map((s) => columns.map((c) => `var acc_${s}_${c} = 0.0;`).join(" ")).join("\n  ")}
+  let tx = lane % ${wide}u; let ty = lane / ${wide}u;
+  ${four.map((r) => `var acc_${r} = vec4<f32>();`).join(" ")}
   for (var step = 0u; step < params.k; step += ${TILE_K}u) {
-    for (var l = lane; l < ${TILE_K * tileM}u; l += 256u) {
-      let i = l / ${TILE_K}u; let kk = l % ${TILE_K}u;
-      var value = 0.0;
-      if (i0 + i < params.m && step + kk < params.k) { value = a[(i0 + i) * params.k + step + kk]; }
-      tile_a[kk * ${tileM}u + i] = value;
+    for (var l = lane; l < ${TILE_K * high}u; l += ${threads}u) {
+      let kk = l % ${TILE_K}u; let o = l / ${TILE_K}u; let i = i0 + o * 4u;
+      tile_a[kk * ${high}u + o] = vec4(${four.map((r) => `get_a(i + ${r}u, step + kk)`).join(", ")});
     }
     ${load}
     workgroupBarrier();
     for (var kk = 0u; kk < ${TILE_K}u; kk++) {
-      ${spots.map((s) => `let a${s} = tile_a[kk * ${tileM}u + ty + ${16 * s}u];`).join(" ")}
-      ${columns.map((c) => `let w${c} = tile_w[kk * ${TILE_N}u + tx + ${16 * c}u];`).join(" ")}
-      ${spots.map((s) => columns.map((c) => `acc_${s}_${c} += a${s} * w${c};`).join(" ")).join("\n      ")}
+      let rows = tile_a[kk * ${high}u + ty]; let w = tile_w[kk * ${wide}u + tx];
+      ${four.map((r) => `acc_${r} += rows[${r}] * w;`).join(" ")}
     }
     workgroupBarrier();
   }
   // A loop that compilers cannot unroll: stores in a row take software Vulkan seconds to compile.
-  var block = array<f32, ${4 * spots.length}>(${
-      spots.map((s) => columns.map((c) => `acc_${s}_${c}`).join(", ")).join(", ")
-    });
-  let many = select(0u, ${4 * spots.length}u, i0 < params.m && j0 < params.n);
+  var block = array<vec4<f32>, 4>(acc_0, acc_1, acc_2, acc_3);
+  let i1 = i0 + ty * 4u; let j1 = j0 + tx * 4u;
+  let many = select(0u, 16u, i1 < params.m && j1 < params.n);
   for (var e = 0u; e < many; e++) {
-    let i = i0 + ty + 16u * (e / 4u); let j = j0 + tx + 16u * (e % 4u);
-    if (i < params.m && j < params.n) { c[i * params.n + j] = block[e]${bias ? " + bias[j]" : ""}; }
+    let i = i1 + e / 4u; let j = j1 + e % 4u;
+    if (i < params.m && j < params.n) { c[i * params.n + j] = block[e / 4u][e % 4u]${
+      bias ? " + bias[j]" : ""
+    }; }
   }`,
   });
 }

@@ -16,6 +16,7 @@ export type QuantizedDtype = "f16" | "int8" | "int4";
 
 /** A frozen matrix [out, in] on the device. */
 export interface QuantizedMatrix {
+  /** How its weights are kept. */
   readonly dtype: QuantizedDtype;
   /** out. */
   readonly rows: number;
@@ -25,6 +26,7 @@ export interface QuantizedMatrix {
   readonly words: tf.Tensor;
   /** [out] with int8, [out, ⌈in/32⌉] with int4; one unused number with f16. */
   readonly scales: tf.Tensor;
+  /** Frees its tensors. */
   dispose(): void;
 }
 

@@ -14,6 +14,7 @@ import { type AdaptedProjection, adaptedProjections, adapterShapes, type Lora } 
 
 /** The adapter of a decoder. */
 export interface Adapter {
+  /** Rank, scale, targets and dropout. */
   readonly lora: Lora;
   /** By the parameter's name. */
   readonly projections: ReadonlyMap<string, AdaptedProjection>;

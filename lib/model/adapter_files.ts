@@ -26,9 +26,11 @@ const prefix = "base_model.model.";
 
 /** An adapter as its files describe it. */
 export interface AdapterFiles {
+  /** Where it lies. */
   readonly directory: string;
   /** What the adapter says its base is: a path or a name on the hub. */
   readonly base: string;
+  /** Rank, scale and dropout; the tensors tell the targets. */
   readonly lora: Required<Omit<Lora, "targets">>;
 }
 
@@ -212,14 +214,17 @@ export async function readAdapter(
 
 /** An adapter to be written. */
 export interface AdapterToWrite {
+  /** Rank, scale, targets and dropout. */
   readonly lora: Lora;
   /** The base's directory or name, as `base_model_name_or_path` keeps it. */
   readonly base: string;
+  /** The base's, of {@linkcode baseFingerprint}. */
   readonly fingerprint: string;
   /** The base, still open: gives shapes, tokenizer and chat template. */
   readonly source: Checkpoint;
   /** Numbers of an adapter parameter by its name. */
   readonly parameter: (name: string) => Promise<Float32Array>;
+  /** Whether a directory that is there already is replaced. */
   readonly overwrite?: boolean;
 }
 

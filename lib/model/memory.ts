@@ -22,8 +22,9 @@ export interface MemoryOptions {
   readonly recompute?: boolean;
   /** Sequences decoded at once, S (default 96). */
   readonly slots?: number;
-  /** Longest prompt and response in tokens, for caches (default 256 each). */
+  /** Longest prompt in tokens, for caches (default 256). */
   readonly promptTokens?: number;
+  /** Longest response in tokens (default 256). */
   readonly maxTokens?: number;
   /** Samples of a question, which share its prompt's keys (default 6). */
   readonly samples?: number;
@@ -31,11 +32,14 @@ export interface MemoryOptions {
 
 /** Bytes by what they are for; numbers of parameters. */
 export interface MemoryPlan {
+  /** All parameters, the adapter's included. */
   readonly parameters: number;
   /** Parameters that are trained; 0 where nothing is. */
   readonly trainable: number;
   readonly bytes: {
+    /** Parameters, frozen or not. */
     readonly weights: number;
+    /** One number for each that is trained. */
     readonly gradients: number;
     /** Two moments of each trained number. */
     readonly optimizer: number;
@@ -45,6 +49,7 @@ export interface MemoryPlan {
     readonly logits: number;
     /** Keys and values in decoding. */
     readonly caches: number;
+    /** Their sum. */
     readonly total: number;
   };
   /** The largest tensor: on a GPU it must fit one binding. */
@@ -124,6 +129,7 @@ function adapterSize(config: DecoderConfig, lora: Lora): number {
 
 /** What a backend allows. */
 export interface MemoryLimits {
+  /** Which it is. */
   readonly backend: "wasm" | "webgpu";
   /** Bytes in all: WASM's heap is 32-bit and TF.js stops at 2 GiB. A GPU does not say what it has. */
   readonly total?: number;

@@ -36,6 +36,7 @@ export interface MemoryPlan {
   readonly parameters: number;
   /** Parameters that are trained; 0 where nothing is. */
   readonly trainable: number;
+  /** Bytes at the peak, by what they are for. */
   readonly bytes: {
     /** Parameters, frozen or not. */
     readonly weights: number;

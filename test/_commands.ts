@@ -1,7 +1,7 @@
 /** Tasks run as a user runs them: as processes of the runtime that runs the test, with both streams and the exit code. */
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -89,16 +89,19 @@ function ended(program: string, args: readonly string[], options: RunOptions): P
   });
 }
 
-/** A folder of this test file's own; removed when its tests are done. */
-export const folder: string = mkdtempSync(join(tmpdir(), "tasks-test-"));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = mkdtempSync(join(tmpdir(), "tasks-test-"));
+const removeFolder = () => rmSync(folder, { recursive: true, force: true });
+// Deno has this module once a test file, Bun once for all of them: there the folder comes and goes.
+after(removeFolder);
+process.on("exit", removeFolder);
 
-/** A path in {@linkcode folder}. */
+/** A path in a temporary folder, which is removed when the tests are done. */
 export function at(name: string): string {
+  mkdirSync(folder, { recursive: true });
   return join(folder, name);
 }
 
-/** Writes a file into {@linkcode folder}: a text, or values as JSONL. Returns its path. */
+/** Writes a file there: a text, or values as JSONL. Returns its path. */
 export function write(name: string, content: string | readonly unknown[]): string {
   const path = at(name);
   writeFileSync(path, typeof content === "string" ? content : lines(content));

@@ -9,6 +9,8 @@ export interface NativeBlas {
   readonly description: string;
   /** Address of the first byte of a buffer. Valid until the buffer is detached or grows. */
   addressOf(buffer: ArrayBuffer): number;
+  /** How many threads products use, and a call that changes it; absent where the library has no such call. */
+  readonly threads?: { readonly default: number; set(count: number): void };
   /** C[m,n] ← alpha·op(A)·op(B) + beta·C, row-major, matrices given by address. */
   sgemm(
     transposeA: boolean,
@@ -117,8 +119,11 @@ function openInDeno(path: string): NativeBlas {
     memmove: { parameters: ["buffer", "buffer", "usize"], result: "usize" },
     strncpy: { parameters: ["buffer", "usize", "usize"], result: "usize" },
     openblas_get_config: { parameters: [], result: "usize", optional: true },
+    openblas_get_num_threads: { parameters: [], result: "i32", optional: true },
+    openblas_set_num_threads: { parameters: ["i32"], result: "void", optional: true },
   });
   const { cblas_sgemm, memmove, strncpy, openblas_get_config } = library.symbols;
+  const { openblas_get_num_threads: get, openblas_set_num_threads: set } = library.symbols;
   const gemm = cblas_sgemm as unknown as (...values: number[]) => void;
   const text = new Uint8Array(256), config = openblas_get_config?.();
   if (config) strncpy(text, config, 255n);

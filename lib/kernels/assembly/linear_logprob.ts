@@ -1,5 +1,8 @@
 // AssemblyScript of ../linear_logprob.ts: the element-wise work on one chunk of logits. All pointers are byte offsets.
-import { exp1, exp4, max4, sum4 } from "./simd";
+import { C1, C2, C3, C4, C5, exp1, LOG2E, MAGIC, max4, power4, sum4 } from "./simd";
+
+/** One, but no compiler knows: see power4. */
+export let unit: f32 = 1;
 
 /**
  * log x of a normal x > 0 (the library's own needs a table in memory, which is not ours). x = m·2^e with m about 1, and
@@ -41,6 +44,10 @@ export function reduce(
   rows: i32, width: i32, start: i32, first: bool, last: bool, keep: bool,
 ): void {
   const bytes = <usize>width << 2, whole = <usize>(width & ~3) << 2;
+  const low = f32x4.splat(-126 * unit), magic = f32x4.splat(MAGIC * unit), c5 = f32x4.splat(C5 * unit);
+  const c4 = f32x4.splat(C4 * unit), c3 = f32x4.splat(C3 * unit), c2 = f32x4.splat(C2 * unit);
+  const c1 = f32x4.splat(C1 * unit), one = f32x4.splat(unit);
+  const base2 = f32x4.splat(LOG2E * unit); // e^x = 2^(x·log₂e): an error of |x|·2⁻²³, nothing where e^x counts
   for (let r = 0; r < rows; r++, chunk += bytes, starts += 4, largest += 4, sums += 4, lse += 4) {
     const begin = load<i32>(starts), end = load<i32>(starts + 4);
     for (let p = begin; p < end; p++) {
@@ -60,7 +67,7 @@ export function reduce(
     let tail: f32 = first ? 0 : load<f32>(sums) * exp1(before - high);
     if (keep) {
       for (let i: usize = 0; i < whole; i += 16) {
-        const e = exp4(f32x4.sub(v128.load(chunk + i), shift));
+        const e = power4(f32x4.mul(f32x4.sub(v128.load(chunk + i), shift), base2), low, magic, c5, c4, c3, c2, c1, one);
         v128.store(chunk + i, e);
         sum = f32x4.add(sum, e);
       }
@@ -70,7 +77,10 @@ export function reduce(
         tail += e;
       }
     } else {
-      for (let i: usize = 0; i < whole; i += 16) sum = f32x4.add(sum, exp4(f32x4.sub(v128.load(chunk + i), shift)));
+      for (let i: usize = 0; i < whole; i += 16) {
+        const e = power4(f32x4.mul(f32x4.sub(v128.load(chunk + i), shift), base2), low, magic, c5, c4, c3, c2, c1, one);
+        sum = f32x4.add(sum, e);
+      }
       for (let i = whole; i < bytes; i += 4) tail += exp1(load<f32>(chunk + i) - high);
     }
     tail += sum4(sum);
@@ -95,6 +105,10 @@ export function gradient(
   rows: i32, width: i32, start: i32, kept: bool,
 ): void {
   const bytes = <usize>width << 2, whole = <usize>(width & ~3) << 2;
+  const low = f32x4.splat(-126 * unit), magic = f32x4.splat(MAGIC * unit), c5 = f32x4.splat(C5 * unit);
+  const c4 = f32x4.splat(C4 * unit), c3 = f32x4.splat(C3 * unit), c2 = f32x4.splat(C2 * unit);
+  const c1 = f32x4.splat(C1 * unit), one = f32x4.splat(unit);
+  const base2 = f32x4.splat(LOG2E * unit); // e^x = 2^(x·log₂e): an error of |x|·2⁻²³, nothing where e^x counts
   for (let r = 0; r < rows; r++, chunk += bytes, starts += 4, largest += 4, lse += 4) {
     const begin = load<i32>(starts), end = load<i32>(starts + 4);
     let g: f32 = 0;
@@ -109,7 +123,8 @@ export function gradient(
     } else {
       const shift = f32x4.splat(total), scale4 = f32x4.splat(g);
       for (let i: usize = 0; i < whole; i += 16) {
-        v128.store(chunk + i, f32x4.mul(exp4(f32x4.sub(v128.load(chunk + i), shift)), scale4));
+        const e = power4(f32x4.mul(f32x4.sub(v128.load(chunk + i), shift), base2), low, magic, c5, c4, c3, c2, c1, one);
+        v128.store(chunk + i, f32x4.mul(e, scale4));
       }
       for (let i = whole; i < bytes; i += 4) store<f32>(chunk + i, exp1(load<f32>(chunk + i) - total) * g);
     }

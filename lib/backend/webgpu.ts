@@ -66,12 +66,7 @@ const FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as GPUFeatureNam
  * by `check()`.
  */
 export async function openWebgpu(): Promise<WebgpuDevice> {
-  const { adapter, description } = await findAdapter();
-  if (!adapter) throw new InputError("Cannot open WebGPU: found no adapter");
-  const requiredLimits: Record<string, number> = {};
-  for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
-  const requiredFeatures = FEATURES.filter((f) => adapter.features.has(f));
-  const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+  const { device, adapter, description, requiredFeatures } = await requestDevice();
   let failure: string | undefined;
   device.addEventListener("uncapturederror", (event) => {
     event.preventDefault?.();
@@ -100,6 +95,25 @@ export async function openWebgpu(): Promise<WebgpuDevice> {
       }
     },
   };
+}
+
+/** Asks for the device; a driver that is short of memory for a moment is asked again, twice. */
+async function requestDevice(tries = 3) {
+  const { adapter, description } = await findAdapter();
+  if (!adapter) throw new InputError("Cannot open WebGPU: found no adapter");
+  const requiredLimits: Record<string, number> = {};
+  for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
+  const requiredFeatures = FEATURES.filter((f) => adapter.features.has(f));
+  try {
+    const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+    return { device, adapter, description, requiredFeatures };
+  } catch (error) {
+    if (tries > 1) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return await requestDevice(tries - 1);
+    }
+    throw new InputError(`Cannot open WebGPU on ${description}: ${oneLine((error as Error).message)}`);
+  }
 }
 
 function oneLine(text: string): string {

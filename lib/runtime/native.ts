@@ -130,6 +130,7 @@ function openInDeno(path: string): NativeBlas {
   return {
     path,
     description: describe(new TextDecoder().decode(text.subarray(0, text.indexOf(0))), path),
+    threads: get && set ? { default: get(), set: (count) => set(count) } : undefined,
     addressOf(buffer) {
       const bytes = new Uint8Array(buffer);
       return Number(memmove(bytes, bytes, 0n));
@@ -178,16 +179,25 @@ async function openInBun(path: string): Promise<NativeBlas> {
     },
   });
   const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
-  let config = "";
+  let config = "", threads: NativeBlas["threads"];
   try {
-    const named = dlopen(path, { openblas_get_config: { args: [], returns: "cstring" } });
-    config = String(named.symbols.openblas_get_config());
+    const { openblas_get_config, openblas_get_num_threads, openblas_set_num_threads } = dlopen(path, {
+      openblas_get_config: { args: [], returns: "cstring" },
+      openblas_get_num_threads: { args: [], returns: "i32" },
+      openblas_set_num_threads: { args: ["i32"], returns: "void" },
+    }).symbols;
+    config = String(openblas_get_config());
+    threads = {
+      default: Number(openblas_get_num_threads()),
+      set: (count) => void openblas_set_num_threads(count),
+    };
   } catch {
     // Another BLAS than OpenBLAS.
   }
   return {
     path,
     description: describe(config, path),
+    threads,
     addressOf: (buffer) => Number(ptr(new Uint8Array(buffer))),
     sgemm: (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
       gemm(

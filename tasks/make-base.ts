@@ -4,7 +4,7 @@
  *
  *   deno task make-base --out fixtures/base
  */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { arithmeticCorpus } from "../lib/data/arithmetic.ts";
 import { arithmeticProblems } from "../lib/data/arithmetic.ts";
 import { optionsProblems } from "../lib/data/options.ts";
@@ -14,7 +14,8 @@ import { initializeModel } from "../lib/model/initialize.ts";
 import { loadModel } from "../lib/model/model.ts";
 import { buildTokenizer } from "../lib/model/tokenizer_builder.ts";
 import { createProgress } from "../lib/report/progress.ts";
-import { remove } from "../lib/runtime/files.ts";
+import { UsageError } from "../lib/runtime/errors.ts";
+import { exists, remove } from "../lib/runtime/files.ts";
 import { train } from "../lib/train/trainer.ts";
 import { runTask } from "./_cli.ts";
 import { integer, number, preset, required } from "./_option.ts";
@@ -39,9 +40,13 @@ await runTask({
   },
   async run(options, io) {
     const { out, seed, documents, hiddenSize, layers, overwrite, solved } = options;
+    if (!overwrite && await exists(out)) {
+      throw new UsageError(`Cannot write ${out}: it already exists; use --overwrite or another --out`);
+    }
     const { tokenizer, config: tokenizerConfig } = buildTokenizer(tokenizerTexts(), { vocabularySize: 576 });
     const vocabulary = Object.keys((tokenizer as { model: { vocab: object } }).model.vocab).length;
-    const raw = join(out, "..", "base.untrained");
+    const raw = `${resolve(out)}.untrained`;
+    await using _raw = { [Symbol.asyncDispose]: () => remove(raw) };
     await initializeModel(raw, {
       seed,
       overwrite: true,
@@ -70,7 +75,10 @@ await runTask({
     });
     const model = await loadModel(raw, { backend: options.backend, log: io.log });
     io.log(`${model.size} parameters, vocabulary ${vocabulary}`);
-    using progress = createProgress("make-base");
+    using progress = createProgress("make-base", {
+      total: Math.ceil(documents / options.batchSize),
+      quiet: options.quiet,
+    });
     for await (
       const line of train(model, corpus({ seed, count: documents, solved }), {
         objective: "vft",
@@ -85,7 +93,6 @@ await runTask({
       })
     ) await io.output.writeRecord(line);
     await model.save(out, { dtype: "BF16", overwrite });
-    await remove(raw);
   },
 });
 

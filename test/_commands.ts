@@ -44,6 +44,12 @@ export function commandOf(task: string): string[] {
   ];
 }
 
+/**
+ * Lines on standard error that are not the task's: Dawn's (Bun computes with it) about software adapters, and Deno's
+ * when processes that start together look at node_modules.
+ */
+const foreign = /^(Warning: maxDynamic|Blocking waiting for file lock).*\n/gm;
+
 /** Runs a task, or a script, in the repository. */
 export function run(task: string, args: readonly string[], options: RunOptions = {}): Promise<Result> {
   const [program, ...leading] = commandOf(task);
@@ -84,8 +90,7 @@ function ended(program: string, args: readonly string[], options: RunOptions): P
   child.stdin.end(input);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    // Dawn, which Bun computes with, writes lines of its own about software adapters.
-    child.on("close", (code) => resolve({ code, out, err: err.replace(/^Warning: maxDynamic.*\n/gm, "") }));
+    child.on("close", (code) => resolve({ code, out, err: err.replace(foreign, "") }));
   });
 }
 

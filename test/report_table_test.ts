@@ -104,6 +104,25 @@ test("without a terminal, progress is a line every few seconds and one at the en
   ]);
 });
 
+test("updates that come all at once are one step of the rate", () => {
+  const lines: string[] = [];
+  let clock = 0;
+  const progress = createProgress("score", {
+    terminal: false,
+    write: (line) => void lines.push(line),
+    now: () => clock,
+  });
+  for (const second of [1, 2, 3]) {
+    clock = second * 1000;
+    // Four groups of 100 tokens, a millisecond apart, every second.
+    for (let i = 1; i <= 4; i++, clock++) progress.update(second * 4 - 4 + i, { tokens: 100 });
+    if (second === 1) progress.stop();
+  }
+  progress.stop();
+  // After one burst no rate is known; from the first update (100 tokens) to the last (1,200) 2.003 s passed.
+  assert.deepEqual(lines, ["score 4", "score 12, 549 tokens/s"]);
+});
+
 test("on a terminal, progress is a bar", () => {
   let drawn = "";
   const stream = { isTTY: true, columns: 100, write: (text: string) => (drawn += text, true) };

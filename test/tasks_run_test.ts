@@ -97,6 +97,31 @@ test("--overwrite and --resume touch nothing but a run of the same task", async 
   assert.ok(existsSync(join(run1, "start", "config.json")));
 });
 
+test("make-base makes a model that loads, and refuses an --out that exists before it trains", async () => {
+  const out = at("tiny"),
+    size = ["--documents", "64", "--layers", "1", "--hidden-size", "64", "--backend", "wasm"];
+  const { code, out: metrics, err } = await run("make-base", ["--out", out, ...size, "--quiet"]);
+  assert.deepEqual([code, err], [0, ""]);
+  assert.ok(records(metrics)[0].loss > 5); // about ln 525
+  const again = await run("make-base", ["--out", out, ...size]);
+  assert.equal(
+    again.err,
+    `make-base: Cannot write ${out}: it already exists; use --overwrite or another --out\n`,
+  );
+  assert.equal(again.code, 2);
+  assert.ok(!existsSync(`${out}.untrained`));
+  const loaded = await run("evaluate", [
+    "--model",
+    out,
+    ...wasm,
+    "--data",
+    "arithmetic:test",
+    "--limit",
+    "1",
+  ]);
+  assert.equal(loaded.code, 0, loaded.err);
+});
+
 test("SIGINT ends a training with 130; --resume brings it to the parameters of an undisturbed one", async () => {
   const groups = lines(
     Array.from({ length: 9 }, (_, i) => ({

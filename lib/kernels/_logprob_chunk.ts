@@ -126,24 +126,26 @@ export function moveRows(
 }
 
 const THREADS = 128;
-/** Maximum and sum over the threads of a workgroup: every thread gets them. */
-const BLOCK_REDUCE = ["max", "sum"].map((name) => `
+/** Maximum and sum over the threads of a workgroup, by two barriers: every thread gets them. */
+const BLOCK_REDUCE = `
+var<workgroup> shared_values: array<f32, ${THREADS}>;
+var<workgroup> shared_parts: array<f32, 8>;` + ["max", "sum"].map((name) => {
+  const join = (a: string, b: string) => name === "max" ? `max(${a}, ${b})` : `${a} + ${b}`;
+  return `
 fn block_${name}(value: f32, lane: u32) -> f32 {
   shared_values[lane] = value;
   workgroupBarrier();
-  for (var s = ${THREADS / 2}u; s > 0u; s >>= 1u) {
-    if (lane < s) {
-      let other = shared_values[lane + s];
-      shared_values[lane] = ${
-  name === "max" ? "max(shared_values[lane], other)" : "shared_values[lane] + other"
-};
-    }
-    workgroupBarrier();
+  if (lane < 8u) {
+    var part = shared_values[lane];
+    for (var i = lane + 8u; i < ${THREADS}u; i += 8u) { part = ${join("part", "shared_values[i]")}; }
+    shared_parts[lane] = part;
   }
-  let all = shared_values[0];
   workgroupBarrier();
+  var all = shared_parts[0];
+  for (var i = 1u; i < 8u; i++) { all = ${join("all", "shared_parts[i]")}; }
   return all;
-}`).join("");
+}`;
+}).join("");
 
 const reduceProgram: Program = {
   name: "logprob_reduce",
@@ -159,7 +161,7 @@ const reduceProgram: Program = {
     keep: "u32",
   },
   workgroup: [THREADS],
-  header: `var<workgroup> shared_values: array<f32, ${THREADS}>;${BLOCK_REDUCE}`,
+  header: BLOCK_REDUCE,
   body: `
   if (row >= params.rows) { return; }
   let r = params.first_row + row;

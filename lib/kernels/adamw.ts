@@ -6,8 +6,8 @@ import { empty, upload } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
 import module from "./assembly/adamw.wasm.ts";
 
-/** Partial sums a tensor contributes to the norm on a GPU. */
-const PARTIALS = 64;
+/** Most partial sums that a tensor contributes to the norm on a GPU, and elements of one at least. */
+const PARTIALS = 64, ELEMENTS = 4096;
 
 /**
  * Σ x² over all elements of all tensors: the square of the global gradient norm, on the device.
@@ -23,14 +23,17 @@ export function sumOfSquares(tensors: readonly tf.Tensor[]): tf.Tensor {
     }
     return upload(Float32Array.of(total), [1]);
   }
-  const partials = empty([tensors.length * PARTIALS]), total = empty([1]);
-  tensors.forEach((x, i) =>
+  const counts = tensors.map((x) => Math.min(PARTIALS, Math.ceil(x.size / ELEMENTS)));
+  const partials = empty([counts.reduce((sum, n) => sum + n, 0)]), total = empty([1]);
+  let first = 0;
+  tensors.forEach((x, i) => {
     dispatch(partialProgram, {
       tensors: { x, partials },
-      params: { size: x.size, first: i * PARTIALS },
-      groups: [PARTIALS],
-    })
-  );
+      params: { size: x.size, first, stride: counts[i] * 256 },
+      groups: [counts[i]],
+    });
+    first += counts[i];
+  });
   dispatch(totalProgram, { tensors: { partials, total }, params: { size: partials.size }, groups: [1] });
   partials.dispose();
   return total;
@@ -114,27 +117,33 @@ export function adamw(
 }
 
 const REDUCE = `
-var<workgroup> sums: array<f32, 256>;
+var<workgroup> values: array<f32, 256>;
+var<workgroup> sums: array<f32, 16>;
+// Only thread 0 gets the sum.
 fn block_sum(value: f32, lane: u32) -> f32 {
-  sums[lane] = value;
+  values[lane] = value;
   workgroupBarrier();
-  for (var s = 128u; s > 0u; s >>= 1u) {
-    if (lane < s) { sums[lane] += sums[lane + s]; }
-    workgroupBarrier();
+  if (lane < 16u) {
+    var sum = 0.0;
+    for (var i = lane; i < 256u; i += 16u) { sum += values[i]; }
+    sums[lane] = sum;
   }
-  return sums[0];
+  workgroupBarrier();
+  var sum = 0.0;
+  if (lane == 0u) { for (var i = 0u; i < 16u; i++) { sum += sums[i]; } }
+  return sum;
 }`;
 
 const partialProgram: Program = {
   name: "sum_of_squares",
   inputs: { x: "f32" },
   outputs: { partials: "f32" },
-  params: { size: "u32", first: "u32" },
+  params: { size: "u32", first: "u32", stride: "u32" },
   workgroup: [256],
   header: REDUCE,
   body: `
   var total = 0.0;
-  for (var i = row * 256u + lane; i < params.size; i += ${PARTIALS * 256}u) { total += x[i] * x[i]; }
+  for (var i = row * 256u + lane; i < params.size; i += params.stride) { total += x[i] * x[i]; }
   let sum = block_sum(total, lane);
   if (lane == 0u) { partials[params.first + row] = sum; }`,
 };

@@ -127,19 +127,24 @@ export function rmsNormGradient(
 }
 
 const ROWS_A_BLOCK = 64;
-/** WGSL of `block_sum(value, lane)`: the sum over the 128 threads of a workgroup, which every thread gets. */
+/**
+ * WGSL of `block_sum(value, lane)`: the sum over the 128 threads of a workgroup, which every thread gets. Two barriers,
+ * not one for each halving: they are what such a kernel waits for, most of all on software Vulkan.
+ */
 export const BLOCK_SUM = `
-var<workgroup> shared_sums: array<f32, 128>;
+var<workgroup> shared_values: array<f32, 128>;
+var<workgroup> shared_sums: array<f32, 8>;
 fn block_sum(value: f32, lane: u32) -> f32 {
-  shared_sums[lane] = value;
+  shared_values[lane] = value;
   workgroupBarrier();
-  for (var s = 64u; s > 0u; s >>= 1u) {
-    if (lane < s) { shared_sums[lane] += shared_sums[lane + s]; }
-    workgroupBarrier();
+  if (lane < 8u) {
+    var sum = 0.0;
+    for (var i = lane; i < 128u; i += 8u) { sum += shared_values[i]; }
+    shared_sums[lane] = sum;
   }
-  let total = shared_sums[0];
   workgroupBarrier();
-  return total;
+  return ((shared_sums[0] + shared_sums[1]) + (shared_sums[2] + shared_sums[3])) +
+    ((shared_sums[4] + shared_sums[5]) + (shared_sums[6] + shared_sums[7]));
 }`;
 
 const forwardProgram: Program = {

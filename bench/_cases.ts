@@ -1,0 +1,132 @@
+/** The training steps that are timed, by ours and by stock TF.js, on one backend. */
+import { type Backend, openBackend } from "../lib/backend/backend.ts";
+import { finish, read } from "../lib/backend/tensors.ts";
+import type { Decoder } from "../lib/model/decoder.ts";
+import { Optimizer } from "../lib/train/optimizer.ts";
+import { accumulateGradients, type StepOptions, type TrainingGroup } from "../lib/train/step.ts";
+import {
+  type AlignmentBatch,
+  alignmentGroups,
+  alignmentLoss,
+  disposeDecoder,
+  randomDecoder,
+  sequences,
+  type Size,
+  tokenLoss,
+} from "./_decoder.ts";
+import { StockDecoder } from "./_stock_tfjs.ts";
+
+/** A training step: what is trained on what. */
+export interface StepCase {
+  readonly backend: Backend["name"];
+  readonly size: Size;
+  /** Questions with candidates, or sequences with a label on every token. */
+  readonly batch: AlignmentBatch | { readonly sequences: number; readonly length: number };
+  /** What stock TF.js gets where the whole batch does not fit its heap: times are compared by token. */
+  readonly stockBatch?: AlignmentBatch;
+}
+
+const aftBatch = { candidates: 6, prompt: 100, response: 120 };
+
+/** The steps of docs/performance.md. */
+export const stepCases: Readonly<Record<"vft-webgpu" | "vft-wasm" | "aft-webgpu" | "aft-wasm", StepCase>> = {
+  "vft-webgpu": {
+    backend: "webgpu",
+    size: { layers: 4, width: 128, vocabulary: 512 },
+    batch: { sequences: 8, length: 128 },
+  },
+  "vft-wasm": {
+    backend: "wasm",
+    size: { layers: 4, width: 128, vocabulary: 512 },
+    batch: { sequences: 8, length: 128 },
+  },
+  "aft-webgpu": {
+    backend: "webgpu",
+    size: { layers: 4, width: 128, vocabulary: 1024 },
+    batch: { questions: 2, ...aftBatch },
+  },
+  "aft-wasm": {
+    backend: "wasm",
+    size: { layers: 8, width: 256, vocabulary: 4096 },
+    batch: { questions: 8, ...aftBatch },
+    stockBatch: { questions: 1, ...aftBatch },
+  },
+};
+
+/** Groups of a batch with random tokens. */
+export function groupsOf(batch: StepCase["batch"], vocabulary: number): TrainingGroup[] {
+  return "questions" in batch
+    ? alignmentGroups(batch, vocabulary)
+    : sequences(batch.sequences, batch.length, vocabulary);
+}
+
+/** Tokens that a step is counted for: response tokens, or all tokens of sequences, as the peers' programs count. */
+export function tokensOf(batch: StepCase["batch"]): number {
+  return "questions" in batch
+    ? batch.questions * batch.candidates * batch.response
+    : batch.sequences * batch.length;
+}
+
+/** A training step that can be repeated. */
+export interface Step {
+  /** One step, awaited to its end. */
+  run(): Promise<void>;
+  dispose(): void;
+}
+
+/** What may be switched off, to see what it brings. */
+export type StepChoices = Partial<Pick<StepOptions, "keep" | "microBatchTokens">>;
+
+/** Our step: forward, loss, backward, AdamW with clipping; scores are read back where the loss needs them. */
+export async function ourStep(
+  { backend, size, batch }: StepCase,
+  { keep = "products", microBatchTokens = 4096 }: StepChoices = {},
+): Promise<Step> {
+  await openBackend(backend);
+  const decoder = randomDecoder(size), groups = groupsOf(batch, size.vocabulary);
+  const optimizer = new Optimizer(decoder, {
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weightDecay: 0,
+    clip: 1,
+  });
+  const loss = "questions" in batch ? alignmentLoss : tokenLoss;
+  return {
+    async run() {
+      await openBackend(backend);
+      const { gradients } = optimizer;
+      await accumulateGradients(decoder, groups, {
+        ...loss,
+        microBatchTokens,
+        keep,
+        report: false,
+        gradients,
+      });
+      optimizer.update(1e-3).dispose();
+      await finish();
+    },
+    dispose() {
+      optimizer.dispose();
+      disposeDecoder(decoder);
+    },
+  };
+}
+
+/** The same step of stock TF.js, which reads its loss back, as a training loop does. */
+export async function stockStep({ backend, size, batch, stockBatch }: StepCase): Promise<Step> {
+  await openBackend(backend);
+  const decoder: Decoder = randomDecoder(size), stock = await StockDecoder.copy(decoder);
+  disposeDecoder(decoder);
+  const groups = groupsOf(stockBatch ?? batch, size.vocabulary);
+  return {
+    async run() {
+      await openBackend(backend);
+      const loss = stock.step(groups, "questions" in batch ? "alignment" : "tokens");
+      await read(loss);
+      loss.dispose();
+      await finish();
+    },
+    dispose: () => stock.dispose(),
+  };
+}

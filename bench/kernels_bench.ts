@@ -1,0 +1,163 @@
+/**
+ * Each fused kernel against the same maths in stock TF.js operations, forward and (where the tape has it) backward.
+ * The backend is the machine's own choice, or AFT_BENCH_BACKEND.
+ *
+ *   deno bench -A bench/kernels_bench.ts
+ */
+import * as tf from "@tensorflow/tfjs";
+import { type BackendChoice, openBackend } from "../lib/backend/backend.ts";
+import { finish, upload, zeros } from "../lib/backend/tensors.ts";
+import { packFlat } from "../lib/data/packing.ts";
+import { Random } from "../lib/data/random.ts";
+import { adamw, sumOfSquares } from "../lib/kernels/adamw.ts";
+import { fusedViews, spanAttention, spanAttentionGradient } from "../lib/kernels/attention.ts";
+import { embedding, embeddingGradient } from "../lib/kernels/embedding.ts";
+import { matmul } from "../lib/kernels/matmul.ts";
+import { rmsNorm, rmsNormGradient } from "../lib/kernels/rms_norm.ts";
+import { rope, ropeTable } from "../lib/kernels/rope.ts";
+import { spanLayout } from "../lib/kernels/span_layout.ts";
+import { swiglu, swigluGradient } from "../lib/kernels/swiglu.ts";
+import { alignmentGroups } from "./_decoder.ts";
+
+const backend = await openBackend(Deno.env.get("AFT_BENCH_BACKEND") as BackendChoice | undefined);
+
+const random = new Random(1), D = 128, F = 3 * D, V = 1024, H = 4, d = D / H;
+const normal = (...shape: number[]) =>
+  upload(Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.normal()), shape);
+
+/** A group of two: `ours` and `stock` return what is to be freed. */
+function pair(group: string, ours: () => tf.Tensor[], stock: () => tf.Tensor | tf.Tensor[]): void {
+  const timed = (run: () => tf.Tensor | tf.Tensor[]) => async () => {
+    const made = run();
+    await finish();
+    [made].flat().forEach((t) => t.dispose());
+  };
+  Deno.bench({ name: "fused", group, fn: timed(ours) });
+  Deno.bench({ name: "stock TF.js", group, baseline: true, fn: timed(() => tf.tidy(stock)) });
+}
+
+// 2 questions × 6 candidates, prompt 100, response 120: 1,628 rows here, 12 × 219 padded there.
+const host = packFlat(
+  alignmentGroups({ questions: 2, candidates: 6, prompt: 100, response: 120 }, V).map((g) => g.tokens),
+);
+const N = host.ids.length, B = 12, T = 219;
+const heads = { heads: H, kvHeads: H, headDim: d };
+
+{
+  const x = normal(N, D), w = normal(D), dy = normal(N, D), forward = rmsNorm(x, w, { epsilon: 1e-5 });
+  const dweight = zeros([D]);
+  const norm = (x: tf.Tensor, w: tf.Tensor) =>
+    tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), 1e-5))), w);
+  pair("RMSNorm", () => {
+    const { y, rstd } = rmsNorm(x, w, { epsilon: 1e-5 });
+    return [y, rstd];
+  }, () => norm(x, w));
+  pair(
+    "RMSNorm and its gradient",
+    () => {
+      const { y, rstd } = rmsNorm(x, w, { epsilon: 1e-5 });
+      return [y, rstd, rmsNormGradient(forward, dy, { weight: w, dweight })];
+    },
+    () => tf.grads((x: tf.Tensor, w: tf.Tensor) => norm(x, w))([x, w], dy),
+  );
+}
+{
+  const gateUp = normal(N, 2 * F), dy = normal(N, F);
+  const stock = (x: tf.Tensor) => {
+    const [gate, up] = tf.split(x, 2, -1);
+    return tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
+  };
+  pair("SwiGLU", () => [swiglu(gateUp)], () => stock(gateUp));
+  pair(
+    "SwiGLU and its gradient",
+    () => [swiglu(gateUp), swigluGradient(gateUp, dy)],
+    () => tf.grad(stock)(gateUp, dy),
+  );
+}
+{
+  const qkv = normal(N, 3 * D), positions = upload(host.positions, [N]);
+  const table = ropeTable(Array.from({ length: d / 2 }, (_, i) => 1 / 10000 ** (2 * i / d)), 256);
+  const x = normal(B, 2 * H, T, d), cos = normal(T, d), sin = normal(T, d);
+  pair("RoPE of queries and keys", () => {
+    rope(qkv, positions, { table, heads: 2 * H });
+    return [];
+  }, () => {
+    const [a, b] = tf.split(x, 2, -1);
+    return tf.add(tf.mul(x, cos), tf.mul(tf.concat([tf.neg(b), a], -1), sin));
+  });
+}
+{
+  const qkv = normal(N, 3 * D), dout = normal(N, D), layout = spanLayout(host.segments, { rows: N });
+  const [q, k, v, dy] = Array.from({ length: 4 }, () => normal(B, H, T, d));
+  const mask = upload(
+    Float32Array.from({ length: T * T }, (_, i) => i % T > Math.floor(i / T) ? -1e9 : 0),
+    [T, T],
+  );
+  const stock = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) =>
+    tf.matMul(tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(d)), mask)), v);
+  pair("Attention", () => {
+    const { out, lse } = spanAttention(fusedViews(qkv, heads), layout, heads);
+    return [out, lse];
+  }, () => stock(q, k, v));
+  pair(
+    "Attention and its gradient",
+    () => {
+      const attended = spanAttention(fusedViews(qkv, heads), layout, heads);
+      return [
+        attended.out,
+        attended.lse,
+        spanAttentionGradient(qkv, attended, dout, layout, heads),
+      ];
+    },
+    () => tf.grads((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => stock(q, k, v))([q, k, v], dy),
+  );
+}
+{
+  const x = normal(N, D), w = normal(F, D), dy = normal(N, F), dw = zeros([F, D]);
+  pair(
+    "Product x·Wᵀ",
+    () => [matmul(x, w, { transposeB: true })],
+    () => tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D, false, true),
+  );
+  pair("Products dy·W and dW += dyᵀ·x", () => {
+    matmul(dy, x, { transposeA: true, into: dw });
+    return [matmul(dy, w)];
+  }, () => [
+    tf.matMul(dy as tf.Tensor2D, w as tf.Tensor2D),
+    tf.add(dw, tf.matMul(dy as tf.Tensor2D, x as tf.Tensor2D, true)),
+  ]);
+}
+{
+  const table = normal(V, D), dy = normal(N, D), dtable = zeros([V, D]), ids = upload(host.ids, [N]);
+  const list = tf.tensor1d(host.ids, "int32");
+  const look = (table: tf.Tensor) =>
+    backend.name === "wasm" // whose gather has no gradient
+      ? tf.matMul(tf.oneHot(list, V) as tf.Tensor2D, table as tf.Tensor2D)
+      : tf.gather(table, list);
+  pair("Embedding and its gradient", () => {
+    embeddingGradient(host.ids, dy, dtable);
+    return [embedding(table, ids)];
+  }, () => tf.grad(look)(table, dy));
+}
+{
+  const p = normal(V, D), g = normal(V, D), m = zeros([V, D]), v = zeros([V, D]);
+  const variable = tf.variable(p), optimizer = tf.train.adam(1e-3);
+  pair("AdamW with clipping", () => {
+    const squares = sumOfSquares([g]);
+    adamw({ parameter: p, gradient: g, m, v }, {
+      step: 1,
+      learningRate: 1e-3,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay: 0,
+      squares,
+      clip: 1,
+    });
+    return [squares];
+  }, () => {
+    const scale = tf.minimum(1, tf.div(1, tf.sqrt(tf.sum(tf.square(g)))));
+    optimizer.applyGradients([{ name: variable.name, tensor: tf.mul(g, scale) }]);
+    return [];
+  });
+}

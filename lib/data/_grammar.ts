@@ -9,7 +9,7 @@
 
 import { UsageError } from "../runtime/errors.ts";
 import { containers, people, type Person, things } from "./_grammar_words.ts";
-import type { Random } from "./random.ts";
+import { Random } from "./random.ts";
 
 /** Sign of an equation. */
 export type Operator = "+" | "-" | "*" | "/";
@@ -146,4 +146,17 @@ export function numbersOf(text: string): number[] {
 /** A chain as text, an equation a sentence: `3 + 4 = 7 pens. 7 * 2 = 14 dollars.` */
 export function writeSteps(steps: readonly Step[]): string {
   return steps.map((s) => `${s.left} ${s.operator} ${s.right} = ${s.value} ${s.unit}.`).join(" ");
+}
+
+/** One story in so many belongs to the test split. */
+const testShare = 8;
+
+/** The split that a story belongs to in every embedded set, by its kind and numbers alone. */
+export function splitOf({ kind, question }: Pick<Story, "kind" | "question">): "train" | "test" {
+  return splitOfKey(`${kind} ${numbersOf(question).join(" ")}`);
+}
+
+/** The split of whatever a text names. */
+export function splitOfKey(key: string): "train" | "test" {
+  return new Random(0, { stream: key }).word() % testShare === 0 ? "test" : "train";
 }

@@ -1,6 +1,6 @@
 /** Kinds of questions with five options: the right one, four wrong ones, and the rationale that finds it. */
 
-import { compute, type Story, tellStory, writeSteps } from "./_grammar.ts";
+import { compute, splitOf, type Story, tellStory, writeSteps } from "./_grammar.ts";
 import { shortStories } from "./_grammar_stories.ts";
 import { days, people } from "./_grammar_words.ts";
 import type { Random } from "./random.ts";
@@ -15,6 +15,8 @@ export interface OptionQuestion {
   readonly wrong: readonly string[];
   /** What leads to the right one; names no letter. */
   readonly rationale: string;
+  /** The split of a question that other embedded sets may have too; the others' is decided by their text. */
+  readonly split?: "train" | "test";
 }
 
 /** Every kind. */
@@ -36,6 +38,7 @@ function story(random: Random): OptionQuestion {
     right: String(told.answer),
     wrong: wrong.map(String),
     rationale: writeSteps(random.pick(told.chains)),
+    split: splitOf(told),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { UsageError } from "../runtime/errors.ts";
-import { numbersOf, type Sizes, type Step, type Story, tellStory, writeSteps } from "./_grammar.ts";
+import { type Sizes, splitOf, type Step, type Story, tellStory, writeSteps } from "./_grammar.ts";
 import { longestStories, longStories } from "./_grammar_long_stories.ts";
 import { shortStories } from "./_grammar_stories.ts";
 import { Random } from "./random.ts";
@@ -53,9 +53,6 @@ export interface SolvedProblem {
   /** Its chains. Their lists of equations differ. */
   readonly chains: readonly ArithmeticChain[];
 }
-
-/** One problem in so many belongs to the test split. */
-const testShare = 8;
 
 const allKinds = [...shortStories, ...longStories, ...longestStories];
 
@@ -174,12 +171,6 @@ function* drawStories(random: Random, options: ArithmeticOptions): Generator<Dra
   throw new UsageError(
     `Cannot draw more than ${seen.size} different arithmetic problems with these options: expected larger sizes`,
   );
-}
-
-/** The split that a story belongs to, by its kind and numbers alone. */
-function splitOf({ kind, question }: Story): "train" | "test" {
-  const key = `${kind} ${numbersOf(question).join(" ")}`;
-  return new Random(0, { stream: key }).word() % testShare === 0 ? "test" : "train";
 }
 
 function sizesOf(options: ArithmeticOptions): Sizes {

@@ -4,6 +4,7 @@
  */
 
 import { UsageError } from "../runtime/errors.ts";
+import { splitOfKey } from "./_grammar.ts";
 import { optionKinds } from "./_grammar_options.ts";
 import { Random } from "./random.ts";
 import type { Problem } from "./records.ts";
@@ -30,15 +31,13 @@ export interface OptionsProblem extends Problem {
 
 const letters = ["A", "B", "C", "D", "E"];
 
-/** One problem in so many belongs to the test split. */
-const testShare = 8;
-
 /**
  * Problems `{id, question, choices, reference, answer, dataset}`; the reference is a rationale, a line break and
  * `The answer is C.`
  *
  * The right choice is there once, at a uniformly random place. The same options give the same bytes; a hash of the
- * question and its choices, whatever their order, decides the split. Throws UsageError for options out of range.
+ * question and its choices, whatever their order, decides the split, but a story is in the split that it has in the
+ * arithmetic set. Throws UsageError for options out of range.
  */
 export function* optionsProblems(options: OptionsOptions = {}): Generator<OptionsProblem> {
   const { split = "train", seed = 1, count = split === "train" ? 4_000 : 500 } = options;
@@ -48,22 +47,18 @@ export function* optionsProblems(options: OptionsOptions = {}): Generator<Option
   if (!Number.isInteger(count) || count < 0) {
     throw new UsageError(`Count must be a whole number of problems: got ${count}`);
   }
-  const random = new Random(seed, { stream: `options-${split}` });
   const seen = new Set<string>();
   let misses = 0;
-  while (seen.size < count) {
+  for (const drawn of drawQuestions(new Random(seed, { stream: `options-${split}` }), split)) {
+    if (seen.size >= count) return;
     if (misses++ > 100_000) {
       throw new UsageError(
         `Cannot draw more than ${seen.size} different options problems: got count ${count}`,
       );
     }
-    const { question, right, wrong, rationale } = random.pick(optionKinds)(random);
-    const choices = random.shuffle([right, ...wrong]);
-    const key = `${question} ${choices.toSorted().join(", ")}`;
-    const belongs = new Random(0, { stream: key }).word() % testShare === 0 ? "test" : "train";
-    if (belongs !== split || seen.has(key)) continue;
+    const { key, question, choices, answer, rationale } = drawn;
+    if (seen.has(key)) continue;
     misses = 0;
-    const answer = letters[choices.indexOf(right)];
     yield {
       id: `options-${split}-${seen.size}`,
       question,
@@ -73,5 +68,50 @@ export function* optionsProblems(options: OptionsOptions = {}): Generator<Option
       dataset: "options",
     };
     seen.add(key);
+  }
+}
+
+/**
+ * Texts for a base model that shall learn to choose: questions of the train split with options in one line, a rationale
+ * and the choice, in other layouts than references have. Endless but for `count` (default 10,000); `solved` is the share
+ * that comes with its solution (default 0.9).
+ */
+export function* optionsCorpus(
+  options: Omit<OptionsOptions, "split"> & { readonly solved?: number } = {},
+): Generator<string> {
+  const { seed = 1, count = 10_000, solved = 0.9 } = options;
+  const random = new Random(seed, { stream: "options-corpus" });
+  const questions = drawQuestions(new Random(seed, { stream: "options-corpus-questions" }), "train");
+  for (let i = 0; i < count; i++) {
+    const { question, right, choices, answer, rationale } = questions.next().value;
+    const listed = ` ${question} ${choices.map((choice, at) => `${letters[at]}) ${choice}`).join(" ")}`;
+    yield random.next() < solved
+      ? random.pick([
+        `${listed} ${rationale} ${answer}) ${right}`,
+        `${listed} ${rationale} So ${answer}.`,
+        ` ${question} ${rationale} ${right}.`,
+      ])
+      : random.pick([listed, ` ${question}`]);
+  }
+}
+
+interface DrawnQuestion {
+  readonly key: string;
+  readonly question: string;
+  readonly right: string;
+  readonly choices: readonly string[];
+  /** The right choice's letter. */
+  readonly answer: string;
+  readonly rationale: string;
+}
+
+/** Endless questions of a split; some come again. */
+function* drawQuestions(random: Random, split: "train" | "test"): Generator<DrawnQuestion, never> {
+  while (true) {
+    const drawn = random.pick(optionKinds)(random), { question, right, wrong, rationale } = drawn;
+    const choices = random.shuffle([right, ...wrong]);
+    const key = `${question} ${choices.toSorted().join(", ")}`;
+    if ((drawn.split ?? splitOfKey(key)) !== split) continue;
+    yield { key, question, right, choices, answer: letters[choices.indexOf(right)], rationale };
   }
 }

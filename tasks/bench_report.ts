@@ -1,0 +1,174 @@
+/**
+ * Measures and writes docs/performance.md.
+ *
+ *   deno task bench:report                       everything (half an hour on 2 cores)
+ *   deno task bench:report aft-wasm start        these figures again, the others as they were measured last
+ *   deno task bench:report --peer peers.txt      with lines that PyTorch's and jax-js's programs printed
+ */
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cpus, release, tmpdir, totalmem, type } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import {
+  type BenchOutput,
+  type Figures,
+  type Measurements,
+  parsePeers,
+  performancePage,
+} from "../bench/_report.ts";
+
+const page = `Measure and write docs/performance.md
+
+Usage: deno task bench:report [FIGURE...] [--bench] [--peer FILE] [--store FILE] [--output FILE]
+
+Without figures all are measured, and deno bench is run.
+
+Options:
+  --bench        run deno bench again where figures are named
+  --no-measure   write the page of what was measured before
+  --peer FILE    lines that the peers' programs printed (may be given again)
+  --store FILE   measurements of earlier calls (default bench/measured.json)
+  --output FILE  default docs/performance.md
+`;
+
+const root = new URL("..", import.meta.url).pathname;
+/** Figure → what it is measured by: a name of bench/figures.ts and environment variables. */
+const programs: Readonly<
+  Record<string, readonly [name: string, environment?: Readonly<Record<string, string>>]>
+> = {
+  machine: ["machine"],
+  "aft-webgpu": ["aft-webgpu"],
+  "vft-webgpu": ["vft-webgpu"],
+  "vft-wasm": ["vft-wasm"],
+  "vft-wasm-no-blas": ["vft-wasm", { AFT_BLAS: "none" }],
+  "aft-wasm": ["aft-wasm"],
+  "aft-wasm-stock": ["aft-wasm-stock"],
+  "without-recompute": ["without-recompute"],
+  "without-sharing": ["without-sharing"],
+  loss: ["loss"],
+  "loss-whole": ["loss-whole"],
+  candidates: ["candidates"],
+  launches: ["launches"],
+  generation: ["generation"],
+  "generation-webgpu": ["generation-webgpu"],
+  stories: ["stories"],
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    bench: { type: "boolean" },
+    "no-measure": { type: "boolean" },
+    peer: { type: "string", multiple: true },
+    store: { type: "string", default: join(root, "bench/measured.json") },
+    output: { type: "string", default: join(root, "docs/performance.md") },
+    help: { type: "boolean" },
+  },
+});
+const known = [...Object.keys(programs), "start"];
+const wrong = positionals.find((p) => !known.includes(p));
+if (values.help || wrong !== undefined) {
+  if (wrong !== undefined) console.error(`Unknown figure ${wrong}: expected one of ${known.join(", ")}`);
+  else console.log(page);
+  process.exit(wrong === undefined ? 0 : 2);
+}
+
+interface Store {
+  figures: Record<string, Figures>;
+  peers: string[];
+  bench?: BenchOutput;
+}
+const store: Store = await readFile(values.store, "utf8").then(
+  JSON.parse,
+  () => ({ figures: {}, peers: [] }),
+);
+for (const file of values.peer ?? []) {
+  store.peers = parsePeers(await readFile(file, "utf8")).map((p) => p.line);
+}
+const all = positionals.length === 0;
+if (!values["no-measure"]) {
+  for (const figure of all ? known : positionals) {
+    process.stderr.write(`${figure} … `);
+    try {
+      store.figures[figure] = figure === "start" ? await startOfScore() : await measure(figure);
+      process.stderr.write(`${JSON.stringify(store.figures[figure])}\n`);
+    } catch (error) {
+      process.stderr.write(`left out: ${(error as Error).message}\n`);
+    }
+    await writeFile(values.store, JSON.stringify(store, null, 1) + "\n");
+  }
+  if (all || values.bench) store.bench = JSON.parse(await run("deno", ["bench", "-A", "--json", "bench/"]));
+}
+await writeFile(values.store, JSON.stringify(store, null, 1) + "\n");
+const packages = JSON.parse(await readFile(join(root, "package.json"), "utf8")).dependencies;
+const measurements: Measurements = {
+  machine: { cpu: cpus()[0].model, cores: cpus().length, memory: totalmem(), os: `${type()} ${release()}` },
+  versions: {
+    Deno: (globalThis as { Deno?: { version: { deno: string } } }).Deno?.version.deno ?? process.version,
+    "TF.js": packages["@tensorflow/tfjs"],
+    ...(store.figures.machine &&
+      { WASM: `${store.figures.machine.wasm}`, "WebGPU adapter": `${store.figures.machine.adapter}` }),
+  },
+  date: new Date().toISOString().slice(0, 10),
+  figures: store.figures,
+  bench: store.bench,
+  peers: parsePeers(store.peers.join("\n")),
+};
+await writeFile(values.output, performancePage(measurements));
+
+async function measure(figure: string): Promise<Figures> {
+  const [name, environment = {}] = programs[figure];
+  return JSON.parse(await run("deno", ["run", "-A", "bench/figures.ts", name], environment));
+}
+
+/** Seconds from the start of `deno task score` to its first record: the median of five. */
+async function startOfScore(): Promise<Figures> {
+  const folder = await mkdtemp(join(tmpdir(), "aft-start-"));
+  const input = join(folder, "groups.jsonl"), times: number[] = [];
+  const candidates = [{ text: "2 + 3 = 5\n#### 5" }, { text: "2 + 3 = 6\n#### 6" }];
+  const question = "Tom has 2 pens and buys 3 pens. How many pens has he?";
+  await writeFile(input, JSON.stringify({ id: "q", question, answer: "5", candidates }) + "\n");
+  try {
+    for (let i = 0; i < 6; i++) {
+      const start = performance.now();
+      await run("deno", ["task", "-q", "score", "--backend", "wasm", "--input", input], {}, () => {
+        times.push((performance.now() - start) / 1000);
+      });
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  const sorted = times.slice(1).sort((a, b) => a - b); // the first fills the disk's cache
+  return { seconds: sorted[sorted.length >> 1] };
+}
+
+/** Runs a program in the project's folder and returns its stdout; `first` is called at its first output. */
+function run(
+  command: string,
+  words: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+  first?: () => void,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, words, {
+      cwd: root,
+      env: { ...process.env, ...environment },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const chunks: string[] = [];
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      if (chunks.length === 0) first?.();
+      chunks.push(chunk);
+    });
+    child.on("error", reject);
+    child.on(
+      "close",
+      (code) =>
+        code === 0
+          ? resolve(chunks.join(""))
+          : reject(new Error(`${command} ${words.join(" ")} ended with ${code}`)),
+    );
+  });
+}

@@ -3,7 +3,7 @@
 /** Numbers and words of one measurement, by name. */
 export type Figures = Readonly<Record<string, number | string>>;
 
-/** All that was measured: figures of bench/figures.ts by name, `deno bench --json`, lines of the peers' programs. */
+/** All that was measured: figures of bench/figures.ts by name, and `deno bench --json`. */
 export interface Measurements {
   readonly machine: {
     readonly cpu: string;
@@ -15,7 +15,6 @@ export interface Measurements {
   readonly date: string;
   readonly figures: Readonly<Record<string, Figures>>;
   readonly bench?: BenchOutput;
-  readonly peers: readonly Peer[];
 }
 
 /** What `deno bench --json` prints, as far as it is read here. Times in nanoseconds. */
@@ -31,23 +30,13 @@ export interface BenchOutput {
   }[];
 }
 
-/** One run of a peer's program. */
-export interface Peer {
-  /** `pytorch aft`, `pytorch sft`, `jax-js webgpu` or `jax-js wasm`. */
-  readonly name: string;
-  /** Tokens a second. */
-  readonly rate: number;
-  readonly line: string;
-}
-
-/** The peers' result lines in a text; other lines are left out. */
-export function parsePeers(text: string): Peer[] {
-  return text.split("\n").flatMap((line) => {
-    const torch = line.match(/^pytorch \S+ (aft|sft) .* (\d+) response tok\/s/);
-    const jax = line.match(/^jax-js (webgpu|wasm) .* (\d+) tok\/s/);
-    if (torch) return [{ name: `pytorch ${torch[1]}`, rate: Number(torch[2]), line }];
-    return jax ? [{ name: `jax-js ${jax[1]}`, rate: Number(jax[2]), line }] : [];
-  });
+/** What a peer's program printed last: the rate that it measured, in tokens a second, and the line. */
+export function rateOfPeer(text: string): { rate: number; line: string } {
+  for (const line of text.trimEnd().split("\n").reverse()) {
+    const found = line.match(/^(?:pytorch|jax-js) .* (\d+) (?:response )?tok\/s/);
+    if (found) return { rate: Number(found[1]), line };
+  }
+  throw new Error("the peer's program printed no rate");
 }
 
 interface Row {
@@ -63,7 +52,7 @@ interface Row {
 
 /** The whole page. */
 export function performancePage(given: Measurements): string {
-  const { machine, versions, date, peers } = given;
+  const { machine, versions, date } = given;
   return [
     "# Performance",
     "",
@@ -98,30 +87,22 @@ export function performancePage(given: Measurements): string {
     "",
     ...ablation(given),
     ...sweep(given),
-    ...(peers.length > 0
-      ? [
-        "## Peers",
-        "",
-        "As their programs printed it, in the same session:",
-        "",
-        "```",
-        ...peers.map((p) => p.line),
-        "```",
-        "",
-      ]
-      : []),
+    ...peerLines(given),
     ...(given.bench ? benches(given.bench) : []),
   ].join("\n").trimEnd() + "\n";
 }
 
-function rowsOf({ figures, peers }: Measurements): Row[] {
+/** The lines that the peers' programs printed. */
+function peerLines({ figures }: Measurements): string[] {
+  const lines = Object.values(figures).flatMap(({ line }) => line === undefined ? [] : `${line}`);
+  if (lines.length === 0) return [];
+  return ["## Peers", "", "As their programs printed it the last time:", "", "```", ...lines, "```", ""];
+}
+
+function rowsOf({ figures }: Measurements): Row[] {
   const at = (name: string, key: string) => figures[name]?.[key] as number | undefined;
   const rate = (value: number | undefined) => value === undefined ? "" : `${group(value)} tokens/s`;
   const over = (a?: number, b?: number) => a === undefined || b === undefined ? undefined : a / b;
-  const peer = (name: string) => {
-    const rates = peers.filter((p) => p.name === name).map((p) => p.rate).sort((a, b) => a - b);
-    return rates.length === 0 ? undefined : rates[rates.length >> 1];
-  };
   const speed = "tokens a second", stock = "stock TF.js, tokens a second";
   const compared = (
     what: string,
@@ -149,17 +130,29 @@ function rowsOf({ figures, peers }: Measurements): Row[] {
     ),
     compared(
       "VFT step, WebGPU (8×128, L 4, D 128, V 512)",
-      at("vft-webgpu", speed),
-      peer("jax-js webgpu"),
+      at("peer-jax-webgpu", "ours"),
+      at("peer-jax-webgpu", "theirs"),
       "jax-js",
       2,
     ),
-    compared("the same, WASM without BLAS", at("vft-wasm-no-blas", speed), peer("jax-js wasm"), "jax-js", 1),
-    compared("the same, WASM with BLAS", at("vft-wasm", speed), peer("jax-js wasm"), "jax-js", 3),
+    compared(
+      "the same, WASM without BLAS",
+      at("peer-jax-wasm", "ours without BLAS"),
+      at("peer-jax-wasm", "theirs"),
+      "jax-js",
+      1,
+    ),
+    compared(
+      "the same, WASM with BLAS",
+      at("peer-jax-wasm", "ours"),
+      at("peer-jax-wasm", "theirs"),
+      "jax-js",
+      3,
+    ),
     compared(
       "AFT step, WASM with BLAS (8×6, L 8, D 256, V 4,096)",
-      at("aft-wasm", speed),
-      peer("pytorch aft"),
+      at("peer-pytorch", "ours"),
+      at("peer-pytorch", "theirs"),
       "PyTorch",
       2,
     ),
@@ -199,10 +192,10 @@ function rowsOf({ figures, peers }: Measurements): Row[] {
       unit: "%",
     },
     {
-      what: "peak bytes of an AFT step, k = 32 over k = 2",
-      ours: megabytes(bytes.at(-1)),
-      theirs: megabytes(bytes[0]),
-      ratio: over(bytes.at(-1), bytes[0]),
+      what: "peak bytes of an AFT step, k = 2 to 32: most over least",
+      ours: megabytes(bytes.length === 0 ? undefined : Math.max(...bytes)),
+      theirs: megabytes(bytes.length === 0 ? undefined : Math.min(...bytes)),
+      ratio: bytes.length === 0 ? undefined : Math.max(...bytes) / Math.min(...bytes),
       target: 1.1,
       most: true,
       unit: "×",
@@ -317,8 +310,8 @@ function sweep({ figures: { candidates } }: Measurements): string[] {
   return [
     "## By number of candidates",
     "",
-    "32 candidates a step, prompt 100, response 120, 4 layers, D 128, V 1,024, micro-batches of at most 4,096 rows, WASM",
-    "with BLAS. Questions are not cut where they fit, so a micro-batch of k = 8 holds 3 of them and is less full.",
+    "128 candidates a step, prompt 100, response 120, 4 layers, D 128, V 1,024, micro-batches of at most 16,384 rows,",
+    "WASM with BLAS. A question is not cut where it fits whole, so a smaller micro-batch may be filled less: never more.",
     "",
     ...table(
       ["candidates a question", "µs a response token", "peak bytes"],

@@ -2,7 +2,8 @@
  * The figures of docs/performance.md that `deno bench` cannot make: medians of programs taken in turn, ratios, bytes,
  * launches. Each in a process of its own, so that none works on another's heap; prints one JSON object.
  *
- *   deno run -A bench/figures.ts NAME      NAME: one of the functions below
+ *   deno run -A bench/figures.ts NAME          NAME: one of the functions below
+ *   deno run -A bench/figures.ts rate CASE     CASE: one of the steps of bench/_cases.ts, ours alone
  */
 import process from "node:process";
 import * as tf from "@tensorflow/tfjs";
@@ -36,6 +37,12 @@ async function against(given: StepCase): Promise<Figures> {
     "stock TF.js, tokens a second": 1000 * stockTokens / times.stock,
     ratio: (tokens / times.ours) / (stockTokens / times.stock),
   };
+}
+
+/** Our step alone, to stand beside a peer's program. */
+async function rate(given: StepCase): Promise<Figures> {
+  const step = await ourStep(given), { time } = await inTurn(RUNS, { time: () => step.run() });
+  return { milliseconds: time, "tokens a second": 1000 * tokensOf(given.batch) / time };
 }
 
 /** Multiplications and additions that the maths of a step needs: nothing computed twice, no padding. */
@@ -152,12 +159,12 @@ const figures: Record<string, () => Promise<Figures>> = {
   candidates: async () => {
     const found: Figures = {};
     for (const candidates of [2, 4, 8, 16, 32]) {
-      const batch = { questions: 32 / candidates, candidates, prompt: 100, response: 120 };
+      const batch = { questions: 128 / candidates, candidates, prompt: 100, response: 120 };
       const step = await ourStep({
         backend: "wasm",
         size: { layers: 4, width: 128, vocabulary: 1024 },
         batch,
-      });
+      }, { microBatchTokens: 16_384 });
       const { time } = await inTurn(RUNS, { time: () => step.run() });
       found[`k=${candidates}, µs a response token`] = 1000 * time / tokensOf(batch);
       found[`k=${candidates}, peak bytes`] = await peakBytes(() => step.run());
@@ -221,9 +228,13 @@ async function generation(backend: "wasm" | "webgpu"): Promise<Figures> {
 }
 
 if (import.meta.main) {
-  const name = process.argv[2], run = figures[name];
+  const [name, which] = process.argv.slice(2), step = stepCases[which as keyof typeof stepCases];
+  const run = name === "rate" && step ? () => rate(step) : figures[name];
   if (!run) {
-    console.error(`Unknown figure ${name}: expected one of ${Object.keys(figures).join(", ")}`);
+    console.error(
+      `Unknown figure ${name}: expected one of ${Object.keys(figures).join(", ")}, ` +
+        `or rate and one of ${Object.keys(stepCases).join(", ")}`,
+    );
     process.exit(2);
   }
   console.log(JSON.stringify(await run()));

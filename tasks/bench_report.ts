@@ -1,34 +1,28 @@
 /**
  * Measures and writes docs/performance.md.
  *
- *   deno task bench:report                       everything (half an hour on 2 cores)
+ *   deno task bench:report --peers DIR           everything (half an hour on 2 cores)
  *   deno task bench:report aft-wasm start        these figures again, the others as they were measured last
- *   deno task bench:report --peer peers.txt      with lines that PyTorch's and jax-js's programs printed
  */
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem, type } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import {
-  type BenchOutput,
-  type Figures,
-  type Measurements,
-  parsePeers,
-  performancePage,
-} from "../bench/_report.ts";
+import { type BenchOutput, type Figures, performancePage, rateOfPeer } from "../bench/_report.ts";
+import { median } from "../bench/_peak.ts";
 
 const page = `Measure and write docs/performance.md
 
-Usage: deno task bench:report [FIGURE...] [--bench] [--peer FILE] [--store FILE] [--output FILE]
+Usage: deno task bench:report [FIGURE...] [--bench] [--peers DIR] [--store FILE] [--output FILE]
 
 Without figures all are measured, and deno bench is run.
 
 Options:
   --bench        run deno bench again where figures are named
   --no-measure   write the page of what was measured before
-  --peer FILE    lines that the peers' programs printed (may be given again)
+  --peers DIR    directory of pytorch_step.py and jaxjs_step.ts (with @jax-js/jax in node_modules)
   --store FILE   measurements of earlier calls (default bench/measured.json)
   --output FILE  default docs/performance.md
 `;
@@ -61,13 +55,40 @@ const { values, positionals } = parseArgs({
   options: {
     bench: { type: "boolean" },
     "no-measure": { type: "boolean" },
-    peer: { type: "string", multiple: true },
+    peers: { type: "string" },
     store: { type: "string", default: join(root, "bench/measured.json") },
     output: { type: "string", default: join(root, "docs/performance.md") },
     help: { type: "boolean" },
   },
 });
-const known = [...Object.keys(programs), "start"];
+/** Figure → ours and a peer's program, run in turn. */
+const peers: Readonly<
+  Record<
+    string,
+    {
+      readonly ours: readonly { readonly name: string; readonly step: string; readonly blas?: "none" }[];
+      readonly theirs: readonly string[];
+    }
+  >
+> = {
+  "peer-pytorch": {
+    ours: [{ name: "ours", step: "aft-wasm" }],
+    theirs: ["python3", "pytorch_step.py", ..."aft 256 8 4096 8 0 6 100 120".split(" ")],
+  },
+  "peer-jax-wasm": {
+    ours: [{ name: "ours", step: "vft-wasm" }, {
+      name: "ours without BLAS",
+      step: "vft-wasm",
+      blas: "none",
+    }],
+    theirs: ["deno", "run", "-A", "jaxjs_step.ts", ..."wasm 128 4 512 8 128".split(" ")],
+  },
+  "peer-jax-webgpu": {
+    ours: [{ name: "ours", step: "vft-webgpu" }],
+    theirs: ["deno", "run", "-A", "jaxjs_step.ts", ..."webgpu 128 4 512 8 128".split(" ")],
+  },
+};
+const known = [...Object.keys(programs), ...Object.keys(peers), "start"];
 const wrong = positionals.find((p) => !known.includes(p));
 if (values.help || wrong !== undefined) {
   if (wrong !== undefined) console.error(`Unknown figure ${wrong}: expected one of ${known.join(", ")}`);
@@ -77,22 +98,22 @@ if (values.help || wrong !== undefined) {
 
 interface Store {
   figures: Record<string, Figures>;
-  peers: string[];
   bench?: BenchOutput;
 }
 const store: Store = await readFile(values.store, "utf8").then(
   JSON.parse,
-  () => ({ figures: {}, peers: [] }),
+  () => ({ figures: {} }),
 );
-for (const file of values.peer ?? []) {
-  store.peers = parsePeers(await readFile(file, "utf8")).map((p) => p.line);
-}
 const all = positionals.length === 0;
 if (!values["no-measure"]) {
   for (const figure of all ? known : positionals) {
     process.stderr.write(`${figure} … `);
     try {
-      store.figures[figure] = figure === "start" ? await startOfScore() : await measure(figure);
+      store.figures[figure] = figure === "start"
+        ? await startOfScore()
+        : figure in peers
+        ? await besidePeer(figure)
+        : await measure(figure);
       process.stderr.write(`${JSON.stringify(store.figures[figure])}\n`);
     } catch (error) {
       process.stderr.write(`left out: ${(error as Error).message}\n`);
@@ -103,24 +124,46 @@ if (!values["no-measure"]) {
 }
 await writeFile(values.store, JSON.stringify(store, null, 1) + "\n");
 const packages = JSON.parse(await readFile(join(root, "package.json"), "utf8")).dependencies;
-const measurements: Measurements = {
-  machine: { cpu: cpus()[0].model, cores: cpus().length, memory: totalmem(), os: `${type()} ${release()}` },
-  versions: {
-    Deno: (globalThis as { Deno?: { version: { deno: string } } }).Deno?.version.deno ?? process.version,
-    "TF.js": packages["@tensorflow/tfjs"],
-    ...(store.figures.machine &&
-      { WASM: `${store.figures.machine.wasm}`, "WebGPU adapter": `${store.figures.machine.adapter}` }),
-  },
-  date: new Date().toISOString().slice(0, 10),
-  figures: store.figures,
-  bench: store.bench,
-  peers: parsePeers(store.peers.join("\n")),
-};
-await writeFile(values.output, performancePage(measurements));
+await writeFile(
+  values.output,
+  performancePage({
+    machine: { cpu: cpus()[0].model, cores: cpus().length, memory: totalmem(), os: `${type()} ${release()}` },
+    versions: {
+      Deno: (globalThis as { Deno?: { version: { deno: string } } }).Deno?.version.deno ?? process.version,
+      "TF.js": packages["@tensorflow/tfjs"],
+      ...(store.figures.machine &&
+        { WASM: `${store.figures.machine.wasm}`, "WebGPU adapter": `${store.figures.machine.adapter}` }),
+    },
+    date: new Date().toISOString().slice(0, 10),
+    figures: store.figures,
+    bench: store.bench,
+  }),
+);
 
 async function measure(figure: string): Promise<Figures> {
   const [name, environment = {}] = programs[figure];
   return JSON.parse(await run("deno", ["run", "-A", "bench/figures.ts", name], environment));
+}
+
+/** Rates of ours and of a peer's program, a process each, three times in turn: medians. */
+async function besidePeer(figure: string): Promise<Figures> {
+  if (values.peers === undefined) throw new Error("no --peers directory");
+  const { ours, theirs: [command, ...words] } = peers[figure];
+  const directory = resolve(values.peers);
+  const rates: Record<string, number[]> = {};
+  let line = "";
+  for (let round = 0; round < 3; round++) {
+    for (const { name, step, blas } of ours) {
+      const printed = await run("deno", ["run", "-A", "bench/figures.ts", "rate", step], {
+        ...(blas && { AFT_BLAS: blas }),
+      });
+      (rates[name] ??= []).push(JSON.parse(printed)["tokens a second"]);
+    }
+    const peer = rateOfPeer(await run(command, words, {}, { directory }));
+    line = peer.line;
+    (rates.theirs ??= []).push(peer.rate);
+  }
+  return { ...Object.fromEntries(Object.entries(rates).map(([name, list]) => [name, median(list)])), line };
 }
 
 /** Seconds from the start of `deno task score` to its first record: the median of five. */
@@ -133,27 +176,27 @@ async function startOfScore(): Promise<Figures> {
   try {
     for (let i = 0; i < 6; i++) {
       const start = performance.now();
-      await run("deno", ["task", "-q", "score", "--backend", "wasm", "--input", input], {}, () => {
-        times.push((performance.now() - start) / 1000);
-      });
+      const first = () => void times.push((performance.now() - start) / 1000);
+      await run("deno", ["task", "-q", "score", "--backend", "wasm", "--input", input], {}, { first });
     }
   } finally {
     await rm(folder, { recursive: true });
   }
-  const sorted = times.slice(1).sort((a, b) => a - b); // the first fills the disk's cache
-  return { seconds: sorted[sorted.length >> 1] };
+  return { seconds: median(times.slice(1)) }; // the first fills the disk's cache
 }
 
-/** Runs a program in the project's folder and returns its stdout; `first` is called at its first output. */
+/** Runs a program, in the project's folder unless another is given, and returns its stdout. */
 function run(
   command: string,
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  first?: () => void,
+  options: { readonly directory?: string; /** Called at its first output. */ readonly first?: () => void } =
+    {},
 ): Promise<string> {
+  const { directory = root, first } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(command, words, {
-      cwd: root,
+      cwd: directory,
       env: { ...process.env, ...environment },
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -177,7 +177,12 @@ async function startOfScore(): Promise<Figures> {
     for (let i = 0; i < 6; i++) {
       const start = performance.now();
       const first = () => void times.push((performance.now() - start) / 1000);
-      await run("deno", ["task", "-q", "score", "--backend", "wasm", "--input", input], {}, { first });
+      await run(
+        "deno",
+        ["task", "-q", "score", "--model", "fixtures/base", "--backend", "wasm", "--input", input],
+        {},
+        { first },
+      );
     }
   } finally {
     await rm(folder, { recursive: true });

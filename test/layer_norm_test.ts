@@ -1,4 +1,4 @@
-import { read, upload } from "../lib/backend/tensors.ts";
+import { empty, read, upload } from "../lib/backend/tensors.ts";
 import { layerNorm, layerNormGradient } from "../lib/kernels/layer_norm.ts";
 import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "./_backends.ts";
 
@@ -49,7 +49,7 @@ onBothBackends("layer_norm of equal elements is the bias, without NaN", async ()
   [w, bias, ...Object.values(out)].forEach((t) => t.dispose());
 });
 
-for (const [rows, d] of [[1, 1], [1, 9], [3, 7], [67, 48], [5, 130], [130, 64]]) {
+for (const [rows, d] of [[1, 1], [3, 1], [1, 9], [3, 7], [67, 48], [5, 130], [130, 64], [2, 257], [5, 520]]) {
   onBothBackends(
     `layer_norm and its gradient agree with float64 and finite differences at ${rows}×${d}`,
     async () => {
@@ -85,11 +85,13 @@ for (const [rows, d] of [[1, 1], [1, 9], [3, 7], [67, 48], [5, 130], [130, 64]])
         }
         // No residual, no dsum, everything frozen.
         const plain = layerNorm(x, weight, { bias, epsilon: EPSILON });
-        const frozen = layerNormGradient(out, dy, { weight });
+        const again = empty([rows, d]);
+        const frozen = layerNormGradient(out, dy, { weight, again: { y: again, bias } });
+        assertClose(await read(again), reference(summed, ws, bs), 1e-5, "y once more");
         assertClose(await read(plain.y), reference(xs, ws, bs), 1e-5, "y without residual");
         const both = await read(dx);
         assertClose(await read(frozen), both.map((v, i) => v - gs[i]), 1e-5, "dx without dsum");
-        [residual, dy, dsum, weight, bias, dweight, dbias, dx, frozen].forEach((t) => t.dispose());
+        [again, residual, dy, dsum, weight, bias, dweight, dbias, dx, frozen].forEach((t) => t.dispose());
         [...Object.values(out), ...Object.values(plain)].forEach((t) => t.dispose());
       });
     },

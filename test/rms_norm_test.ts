@@ -1,4 +1,4 @@
-import { read, upload, zeros } from "../lib/backend/tensors.ts";
+import { empty, read, upload } from "../lib/backend/tensors.ts";
 import { rmsNorm, rmsNormGradient } from "../lib/kernels/rms_norm.ts";
 import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "./_backends.ts";
 
@@ -24,7 +24,12 @@ onBothBackends("rms_norm of (3, 4) by hand", async () => {
   [x, w, y, rstd].forEach((t) => t.dispose());
 });
 
-for (const [rows, d] of [[1, 1], [3, 7], [67, 48], [5, 130], [130, 64]]) {
+for (
+  const [rows, d] of [[1, 1], [3, 1], [1, 9], [3, 7], [67, 48], [5, 130], [130, 64], [2, 257], [5, 520], [
+    6,
+    8196,
+  ]]
+) {
   onBothBackends(
     `rms_norm and its gradient agree with float64 and finite differences at ${rows}×${d}`,
     async () => {
@@ -43,7 +48,18 @@ for (const [rows, d] of [[1, 1], [3, 7], [67, 48], [5, 130], [130, 64]]) {
         const dx = rmsNormGradient(out, dy, { weight, dsum, dweight });
         const loss = (s: ArrayLike<number>, w: ArrayLike<number>) =>
           reference(s, w, d).reduce((a, v, i) => a + v * g[i], 0);
-        const wantW = differences((w) => loss(summed, w), ws).map((v, i) => v + start[i]);
+        const again = empty([rows, d]);
+        const twice = rmsNormGradient(out, dy, { weight, y: again });
+        assertClose(await read(again), reference(summed, ws, d), 1e-5, "y once more");
+        assertClose(await read(twice), (await read(dx)).map((v, i) => v - gs[i]), 1e-5, "dx without dsum");
+        // y is linear in w, so one unit of w_i gives its derivative; differences of 8,196 weights take too long.
+        const unscaled = reference(summed, new Float64Array(d).fill(1), d).map((v, i) => v * g[i]);
+        const wantW = d > 1000
+          ? Float64Array.from(start, (v, i) => {
+            for (let j = i; j < unscaled.length; j += d) v += unscaled[j];
+            return v;
+          })
+          : differences((w) => loss(summed, w), ws).map((v, i) => v + start[i]);
         assertClose(await read(dweight), wantW, 1e-4, "dweight");
         if (rows * d < 1000) {
           const want = differences((s) => loss(s, ws), summed).map((v, i) => v + gs[i]);
@@ -51,10 +67,25 @@ for (const [rows, d] of [[1, 1], [3, 7], [67, 48], [5, 130], [130, 64]]) {
         }
         const plain = rmsNorm(x, weight, { epsilon: EPSILON }), none = rmsNormGradient(plain, dy, { weight });
         assertClose(await read(plain.y), reference(xs, ws, d), 1e-5, "y without residual");
-        [x, residual, weight, dy, dsum, dweight, out.sum, out.y, out.rstd, dx, plain.y, plain.rstd, none]
+        [
+          again,
+          twice,
+          x,
+          residual,
+          weight,
+          dy,
+          dsum,
+          dweight,
+          out.sum,
+          out.y,
+          out.rstd,
+          dx,
+          plain.y,
+          plain.rstd,
+          none,
+        ]
           .forEach((t) => t.dispose());
       });
     },
   );
 }
-void zeros;

@@ -5,7 +5,19 @@ import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
 import { addColumnSums } from "./linear.ts";
-import { BLOCK_SUM } from "./rms_norm.ts";
+import {
+  eachRow,
+  eachUnit,
+  FOUR_ROWS,
+  fourOf,
+  fourSums,
+  inner,
+  ROWS,
+  type RowShape,
+  rowShape,
+  shapeName,
+  unitType,
+} from "./_rows_wgsl.ts";
 import module from "./assembly/layer_norm.wasm.ts";
 
 /** What the forward pass returns. */
@@ -57,11 +69,11 @@ export function layerNorm(
         epsilon,
       ));
   } else {
-    const tensors = { x, w: weight, b: bias, y, mean, rstd };
-    dispatch(residual ? addForwardProgram : forwardProgram, {
+    const shape = rowShape(d), tensors = { x, w: weight, b: bias, y, mean, rstd };
+    dispatch(forwardProgram(shape, residual !== undefined), {
       tensors: residual ? { ...tensors, residual, sum } : tensors,
-      params: { rows, d, epsilon },
-      groups: [rows],
+      params: { rows, units: shape.units, d, epsilon },
+      groups: [Math.ceil(rows / ROWS)],
     });
   }
   return { sum, y, mean, rstd };
@@ -77,21 +89,23 @@ export function layerNorm(
  * @param normalized what the forward pass returned
  * @param dy gradient with respect to y [N, D]
  * @param options `weight` [D]; `dsum`, gradient with respect to the sum from elsewhere [N, D]; `dweight` and `dbias`
- * [D], added to in place (absent when frozen)
+ * [D], added to in place (absent when frozen); `again`, `y` [N, D], which gets the normalised rows once more, for who
+ * did not keep them, and the `bias` [D] that they need
  * @returns ds [N, D]
  */
 export function layerNormGradient(
-  normalized: LayerNormalized,
+  normalized: Pick<LayerNormalized, "sum" | "mean" | "rstd">,
   dy: tf.Tensor,
   options: {
     readonly weight: tf.Tensor;
     readonly dsum?: tf.Tensor;
     readonly dweight?: tf.Tensor;
     readonly dbias?: tf.Tensor;
+    readonly again?: { readonly y: tf.Tensor; readonly bias: tf.Tensor };
   },
 ): tf.Tensor {
   const { sum, mean, rstd } = normalized;
-  const { weight, dsum, dweight, dbias } = options;
+  const { weight, dsum, dweight, dbias, again } = options;
   const [rows, d] = sum.shape;
   const dx = empty([rows, d]);
   if (currentBackend().name === "wasm") {
@@ -107,110 +121,154 @@ export function layerNormGradient(
         at(dx),
         dweight ? at(dweight) : 0,
         dbias ? at(dbias) : 0,
+        again ? at(again.y) : 0,
+        again ? at(again.bias) : 0,
         rows,
         d,
       ));
     return dx;
   }
-  dispatch(gradientProgram, {
-    tensors: { x: sum, w: weight, mean, rstd, dy, dsum: dsum ?? dy, dx },
-    params: { rows, d, has_sum: dsum ? 1 : 0 },
-    groups: [rows],
-  });
-  if (dweight || dbias) {
-    const blocks = Math.ceil(rows / ROWS_A_BLOCK);
-    const dw = empty([blocks, d]), db = empty([blocks, d]);
-    dispatch(partialProgram, {
-      tensors: { x: sum, mean, rstd, dy, dw, db },
-      params: { rows, d },
-      groups: [Math.ceil(d / 64), blocks],
-    });
-    if (dweight) addColumnSums(dw, dweight);
-    if (dbias) addColumnSums(db, dbias);
-    [dw, db].forEach((t) => t.dispose());
+  const shape = rowShape(d), groups = Math.ceil(rows / ROWS), parameters = dweight || dbias;
+  const shares = parameters ? { dw: empty([groups, d]), db: empty([groups, d]) } : undefined;
+  dispatch(
+    gradientProgram(shape, {
+      dsum: dsum !== undefined,
+      parameters: shares !== undefined,
+      y: again !== undefined,
+    }),
+    {
+      tensors: {
+        ...{ x: sum, w: weight, mean, rstd, dy, dx },
+        ...(dsum && { dsum }),
+        ...shares,
+        ...(again && { y: again.y, b: again.bias }),
+      },
+      params: { rows, units: shape.units, d },
+      groups: [groups],
+    },
+  );
+  if (shares) {
+    if (dweight) addColumnSums(shares.dw, dweight);
+    if (dbias) addColumnSums(shares.db, dbias);
+    Object.values(shares).forEach((t) => t.dispose());
   }
   return dx;
 }
 
-const ROWS_A_BLOCK = 64;
+const programs = new Map<string, Program>();
 
-/** The forward pass over rows whose element i is read by `element`; two passes over a row, so that no digits cancel. */
-const forwardBody = (element: string, keep: string) => `
-  if (row >= params.rows) { return; }
-  let start = row * params.d;
-  var total = 0.0;
-  for (var i = lane; i < params.d; i += 128u) { let v = ${element}; ${keep} total += v; }
-  let middle = block_sum(total, lane) / f32(params.d);
-  var squares = 0.0;
-  for (var i = lane; i < params.d; i += 128u) { let v = ${element} - middle; squares += v * v; }
-  let scale = inverseSqrt(block_sum(squares, lane) / f32(params.d) + params.epsilon);
-  for (var i = lane; i < params.d; i += 128u) { y[start + i] = (${element} - middle) * scale * w[i] + b[i]; }
-  if (lane == 0u) { mean[row] = middle; rstd[row] = scale; }`;
+function cached(name: string, make: () => Program): Program {
+  let program = programs.get(name);
+  if (!program) programs.set(name, program = make());
+  return program;
+}
 
-const forwardProgram: Program = {
-  name: "layer_norm",
-  inputs: { x: "f32", w: "f32", b: "f32" },
-  outputs: { y: "f32", mean: "f32", rstd: "f32" },
-  params: { rows: "u32", d: "u32", epsilon: "f32" },
-  workgroup: [128],
-  header: BLOCK_SUM,
-  body: forwardBody("x[start + i]", ""),
-};
-
-const addForwardProgram: Program = {
-  ...forwardProgram,
-  name: "add_layer_norm",
-  inputs: { x: "f32", residual: "f32", w: "f32", b: "f32" },
-  outputs: { sum: "f32", y: "f32", mean: "f32", rstd: "f32" },
-  body: forwardBody("(x[start + i] + residual[start + i])", "sum[start + i] = v;"),
-};
-
-const gradientProgram: Program = {
-  name: "layer_norm_gradient",
-  inputs: { x: "f32", w: "f32", mean: "f32", rstd: "f32", dy: "f32", dsum: "f32" },
-  outputs: { dx: "f32" },
-  params: { rows: "u32", d: "u32", has_sum: "u32" },
-  workgroup: [128],
-  header: BLOCK_SUM,
-  body: `
-  if (row >= params.rows) { return; }
-  let start = row * params.d;
-  let middle = mean[row];
-  let scale = rstd[row];
-  var total = 0.0;
-  var dots = 0.0;
-  for (var i = lane; i < params.d; i += 128u) {
-    let v = w[i] * dy[start + i];
-    total += v;
-    dots += v * (x[start + i] - middle) * scale;
-  }
-  let shift = block_sum(total, lane) / f32(params.d);
-  let pull = block_sum(dots, lane) / f32(params.d);
-  for (var i = lane; i < params.d; i += 128u) {
-    var g = scale * (w[i] * dy[start + i] - shift - (x[start + i] - middle) * scale * pull);
-    if (params.has_sum == 1u) { g += dsum[start + i]; }
-    dx[start + i] = g;
+/** The forward pass; two passes over a row, so that no digits cancel. */
+function forwardProgram(shape: RowShape, residual: boolean): Program {
+  const name = `${residual ? "add_" : ""}layer_norm_${shapeName(shape)}`, unit = unitType(shape);
+  const source = residual ? "sum" : "x";
+  return cached(name, () => ({
+    name,
+    inputs: { x: unit, ...(residual && { residual: unit }), w: unit, b: unit },
+    outputs: { ...(residual && { sum: unit }), y: unit, mean: "f32", rstd: "f32" },
+    params: { rows: "u32", units: "u32", d: "f32", epsilon: "f32" },
+    workgroup: [shape.threads],
+    header: fourSums(shape),
+    body: `${FOUR_ROWS}
+  var total = vec4<f32>();
+  ${
+      eachUnit(
+        shape,
+        `${
+          eachRow((r) =>
+            residual
+              ? `let v${r} = x[at${r} + i] + residual[at${r} + i]; sum[at${r} + i] = v${r};`
+              : `let v${r} = x[at${r} + i];`
+          )
+        }
+    total += ${fourOf((r) => inner(shape, `v${r}`))};`,
+      )
+    }
+  let middle = four_sums(total, lane) / params.d;
+  var squares = vec4<f32>();
+  ${
+      eachUnit(
+        shape,
+        `${eachRow((r) => `let v${r} = ${source}[at${r} + i] - middle[${r}];`)}
+    squares += ${fourOf((r) => inner(shape, `v${r}`, `v${r}`))};`,
+      )
+    }
+  let scale = inverseSqrt(four_sums(squares, lane) / params.d + params.epsilon);
+  ${
+      eachUnit(
+        shape,
+        `let wi = w[i]; let bi = b[i];
+    ${eachRow((r) => `y[at${r} + i] = (${source}[at${r} + i] - middle[${r}]) * scale[${r}] * wi + bi;`)}`,
+      )
+    }
+  if (lane == 0u) {
+    ${eachRow((r) => `mean[row${r}] = middle[${r}]; rstd[row${r}] = scale[${r}];`)}
   }`,
-};
+  }));
+}
 
-/** Sums over blocks of rows, each thread a column: neighbours read neighbouring elements. */
-const partialProgram: Program = {
-  name: "layer_norm_parameters",
-  inputs: { x: "f32", mean: "f32", rstd: "f32", dy: "f32" },
-  outputs: { dw: "f32", db: "f32" },
-  params: { rows: "u32", d: "u32" },
-  workgroup: [64],
-  body: `
-  let c = group.x * 64u + lane;
-  if (c >= params.d) { return; }
-  let end = min(params.rows, (group.y + 1u) * ${ROWS_A_BLOCK}u);
-  var scaled = 0.0;
-  var plain = 0.0;
-  for (var r = group.y * ${ROWS_A_BLOCK}u; r < end; r++) {
-    let g = dy[r * params.d + c];
-    plain += g;
-    scaled += g * (x[r * params.d + c] - mean[r]) * rstd[r];
-  }
-  dw[group.y * params.d + c] = scaled;
-  db[group.y * params.d + c] = plain;`,
-};
+/** The gradient of four rows, their share of the parameters' gradients and their normalised rows, as asked. */
+function gradientProgram(
+  shape: RowShape,
+  { dsum, parameters, y }: { readonly dsum: boolean; readonly parameters: boolean; readonly y: boolean },
+): Program {
+  const name = `layer_norm_gradient_${shapeName(shape)}${dsum ? "_sum" : ""}${
+    parameters ? "_parameters" : ""
+  }${y ? "_y" : ""}`;
+  const unit = unitType(shape), z = (r: number) => `(x[at${r} + i] - middle[${r}]) * scale[${r}]`;
+  return cached(name, () => ({
+    name,
+    inputs: {
+      ...{ x: unit, w: unit, mean: "f32", rstd: "f32", dy: unit },
+      ...(dsum && { dsum: unit }),
+      ...(y && { b: unit }),
+    },
+    outputs: { dx: unit, ...(parameters && { dw: unit, db: unit }), ...(y && { y: unit }) },
+    params: { rows: "u32", units: "u32", d: "f32" },
+    workgroup: [shape.threads],
+    header: fourSums(shape),
+    body: `${FOUR_ROWS}
+  let middle = ${fourOf((r) => `mean[row${r}]`)};
+  let scale = ${fourOf((r) => `rstd[row${r}]`)};
+  var total = vec4<f32>();
+  var dots = vec4<f32>();
+  ${
+      eachUnit(
+        shape,
+        `let wi = w[i];
+    ${eachRow((r) => `let v${r} = wi * dy[at${r} + i];`)}
+    total += ${fourOf((r) => inner(shape, `v${r}`))};
+    dots += ${fourOf((r) => inner(shape, `v${r}`, z(r)))};`,
+      )
+    }
+  let shift = four_sums(total, lane) / params.d;
+  let pull = four_sums(dots, lane) / params.d;
+  let counted = select(vec4<f32>(), vec4(1.0), vec4(first) + vec4(0u, 1u, 2u, 3u) < vec4(params.rows));
+  ${
+      eachUnit(
+        shape,
+        `let wi = w[i];
+    ${
+          eachRow((r) =>
+            `let z${r} = ${z(r)}; let g${r} = dy[at${r} + i];
+    dx[at${r} + i] = scale[${r}] * (wi * g${r} - shift[${r}] - z${r} * pull[${r}])${
+              dsum ? ` + dsum[at${r} + i]` : ""
+            };${y ? ` y[at${r} + i] = z${r} * wi + b[i];` : ""}`
+          )
+        }${
+          parameters
+            ? `
+    dw[row * params.units + i] = g0 * z0 * counted[0] + g1 * z1 * counted[1] + g2 * z2 * counted[2] + g3 * z3 * counted[3];
+    db[row * params.units + i] = g0 * counted[0] + g1 * counted[1] + g2 * counted[2] + g3 * counted[3];`
+            : ""
+        }`,
+      )
+    }
+  _ = counted;`,
+  }));
+}

@@ -4,6 +4,20 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
+import { addColumnSums } from "./linear.ts";
+import {
+  eachRow,
+  eachUnit,
+  FOUR_ROWS,
+  fourOf,
+  fourSums,
+  inner,
+  ROWS,
+  type RowShape,
+  rowShape,
+  shapeName,
+  unitType,
+} from "./_rows_wgsl.ts";
 import module from "./assembly/rms_norm.wasm.ts";
 
 /** What the forward pass returns. */
@@ -49,17 +63,12 @@ export function rmsNorm(
         d,
         epsilon,
       ));
-  } else if (residual) {
-    dispatch(addForwardProgram, {
-      tensors: { x, residual, w: weight, sum, y, rstd },
-      params: { rows, d, epsilon },
-      groups: [rows],
-    });
   } else {
-    dispatch(forwardProgram, {
-      tensors: { x, w: weight, y, rstd },
-      params: { rows, d, epsilon },
-      groups: [rows],
+    const shape = rowShape(d), tensors = { x, w: weight, y, rstd };
+    dispatch(forwardProgram(shape, residual !== undefined), {
+      tensors: residual ? { ...tensors, residual, sum } : tensors,
+      params: { rows, units: shape.units, d, epsilon },
+      groups: [Math.ceil(rows / ROWS)],
     });
   }
   return { sum, y, rstd };
@@ -75,16 +84,21 @@ export function rmsNorm(
  * @param normalized what the forward pass returned
  * @param dy gradient with respect to y [N, D]
  * @param options `weight` [D]; `dsum`, gradient with respect to the sum from elsewhere [N, D]; `dweight` [D], added to
- * in place (absent for a frozen weight)
+ * in place (absent for a frozen weight); `y` [N, D], gets the normalised rows once more, for who did not keep them
  * @returns ds [N, D]
  */
 export function rmsNormGradient(
-  normalized: Normalized,
+  normalized: Pick<Normalized, "sum" | "rstd">,
   dy: tf.Tensor,
-  options: { readonly weight: tf.Tensor; readonly dsum?: tf.Tensor; readonly dweight?: tf.Tensor },
+  options: {
+    readonly weight: tf.Tensor;
+    readonly dsum?: tf.Tensor;
+    readonly dweight?: tf.Tensor;
+    readonly y?: tf.Tensor;
+  },
 ): tf.Tensor {
   const { sum, rstd } = normalized;
-  const { weight, dsum, dweight } = options;
+  const { weight, dsum, dweight, y } = options;
   const [rows, d] = sum.shape;
   const dx = empty([rows, d]);
   if (currentBackend().name === "wasm") {
@@ -98,137 +112,125 @@ export function rmsNormGradient(
         dsum ? at(dsum) : 0,
         at(dx),
         dweight ? at(dweight) : 0,
+        y ? at(y) : 0,
         rows,
         d,
       ));
     return dx;
   }
-  dispatch(gradientProgram, {
-    tensors: { x: sum, w: weight, rstd, dy, dsum: dsum ?? dy, dx },
-    params: { rows, d, has_sum: dsum ? 1 : 0 },
-    groups: [rows],
-  });
-  if (dweight) {
-    const blocks = Math.ceil(rows / ROWS_A_BLOCK);
-    const partial = empty([blocks, d]);
-    dispatch(weightPartialProgram, {
-      tensors: { x: sum, rstd, dy, partial },
-      params: { rows, d },
-      groups: [Math.ceil(d / 64), blocks],
-    });
-    dispatch(weightSumProgram, {
-      tensors: { partial, dw: dweight },
-      params: { blocks, d },
-      groups: [Math.ceil(d / 64)],
-    });
+  const shape = rowShape(d), groups = Math.ceil(rows / ROWS);
+  const partial = dweight && empty([groups, d]);
+  dispatch(
+    gradientProgram(shape, { dsum: dsum !== undefined, weight: partial !== undefined, y: y !== undefined }),
+    {
+      tensors: {
+        ...{ x: sum, w: weight, rstd, dy, dx },
+        ...(dsum && { dsum }),
+        ...(partial && { partial }),
+        ...(y && { y }),
+      },
+      params: { rows, units: shape.units, d },
+      groups: [groups],
+    },
+  );
+  if (partial) {
+    addColumnSums(partial, dweight);
     partial.dispose();
   }
   return dx;
 }
 
-const ROWS_A_BLOCK = 64;
-/**
- * WGSL of `block_sum(value, lane)`: the sum over the 128 threads of a workgroup, which every thread gets. Two barriers,
- * not one for each halving: they are what such a kernel waits for, most of all on software Vulkan.
- */
-export const BLOCK_SUM = `
-var<workgroup> shared_values: array<f32, 128>;
-var<workgroup> shared_sums: array<f32, 8>;
-fn block_sum(value: f32, lane: u32) -> f32 {
-  shared_values[lane] = value;
-  workgroupBarrier();
-  if (lane < 8u) {
-    var sum = 0.0;
-    for (var i = lane; i < 128u; i += 8u) { sum += shared_values[i]; }
-    shared_sums[lane] = sum;
-  }
-  workgroupBarrier();
-  return ((shared_sums[0] + shared_sums[1]) + (shared_sums[2] + shared_sums[3])) +
-    ((shared_sums[4] + shared_sums[5]) + (shared_sums[6] + shared_sums[7]));
-}`;
+const programs = new Map<string, Program>();
 
-const forwardProgram: Program = {
-  name: "rms_norm",
-  inputs: { x: "f32", w: "f32" },
-  outputs: { y: "f32", rstd: "f32" },
-  params: { rows: "u32", d: "u32", epsilon: "f32" },
-  workgroup: [128],
-  header: BLOCK_SUM,
-  body: `
-  if (row >= params.rows) { return; }
-  let start = row * params.d;
-  var squares = 0.0;
-  for (var i = lane; i < params.d; i += 128u) { let v = x[start + i]; squares += v * v; }
-  let scale = inverseSqrt(block_sum(squares, lane) / f32(params.d) + params.epsilon);
-  for (var i = lane; i < params.d; i += 128u) { y[start + i] = x[start + i] * scale * w[i]; }
-  if (lane == 0u) { rstd[row] = scale; }`,
-};
+function cached(name: string, make: () => Program): Program {
+  let program = programs.get(name);
+  if (!program) programs.set(name, program = make());
+  return program;
+}
 
-const addForwardProgram: Program = {
-  ...forwardProgram,
-  name: "add_rms_norm",
-  inputs: { x: "f32", residual: "f32", w: "f32" },
-  outputs: { sum: "f32", y: "f32", rstd: "f32" },
-  body: `
-  if (row >= params.rows) { return; }
-  let start = row * params.d;
-  var squares = 0.0;
-  for (var i = lane; i < params.d; i += 128u) {
-    let v = x[start + i] + residual[start + i];
-    sum[start + i] = v;
-    squares += v * v;
-  }
-  let scale = inverseSqrt(block_sum(squares, lane) / f32(params.d) + params.epsilon);
-  for (var i = lane; i < params.d; i += 128u) { y[start + i] = sum[start + i] * scale * w[i]; }
-  if (lane == 0u) { rstd[row] = scale; }`,
-};
-
-const gradientProgram: Program = {
-  name: "rms_norm_gradient",
-  inputs: { x: "f32", w: "f32", rstd: "f32", dy: "f32", dsum: "f32" },
-  outputs: { dx: "f32" },
-  params: { rows: "u32", d: "u32", has_sum: "u32" },
-  workgroup: [128],
-  header: BLOCK_SUM,
-  body: `
-  if (row >= params.rows) { return; }
-  let start = row * params.d;
-  var dots = 0.0;
-  for (var i = lane; i < params.d; i += 128u) { dots += w[i] * dy[start + i] * x[start + i]; }
-  let scale = rstd[row];
-  let pull = block_sum(dots, lane) * scale * scale * scale / f32(params.d);
-  for (var i = lane; i < params.d; i += 128u) {
-    var g = w[i] * dy[start + i] * scale - x[start + i] * pull;
-    if (params.has_sum == 1u) { g += dsum[start + i]; }
-    dx[start + i] = g;
+/** The forward pass, with a residual added first or without. */
+function forwardProgram(shape: RowShape, residual: boolean): Program {
+  const name = `${residual ? "add_" : ""}rms_norm_${shapeName(shape)}`, unit = unitType(shape);
+  return cached(name, () => ({
+    name,
+    inputs: { x: unit, ...(residual && { residual: unit }), w: unit },
+    outputs: { ...(residual && { sum: unit }), y: unit, rstd: "f32" },
+    params: { rows: "u32", units: "u32", d: "f32", epsilon: "f32" },
+    workgroup: [shape.threads],
+    header: fourSums(shape),
+    body: `${FOUR_ROWS}
+  var squares = vec4<f32>();
+  ${
+      eachUnit(
+        shape,
+        residual
+          ? `${eachRow((r) => `let v${r} = x[at${r} + i] + residual[at${r} + i]; sum[at${r} + i] = v${r};`)}
+    squares += ${fourOf((r) => inner(shape, `v${r}`, `v${r}`))};`
+          : `${eachRow((r) => `let v${r} = x[at${r} + i];`)}
+    squares += ${fourOf((r) => inner(shape, `v${r}`, `v${r}`))};`,
+      )
+    }
+  let scale = inverseSqrt(four_sums(squares, lane) / params.d + params.epsilon);
+  ${
+      eachUnit(
+        shape,
+        `let wi = w[i];
+    ${eachRow((r) => `y[at${r} + i] = ${residual ? "sum" : "x"}[at${r} + i] * scale[${r}] * wi;`)}`,
+      )
+    }
+  if (lane == 0u) {
+    ${eachRow((r) => `rstd[row${r}] = scale[${r}];`)}
   }`,
-};
+  }));
+}
 
-const weightPartialProgram: Program = {
-  name: "rms_norm_weight_partial",
-  inputs: { x: "f32", rstd: "f32", dy: "f32" },
-  outputs: { partial: "f32" },
-  params: { rows: "u32", d: "u32" },
-  workgroup: [64],
-  body: `
-  let c = group.x * 64u + lane;
-  if (c >= params.d) { return; }
-  let end = min(params.rows, (group.y + 1u) * ${ROWS_A_BLOCK}u);
-  var total = 0.0;
-  for (var r = group.y * ${ROWS_A_BLOCK}u; r < end; r++) { total += dy[r * params.d + c] * x[r * params.d + c] * rstd[r]; }
-  partial[group.y * params.d + c] = total;`,
-};
-
-const weightSumProgram: Program = {
-  name: "rms_norm_weight_sum",
-  inputs: { partial: "f32" },
-  outputs: { dw: "f32" },
-  params: { blocks: "u32", d: "u32" },
-  workgroup: [64],
-  body: `
-  let c = group.x * 64u + lane;
-  if (c >= params.d) { return; }
-  var total = dw[c];
-  for (var b = 0u; b < params.blocks; b++) { total += partial[b * params.d + c]; }
-  dw[c] = total;`,
-};
+/** The gradient of four rows, their share of the weight's gradient and their normalised rows, as asked. */
+function gradientProgram(
+  shape: RowShape,
+  { dsum, weight, y }: { readonly dsum: boolean; readonly weight: boolean; readonly y: boolean },
+): Program {
+  const name = `rms_norm_gradient_${shapeName(shape)}${dsum ? "_sum" : ""}${weight ? "_weight" : ""}${
+    y ? "_y" : ""
+  }`;
+  const unit = unitType(shape);
+  return cached(name, () => ({
+    name,
+    inputs: { x: unit, w: unit, rstd: "f32", dy: unit, ...(dsum && { dsum: unit }) },
+    outputs: { dx: unit, ...(weight && { partial: unit }), ...(y && { y: unit }) },
+    params: { rows: "u32", units: "u32", d: "f32" },
+    workgroup: [shape.threads],
+    header: fourSums(shape),
+    body: `${FOUR_ROWS}
+  let scale = ${fourOf((r) => `rstd[row${r}]`)};
+  var dots = vec4<f32>();
+  ${
+      eachUnit(
+        shape,
+        `let wi = w[i];
+    dots += ${fourOf((r) => inner(shape, `wi * dy[at${r} + i]`, `x[at${r} + i]`))};`,
+      )
+    }
+  let pull = four_sums(dots, lane) * scale * scale * scale / params.d;
+  let counted = select(vec4<f32>(), scale, vec4(first) + vec4(0u, 1u, 2u, 3u) < vec4(params.rows));
+  ${
+      eachUnit(
+        shape,
+        `let wi = w[i];
+    ${
+          eachRow((r) =>
+            `let x${r} = x[at${r} + i]; let g${r} = dy[at${r} + i];
+    dx[at${r} + i] = wi * g${r} * scale[${r}] - x${r} * pull[${r}]${dsum ? ` + dsum[at${r} + i]` : ""};${
+              y ? ` y[at${r} + i] = x${r} * scale[${r}] * wi;` : ""
+            }`
+          )
+        }${
+          weight
+            ? `
+    partial[row * params.units + i] = g0 * x0 * counted[0] + g1 * x1 * counted[1] + g2 * x2 * counted[2] + g3 * x3 * counted[3];`
+            : ""
+        }`,
+      )
+    }
+  _ = counted;`,
+  }));
+}

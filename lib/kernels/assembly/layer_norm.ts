@@ -59,10 +59,10 @@ export function forward(
 
 /**
  * With z = (x − mean)·rstd: dx = dsum + rstd·(w·dy − mean(w·dy) − z·mean(w·dy·z)) (dsum 0: none; it may be dx);
- * dw += Σ_rows dy·z, db += Σ_rows dy (0: none).
+ * dw += Σ_rows dy·z, db += Σ_rows dy, y = z·w + b (0: none).
  */
 export function backward(
-  x: usize, w: usize, mean: usize, rstd: usize, dy: usize, dsum: usize, dx: usize, dw: usize, db: usize, rows: i32, d: i32,
+  x: usize, w: usize, mean: usize, rstd: usize, dy: usize, dsum: usize, dx: usize, dw: usize, db: usize, y: usize, b: usize, rows: i32, d: i32,
 ): void {
   const bytes = <usize>d << 2, whole = <usize>(d & ~3) << 2;
   for (let r = 0; r < rows; r++) {
@@ -89,6 +89,7 @@ export function backward(
       if (dsum != 0) g = f32x4.add(g, v128.load(dsum + i));
       if (dw != 0) v128.store(dw + i, f32x4.add(v128.load(dw + i), f32x4.mul(dyi, z)));
       if (db != 0) v128.store(db + i, f32x4.add(v128.load(db + i), dyi));
+      if (y != 0) v128.store(y + i, f32x4.add(f32x4.mul(z, v128.load(w + i)), v128.load(b + i)));
       v128.store(dx + i, g);
     }
     for (let i = whole; i < bytes; i += 4) {
@@ -97,12 +98,14 @@ export function backward(
       if (dsum != 0) g += load<f32>(dsum + i);
       if (dw != 0) store<f32>(dw + i, load<f32>(dw + i) + dyi * z);
       if (db != 0) store<f32>(db + i, load<f32>(db + i) + dyi);
+      if (y != 0) store<f32>(y + i, z * load<f32>(w + i) + load<f32>(b + i));
       store<f32>(dx + i, g);
     }
     x += bytes;
     dy += bytes;
     dx += bytes;
     if (dsum != 0) dsum += bytes;
+    if (y != 0) y += bytes;
     mean += 4;
     rstd += 4;
   }

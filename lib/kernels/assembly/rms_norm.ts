@@ -42,9 +42,12 @@ export function forward(
   }
 }
 
-/** dx = dsum + rstd·(w·dy − x·rstd²·mean(w·dy·x)) (dsum 0: none; it may be dx); dw += Σ_rows dy·x·rstd (dw 0: none). */
+/**
+ * dx = dsum + rstd·(w·dy − x·rstd²·mean(w·dy·x)) (dsum 0: none; it may be dx);
+ * dw += Σ_rows dy·x·rstd, y = x·rstd·w (0: none).
+ */
 export function backward(
-  x: usize, w: usize, rstd: usize, dy: usize, dsum: usize, dx: usize, dw: usize, rows: i32, d: i32,
+  x: usize, w: usize, rstd: usize, dy: usize, dsum: usize, dx: usize, dw: usize, y: usize, rows: i32, d: i32,
 ): void {
   const bytes = <usize>d << 2, whole = <usize>(d & ~3) << 2;
   for (let r = 0; r < rows; r++) {
@@ -59,9 +62,11 @@ export function backward(
     const scale4 = f32x4.splat(scale), pull4 = f32x4.splat(pull);
     for (let i: usize = 0; i < whole; i += 16) {
       const xi = v128.load(x + i), dyi = v128.load(dy + i);
-      let g = f32x4.sub(f32x4.mul(f32x4.mul(v128.load(w + i), dyi), scale4), f32x4.mul(xi, pull4));
+      const wi = v128.load(w + i);
+      let g = f32x4.sub(f32x4.mul(f32x4.mul(wi, dyi), scale4), f32x4.mul(xi, pull4));
       if (dsum != 0) g = f32x4.add(g, v128.load(dsum + i));
       if (dw != 0) v128.store(dw + i, f32x4.add(v128.load(dw + i), f32x4.mul(f32x4.mul(dyi, xi), scale4)));
+      if (y != 0) v128.store(y + i, f32x4.mul(f32x4.mul(xi, scale4), wi));
       v128.store(dx + i, g);
     }
     for (let i = whole; i < bytes; i += 4) {
@@ -69,12 +74,14 @@ export function backward(
       let g: f32 = load<f32>(w + i) * dyi * scale - xi * pull;
       if (dsum != 0) g += load<f32>(dsum + i);
       if (dw != 0) store<f32>(dw + i, load<f32>(dw + i) + dyi * xi * scale);
+      if (y != 0) store<f32>(y + i, xi * scale * load<f32>(w + i));
       store<f32>(dx + i, g);
     }
     x += bytes;
     dy += bytes;
     dx += bytes;
     if (dsum != 0) dsum += bytes;
+    if (y != 0) y += bytes;
     rstd += 4;
   }
 }

@@ -65,12 +65,13 @@ export async function consistency(cells: StudyCells): Promise<Outcome> {
     plots: [{
       kind: "lines",
       title: "maj@k",
-      x: "log2 of k",
+      x: "k",
       y: "accuracy",
       percent: true,
+      doubling: true,
       series: [...found].map(([name, of]) => ({
         name,
-        points: counts.map((k) => [Math.log2(k), overSeeds(of.get(k)!)?.mean] as const),
+        points: counts.map((k) => [k, overSeeds(of.get(k)!)?.mean] as const),
       })),
     }],
   };

@@ -125,7 +125,7 @@ export function claimAbove(
   const interval = Number.isNaN(margin) ? "" : ` ± ${text(margin)}`;
   return {
     ...words,
-    ours: `${mean < 0 ? "−" : "+"}${text(Math.abs(mean))}${interval} ${unit}`,
+    ours: `${Number(text(mean)) < 0 ? "−" : "+"}${text(Math.abs(mean))}${interval} ${unit}`,
     held: sign > 0 ? "yes" : sign < 0 ? "no" : "unclear",
   };
 }
@@ -134,7 +134,7 @@ export function claimAbove(
 export function sizeOf(cells: StudyCells): string {
   const { limit, testLimit, samples, seeds, epochs, alignEpochs } = cells.settings;
   return `${limit} training and ${testLimit} test problems of each data set, ${samples} candidates a question, ` +
-    `${epochs} passes of VFT and ${alignEpochs} of the method; ${
+    `${epochs} ${epochs === 1 ? "pass" : "passes"} of VFT and ${alignEpochs} of the method; ${
       seeds.length === 1 ? "one seed" : `${seeds.length} seeds: mean ± standard deviation`
     }.`;
 }

@@ -1,6 +1,7 @@
 /** Runs experiments one after the other and writes what is known after each. */
 
 import { join } from "node:path";
+import { oneLineHeads } from "../lib/report/html_table.ts";
 import { type Outcome, renderStudy, studyMarkdown, type StudyPage } from "../lib/report/study.ts";
 import { csvTable, markdownTable } from "../lib/report/table.ts";
 import { machine } from "../lib/runtime/environment.ts";
@@ -97,7 +98,7 @@ async function writeOutcomes(
     ],
   };
   for (const { name, columns, rows } of outcomes.flatMap(({ tables }) => tables)) {
-    await writeText(join(out, "tables", `${name}.md`), markdownTable(columns, rows));
+    await writeText(join(out, "tables", `${name}.md`), markdownTable(oneLineHeads(columns), rows));
     await writeText(join(out, "tables", `${name}.csv`), csvTable(columns, rows));
   }
   await writeJson(join(out, "results.json"), { machine: machine(), backend, experiments: outcomes });

@@ -50,13 +50,8 @@ export async function multitask(cells: StudyCells): Promise<Outcome> {
       title: "Accuracy and assessment accuracy on each set's test problems",
       columns: [
         { key: "method", title: "Method" },
-        ...sets.map((data) => ({ key: data, title: data, ...share })),
-        ...sets.map((data) => ({
-          key: `${data} assessment`,
-          title: data,
-          ...share,
-          unit: "assessment, % ↑",
-        })),
+        ...sets.map((data) => ({ key: data, title: `Accuracy on ${data}`, ...share })),
+        ...sets.map((data) => ({ key: `${data} assessment`, title: `Assessment on ${data}`, ...share })),
       ],
       rows,
     }],

@@ -112,9 +112,10 @@ test("the page is one document with heads, captions and words for every picture"
   assert.equal(all(text, "caption").length, 1);
   assert.equal(all(text, "thead th[scope=col]").length, 8);
   assert.equal(all(text, "tbody th[scope=row]").length, 2);
-  // Accuracy and assessment accuracy; three curves of vft (it has no scores) and six of aft-dc; a strip.
+  // Accuracy and assessment accuracy; three curves of vft (it has no scores) and six of aft-dc; rate and memory of
+  // both among the folded ones; a strip.
   const plots = all(text, "svg.plot");
-  assert.equal(plots.length, 2 + 3 + 6 + 1);
+  assert.equal(plots.length, 2 + 3 + 6 + 2 * 2 + 1);
   for (const plot of plots) {
     assert.equal(plot.getAttribute("role"), "img");
     assert.ok(plot.getAttribute("aria-label")!.length > 10);
@@ -124,6 +125,49 @@ test("the page is one document with heads, captions and words for every picture"
     "Accuracy by model: vft 46.5%, aft-dc 52.5%",
   );
   assertDrawable(text);
+});
+
+test("every figure of a run's health has its curve", () => {
+  const values = {
+    objective_loss: 0.6931,
+    vft_loss: 0.4,
+    positives: -0.2,
+    negatives: -0.6,
+    reference: -0.1,
+    margin: 0.4,
+    assessment_accuracy: 0.75,
+    active_pairs: 0.5,
+    negatives_at_boundary: 0.25,
+    response_length: 41,
+    no_end_token: 0.125,
+    allocated_bytes: 3 * 2 ** 20,
+  };
+  const run = { ...aft, metrics: [1, 2, 3].map((step) => line(step, values)) };
+  const text = renderReport({ ...report, models: [run] });
+  const labels = all(text, "figure svg.plot").map((plot) => plot.getAttribute("aria-label")).join("\n");
+  for (
+    const [name, value] of Object.entries({ ...values, allocated_bytes: 3, learning_rate: 1e-3, loss: 2 })
+  ) {
+    const label = name.replaceAll("_", " ");
+    assert.match(labels, new RegExp(`(: |, )${label} from ${value.toPrecision(3)} to `), name);
+  }
+  assert.deepEqual(all(text, "details dl.terms dt").map((dt) => dt.textContent.replace(/ [↑↓].*/, "")), [
+    "Terms of the loss",
+    "Active pairs",
+    "Wrong at the boundary",
+    "Response length",
+    "No end token",
+    "Learning rate",
+    "Memory, MiB",
+  ]);
+  assertDrawable(text);
+});
+
+test("a phone sees the page at its width: what is hidden inside a table scrolls with it", () => {
+  // An absolutely placed word in a far column made the page as wide as the table: 849 px on a screen of 390.
+  const rules = renderReport(report).match(/\.(hidden|scroll) \{[^}]*\}/g)!;
+  assert.match(rules.find((rule) => rule.startsWith(".hidden"))!, /position: absolute/);
+  assert.match(rules.find((rule) => rule.startsWith(".scroll"))!, /position: relative/);
 });
 
 test("the page needs nothing from outside and no script", () => {
@@ -291,6 +335,30 @@ test("a line breaks where a value is missing, and a lone point is a dot", () => 
   assert.equal(all(text, "circle").length, 1);
   assert.equal(all(text, "ul").length, 0);
   assertDrawable(text);
+});
+
+/** The texts of an axis's ticks, in order. */
+const ticks = (text: string, axis: "x" | "y") =>
+  all(text, `g[aria-label="${axis}-axis tick label"] text`).map((tick) => tick.textContent);
+
+test("ticks are whole for steps, fractions for other numbers, and every value where x doubles", () => {
+  const along = (xs: readonly number[], doubling = false) =>
+    ticks(lineChart([{ name: "a", points: xs.map((x) => [x, x]) }], { label: "a line", doubling }).text, "x");
+  assert.deepEqual(along([1, 2]).filter((text) => text !== ""), ["1", "2"]);
+  assert.deepEqual(along([0.1, 0.2, 0.4]), ["0.1", "0.2", "0.3", "0.4"]);
+  assert.deepEqual(along([1, 2, 4, 8], true), ["1", "2", "4", "8"]);
+});
+
+test("an axis of shares stays within 0 and 1, and is never short enough to make little look like much", () => {
+  const of = (...shares: number[]) =>
+    ticks(
+      lineChart([{ name: "a", points: shares.map((y, x) => [x, y]) }], { label: "a line", percent: true })
+        .text,
+      "y",
+    );
+  assert.deepEqual(of(0, 0), ["0%", "5%", "10%"]);
+  assert.deepEqual(of(1, 1), ["90%", "95%", "100%"]);
+  assert.deepEqual(of(0.5, 0.51), ["40%", "50%", "60%"]);
 });
 
 test("a line may have one point, one height, or nothing", () => {

@@ -13,6 +13,7 @@ import { pearson, spearman } from "../lib/evaluate/correlation.ts";
 import { pairedDifference } from "../lib/evaluate/paired_difference.ts";
 import { repetition } from "../lib/evaluate/repetition.ts";
 import { scatterPlot } from "../lib/report/scatter_plot.ts";
+import { type Outcome, renderStudy, studyMarkdown } from "../lib/report/study.ts";
 import { claimAbove } from "../tasks/_study_figures.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "study-test-"));
@@ -77,6 +78,7 @@ test("a difference over seeds counts when its interval leaves 0 out", () => {
     ours: "+0.00 ± 12.71 nats per token",
     held: "unclear",
   });
+  assert.equal(claimAbove([0.5 - 1e-9], [0.5], words).ours, "+0.00 points"); // no "−0.00"
   assert.equal(claimAbove([undefined], [1], words).ours, "not measured");
 });
 
@@ -104,6 +106,53 @@ test("a scatter plot has a mark a point, a fit where there are three, and a lege
   assert.match(document.querySelector(".legend")!.textContent!, /<one>.*two/s);
   assert.match(svg.textContent!, /20%/);
   assert.match(scatterPlot([{ name: "none", points: [] }], { x: "", y: "", label: "" }).text, /Not measured/);
+});
+
+test("the page says of each claim whether it held, folds long tables, and a head in Markdown has its unit", () => {
+  const outcome: Outcome = {
+    name: "main",
+    title: "Main",
+    about: "What was done.",
+    size: "Small.",
+    claims: (["yes", "no", "unclear", "yes"] as const).map((held, i) => ({
+      claim: `Claim ${i}`,
+      theirs: "above",
+      ours: "+1.00",
+      held,
+    })),
+    tables: [
+      {
+        name: "both",
+        title: "Two measures",
+        columns: [
+          { key: "method", title: "Method" },
+          { key: "accuracy", title: "Accuracy", unit: "% ↑" },
+          { key: "margin", unit: "nats/token" },
+        ],
+        rows: [{ method: "a", accuracy: 1, margin: 2 }],
+      },
+      { name: "long", title: "Long", folded: true, columns: [{ key: "x" }], rows: [{ x: 1 }] },
+    ],
+    plots: [],
+  };
+  const around = { title: "A study", about: [] };
+  const document = parsed(renderStudy([outcome], around));
+  const claims = document.querySelector('section[aria-labelledby="claims"]')!;
+  assert.match(claims.textContent!, /2 of 4 held, 1 did not, 1 is unclear\./);
+  assert.deepEqual([...claims.querySelectorAll(".verdict")].map((v) => v.textContent), [
+    "✓ held",
+    "✗ did not hold",
+    "? unclear",
+    "✓ held",
+  ]);
+  const folded = document.querySelectorAll("details");
+  assert.deepEqual([...folded].map((d) => d.querySelector("summary")!.textContent), ["Long"]);
+  assert.equal(
+    [...document.querySelectorAll("caption")].map((c) => c.textContent).join(),
+    "Two measures",
+  );
+  const markdown = studyMarkdown([outcome], around);
+  assert.match(markdown, /\| Method \| Accuracy \(% ↑\) \| margin \(nats\/token\) \|/);
 });
 
 /** Every model of the study, by its folder: when it was written. */

@@ -5,14 +5,7 @@ import { type Term, terms } from "./page.ts";
 import { legend, lineChart, type Series } from "./plots.ts";
 import type { ReportModel } from "./report.ts";
 
-type Key =
-  | "loss"
-  | "positives"
-  | "negatives"
-  | "margin"
-  | "assessment_accuracy"
-  | "gradient_norm"
-  | "tokens_per_second";
+type Key = Exclude<keyof Metrics, "step" | "steps" | "epoch">;
 
 interface Panel extends Term {
   readonly keys: readonly Key[];
@@ -20,11 +13,19 @@ interface Panel extends Term {
   readonly shared?: boolean;
   readonly percent?: boolean;
   readonly rule?: number;
+  /** What a value is divided by before it is drawn. Default 1. */
+  readonly per?: number;
 }
 
-const sides = [
+/** Lines that a panel shares with others, under the names of the legend. */
+const drawn: readonly (Omit<Series, "points"> & { readonly key: Key })[] = [
   { name: "right candidates", key: "positives", colour: "var(--right)", dash: "" },
   { name: "wrong candidates", key: "negatives", colour: "var(--wrong)", dash: "4 2.5" },
+  { name: "references", key: "reference", colour: "var(--muted)", dash: "1.5 2.5" },
+];
+const termsOfLoss: typeof drawn = [
+  { name: "objective", key: "objective_loss", colour: "var(--series-2)", dash: "" },
+  { name: "references (VFT)", key: "vft_loss", colour: "var(--series-5)", dash: "1.5 2.5" },
 ];
 
 const panels: readonly Panel[] = [
@@ -38,11 +39,11 @@ const panels: readonly Panel[] = [
   },
   {
     term: "Scores",
-    keys: ["positives", "negatives"],
+    keys: ["positives", "negatives", "reference"],
     shared: true,
     meaning:
-      "Mean score of the batch's right and wrong candidates, in nats per token. Right ones should come out " +
-      "above wrong ones; if both sink together, the model is being damaged.",
+      "Mean score of the batch's right and wrong candidates and of its reference solutions (which count as right), in " +
+      "nats per token. Right ones should come out above wrong ones; if both sink together, the model is being damaged.",
   },
   {
     term: "Margin",
@@ -80,32 +81,107 @@ const panels: readonly Panel[] = [
   },
 ];
 
+/** Curves that are looked at when something seems wrong. */
+const morePanels: readonly Panel[] = [
+  {
+    term: "Terms of the loss",
+    keys: ["objective_loss", "vft_loss"],
+    meaning: "What the objective adds to the loss, and what the likelihood of the references adds.",
+  },
+  {
+    term: "Active pairs",
+    keys: ["active_pairs"],
+    shared: true,
+    percent: true,
+    meaning:
+      "Share of (right, wrong) pairs that still move the model. At 0% the objective has nothing left to teach.",
+  },
+  {
+    term: "Wrong at the boundary",
+    keys: ["negatives_at_boundary"],
+    shared: true,
+    percent: true,
+    meaning:
+      "Share of wrong candidates whose score is at or under the boundary, a little below the worst right one. The " +
+      "boundary constraint lets go of those.",
+  },
+  {
+    term: "Response length",
+    keys: ["response_length"],
+    shared: true,
+    meaning: "Mean tokens of a response of the batch, its end token included.",
+  },
+  {
+    term: "No end token",
+    keys: ["no_end_token"],
+    shared: true,
+    percent: true,
+    meaning:
+      "Share of the batch's responses that broke off at the length limit. They teach the model not to stop.",
+  },
+  {
+    term: "Learning rate",
+    keys: ["learning_rate"],
+    meaning: "As scheduled: it rises during the warm-up, then falls.",
+  },
+  {
+    term: "Memory, MiB",
+    better: "lower",
+    keys: ["allocated_bytes"],
+    per: 2 ** 20,
+    shared: true,
+    meaning: "Tensors in use after a step. It must not grow from step to step.",
+  },
+];
+
 /** A row of small curves for every model that was trained. */
 export function trainingSection(models: readonly ReportModel[]): Markup {
   const trained = models.filter(({ metrics }) => metrics.length > 0);
   if (trained.length === 0) {
     return markup`<section><h2>Training</h2><p class="empty">No training steps were logged.</p></section>`;
   }
-  // A measure that no model has (scores, when all was VFT) gets no empty frames.
-  const shown = panels.filter(({ keys }) => trained.some(({ metrics }) => has(metrics, keys)));
-  const domains = shown.map((panel) => panel.shared ? domain(panel, trained) : undefined);
   return markup`<section aria-labelledby="training">
 <h2 id="training">Training</h2>
 <p class="note">Left to right: optimizer steps. Faint: as logged; strong: running mean. Scores, margins,
 assessment accuracies and speeds have the same vertical axis in all rows, so they compare from row to row; losses and
 gradient norms have axes of their own.</p>
-${shown.some(({ term }) => term === "Scores") && legend(sides.map((side) => ({ ...side, points: [] })))}
+${curves(panels, trained, drawn)}
+<h3>How to read the curves</h3>
+${terms(measured(panels, trained))}
 ${
-    trained.map((model) =>
+    measured(morePanels, trained).length > 0 &&
+    markup`<details><summary>More curves: terms of the loss, pairs, lengths,
+learning rate, memory</summary>
+${curves(morePanels, trained, termsOfLoss)}
+${terms(measured(morePanels, trained))}
+</details>`
+  }
+</section>`;
+}
+
+/** The panels that some model has: a measure that none has (scores, when all was VFT) gets no empty frames. */
+function measured(panels: readonly Panel[], models: readonly ReportModel[]): Panel[] {
+  return panels.filter(({ keys }) => models.some(({ metrics }) => has(metrics, keys)));
+}
+
+/** A row of panels a model, under a legend of the lines that share a panel. */
+function curves(
+  panels: readonly Panel[],
+  models: readonly ReportModel[],
+  lines: typeof drawn,
+): (Markup | false)[] {
+  const shown = measured(panels, models);
+  const named = lines.filter(({ key }) => models.some(({ metrics }) => has(metrics, [key])));
+  const domains = shown.map((panel) => panel.shared ? domain(panel, models) : undefined);
+  return [
+    named.length > 0 && legend(named.map((line) => ({ ...line, points: [] }))),
+    ...models.map((model) =>
       markup`<h3>${model.name} <span class="better">${steps(model.metrics)}</span></h3>
 <div class="panels" style="--columns:${shown.length}">${
-        shown.map((panel, i) => figure(panel, { model, domain: domains[i] }))
+        shown.map((panel, i) => figure(panel, { model, lines, domain: domains[i] }))
       }</div>\n`
-    )
-  }
-<h3>How to read the curves</h3>
-${terms(shown)}
-</section>`;
+    ),
+  ];
 }
 
 function has(metrics: readonly Metrics[], keys: readonly Key[]): boolean {
@@ -113,16 +189,20 @@ function has(metrics: readonly Metrics[], keys: readonly Key[]): boolean {
 }
 
 function domain(
-  { keys, percent, rule }: Panel,
+  { keys, percent, rule, per = 1 }: Panel,
   models: readonly ReportModel[],
 ): [number, number] | undefined {
   const range = extent([
-    ...models.flatMap(({ metrics }) => metrics.flatMap((line) => keys.map((key) => line[key]))),
+    ...models.flatMap(({ metrics }) => metrics.flatMap((line) => keys.map((key) => scaled(line[key], per)))),
     rule,
   ]);
   if (!range) return undefined;
   const [low, high] = padded(range, 0.06);
   return percent ? [Math.max(0, low), Math.min(1, high)] : [low, high];
+}
+
+function scaled(value: number | undefined, per: number): number | undefined {
+  return value === undefined ? undefined : value / per;
 }
 
 function steps(metrics: readonly Metrics[]): string {
@@ -131,16 +211,23 @@ function steps(metrics: readonly Metrics[]): string {
 }
 
 function figure(
-  { term, better, keys, percent, rule }: Panel,
-  { model, domain }: { readonly model: ReportModel; readonly domain?: [number, number] },
+  { term, better, keys, percent, rule, per = 1 }: Panel,
+  { model, lines, domain }: {
+    readonly model: ReportModel;
+    readonly lines: typeof drawn;
+    readonly domain?: [number, number];
+  },
 ): Markup {
   const series = keys.map((key): Series => {
-    const { colour = "var(--ink)", dash = "" } = sides.find((side) => side.key === key) ?? {};
-    return { name: key, colour, dash, points: model.metrics.map((line) => [line.step, line[key]] as const) };
+    const { colour = "var(--ink)", dash = "" } = lines.find((line) => line.key === key) ?? {};
+    const points = model.metrics.map((line) => [line.step, scaled(line[key], per)] as const);
+    return { name: key, colour, dash, points };
   });
-  const ends = series.map(({ name, points }) => {
+  const ends = series.flatMap(({ name, points }) => {
     const known = points.filter(([, y]) => y !== undefined && Number.isFinite(y)).map(([, y]) => y!);
-    return `${name.replaceAll("_", " ")} from ${known[0]?.toPrecision(3)} to ${known.at(-1)?.toPrecision(3)}`;
+    return known.length === 0
+      ? []
+      : `${name.replaceAll("_", " ")} from ${known[0]?.toPrecision(3)} to ${known.at(-1)?.toPrecision(3)}`;
   });
   const way = better &&
     markup` <span class="better" aria-hidden="true">${better === "higher" ? "↑" : "↓"}</span>`;

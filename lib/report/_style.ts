@@ -51,7 +51,8 @@ dl.terms { margin: 1rem 0; font-size: .9rem; line-height: 1.45; }
 dl.terms dt { font-weight: 600; }
 dl.terms dd { margin: 0; color: var(--muted); }
 .better { color: var(--muted); font-weight: 400; font-size: .8rem; white-space: nowrap; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
+.verdict { font-size: .8rem; font-weight: 600; white-space: nowrap; }
+.scroll { overflow-x: auto; margin: 1rem 0; position: relative; }
 table { border-collapse: collapse; min-width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .6rem; }
 caption span { display: block; position: sticky; left: 0; max-width: min(75ch, calc(100vw - 2.5rem)); }

@@ -9,10 +9,18 @@ export interface HtmlColumn extends Column {
   readonly best?: "highest" | "lowest";
 }
 
+/** Columns for a table whose heads have one line (Markdown): the unit stands behind the title. */
+export function oneLineHeads(columns: readonly HtmlColumn[]): HtmlColumn[] {
+  return columns.map(({ title, unit, ...column }) => {
+    const name = title ?? column.key;
+    return { ...column, title: unit === undefined ? name : `${name} (${unit})` };
+  });
+}
+
 /**
  * A table with heads for columns and rows (the first column), numbers aligned at the right, "–" where there is
  * nothing. The best value of a column is marked, and so are those that read the same; a lone value or a column of
- * equal ones has no best.
+ * equal ones has no best. Without a caption (false) something before it must say what it shows.
  */
 export function htmlTable(
   columns: readonly HtmlColumn[],
@@ -39,7 +47,7 @@ export function htmlTable(
   );
   // The frame scrolls on a narrow screen, so it must be reachable by keyboard.
   return markup`<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>
-<caption><span>${options.caption}</span></caption>
+${options.caption && markup`<caption><span>${options.caption}</span></caption>`}
 <thead><tr>${head}</tr></thead>
 <tbody>
 ${body}</tbody></table></div>`;

@@ -31,8 +31,10 @@ export interface LineChartOptions extends PlotText {
   readonly y?: string;
   /** Range of the vertical axis, to share it between charts. Default what the lines need. */
   readonly domain?: readonly [number, number];
-  /** Shows shares as percentages. Default false. */
+  /** Shows shares as percentages, on an axis that stays within 0 and 1. Default false. */
   readonly percent?: boolean;
+  /** Doubling is one length on the horizontal axis, with a tick at every x. Default false. */
+  readonly doubling?: boolean;
   /** A line across at this height, for instance 0 or chance. */
   readonly rule?: number;
   /** Units of the drawing, about a pixel each. Default 220 × 130. */
@@ -68,14 +70,15 @@ export function legend(series: readonly Series[]): Markup {
  * them. Without a finite value it says so in place of axes.
  */
 export function lineChart(series: readonly Series[], options: LineChartOptions): Markup {
-  const { width = 220, height = 130, percent = false, rule } = options;
+  const { width = 220, height = 130, percent = false, doubling = false, rule } = options;
   const lines = styled(series).map((one) => ({ ...one, points: thin(one.points, mostPoints) }));
   const known = lines.flatMap(({ points }) =>
     points.filter(([, y]) => y !== undefined && Number.isFinite(y))
   );
   const xs = extent(known.map(([x]) => x));
   if (!xs) return markup`<p class="empty">Not measured</p>`;
-  const ys = options.domain ?? padded(extent([...known.map(([, y]) => y), rule])!, 0.06);
+  const ys = options.domain ?? valueRange(extent([...known.map(([, y]) => y), rule])!, percent);
+  const whole = known.every(([x]) => Number.isInteger(x));
   const marks = lines.flatMap(({ points, colour, dash }) => {
     const line = { x: "0", y: "1", stroke: colour, strokeWidth: 1.8, strokeDasharray: dash || undefined };
     const noisy = points.length >= noisyPoints;
@@ -98,9 +101,10 @@ export function lineChart(series: readonly Series[], options: LineChartOptions):
     x: {
       label: options.x ?? null,
       domain: xs[0] === xs[1] ? padded(xs, 0) : xs,
-      ticks: 4,
+      ...doubling && { type: "log", base: 2 },
+      ticks: doubling ? [...new Set(known.map(([x]) => x))] : 4,
       // A step is a whole number, and so is its tick.
-      tickFormat: (x: number) => xs[1] - xs[0] < 4 && !Number.isInteger(x) ? "" : shortNumber(x),
+      tickFormat: (x: number) => whole && !Number.isInteger(x) ? "" : shortNumber(x),
     },
     y: {
       label: options.y ?? null,
@@ -115,6 +119,15 @@ export function lineChart(series: readonly Series[], options: LineChartOptions):
     ],
   }, options);
   return options.legend ?? series.length > 1 ? markup`${legend(series)}${svg}` : svg;
+}
+
+/** What an axis of values spans: them and a little room. Shares span at least 20 points, so that a small difference
+ * does not look like a large one, and stay within 0 and 1. */
+function valueRange([least, most]: readonly [number, number], percent: boolean): [number, number] {
+  if (!percent) return padded([least, most], 0.06);
+  const room = Math.max(0, 0.2 - (most - least)) / 2;
+  const [low, high] = padded([least - room, most + room], 0.06);
+  return [Math.max(0, low), Math.min(1, high)];
 }
 
 /** One row of a dot chart. */
@@ -156,9 +169,6 @@ export function dotChart(rows: readonly DotRow[], options: DotChartOptions): Mar
       ? "–"
       : (percent ? `${(value * 100).toFixed(digits)}%` : value.toFixed(digits)).replace(/^-/, "−")
   );
-  // Shares: at least 20 points wide, so that a small difference does not look like a large one.
-  const room = percent ? Math.max(0, 0.2 - (range[1] - range[0])) / 2 : 0;
-  const [low, high] = padded([range[0] - room, range[1] + room], 0.06);
   return plotSvg({
     width,
     height: 52 + rows.length * 28,
@@ -171,7 +181,7 @@ export function dotChart(rows: readonly DotRow[], options: DotChartOptions): Mar
       labelArrow: "none",
       labelAnchor: "center",
       labelOffset: 34,
-      domain: percent ? [Math.max(0, low), Math.min(1, high)] : [low, high],
+      domain: valueRange(range, percent),
       ticks: 5,
       tickFormat: percent ? (x: number) => `${shortNumber(x * 100)}%` : shortNumber,
     },

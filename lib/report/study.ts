@@ -1,7 +1,7 @@
 /** The outcomes of a study's experiments, and the page and the tables that show them. */
 
 import { type Markup, markup } from "./_markup.ts";
-import { type HtmlColumn, htmlTable } from "./html_table.ts";
+import { type HtmlColumn, htmlTable, oneLineHeads } from "./html_table.ts";
 import { page } from "./page.ts";
 import { dotChart, type DotRow, lineChart, type Series } from "./plots.ts";
 import { scatterPlot, type ScatterSeries } from "./scatter_plot.ts";
@@ -21,12 +21,17 @@ export interface OutcomeTable {
   readonly rows: readonly Row[];
 }
 
-/** A plot of an experiment. Shares are shown as percentages with `percent`. */
+/** A plot of an experiment. Shares are shown as percentages with `percent`; `doubling` is `lineChart`'s. */
 export type OutcomePlot =
   & { readonly title: string; readonly percent?: boolean; readonly x: string; readonly note?: string }
   & (
     | { readonly kind: "scatter"; readonly y: string; readonly series: readonly ScatterSeries[] }
-    | { readonly kind: "lines"; readonly y: string; readonly series: readonly Series[] }
+    | {
+      readonly kind: "lines";
+      readonly y: string;
+      readonly series: readonly Series[];
+      readonly doubling?: boolean;
+    }
     | { readonly kind: "dots"; readonly rows: readonly DotRow[]; readonly rule?: number }
   );
 
@@ -84,14 +89,30 @@ export function renderStudy(outcomes: readonly Outcome[], options: StudyPage): s
 <p class="note">Held: yes or no where a 95% interval over the seeds lies on one side; unclear where chance alone could
 give the difference. The paper's models have 7 to 13 billion parameters and its data sets are others: only the
 direction can be compared.</p>
+<p>${tally(claims)}</p>
 <dl class="terms">${claims.map(claimItem)}</dl></section>`,
       outcomes.map(section),
     ],
   });
 }
 
+function tally(claims: readonly Claim[]): string {
+  const count = (held: Claim["held"]) => claims.filter((claim) => claim.held === held).length;
+  const unclear = count("unclear");
+  return `${count("yes")} of ${claims.length} held, ${count("no")} did not, ${unclear} ${
+    unclear === 1 ? "is" : "are"
+  } unclear.`;
+}
+
+const verdicts = {
+  yes: { text: "✓ held", kind: "right" },
+  no: { text: "✗ did not hold", kind: "wrong" },
+  unclear: { text: "? unclear", kind: "unknown" },
+} as const;
+
 function claimItem({ claim, theirs, ours, held }: Claim): Markup {
-  return markup`<div><dt>${claim} <span class="better">held: ${held}</span></dt>
+  const { text, kind } = verdicts[held];
+  return markup`<div><dt>${claim} <span class="verdict ${kind}">${text}</span></dt>
 <dd>Here ${ours}. The paper: ${theirs}.</dd></div>\n`;
 }
 
@@ -106,9 +127,14 @@ function section({ name, title, about, size, tables, plots }: Outcome): Markup {
   return markup`<section aria-labelledby="${name}"><h2 id="${name}">${title}</h2>
 <p>${about}</p>
 <p class="note">${size}</p>
-${tables.map(({ title, columns, rows }) => markup`${htmlTable(columns, { rows, caption: title })}\n`)}
+${tables.map(tableOf)}
 <div class="pair">${plots.map(figure)}</div>
 </section>\n`;
+}
+
+function tableOf({ title, columns, rows, folded }: OutcomeTable): Markup {
+  const table = htmlTable(columns, { rows, caption: !folded && title });
+  return folded ? markup`<details><summary>${title}</summary>${table}</details>\n` : markup`${table}\n`;
 }
 
 function figure(plot: OutcomePlot): Markup {
@@ -117,7 +143,7 @@ function figure(plot: OutcomePlot): Markup {
   const svg = plot.kind === "scatter"
     ? scatterPlot(plot.series, { x, y: plot.y, percent, label })
     : plot.kind === "lines"
-    ? lineChart(plot.series, { ...size, x, y: plot.y, percent, label, legend: true })
+    ? lineChart(plot.series, { ...size, x, y: plot.y, percent, label, doubling: plot.doubling, legend: true })
     : dotChart(plot.rows, { x, percent, label, rule: plot.rule });
   const caption = note !== undefined && markup`<figcaption>${note}</figcaption>`;
   return markup`<figure><h3>${title}</h3>${svg}${caption}</figure>\n`;
@@ -151,7 +177,7 @@ export function studyMarkdown(outcomes: readonly Outcome[], options: StudyPage):
       size,
       ...tables.flatMap((
         { title, columns, rows },
-      ) => [`**${title}**`, markdownTable(columns, rows).trimEnd()]),
+      ) => [`**${title}**`, markdownTable(oneLineHeads(columns), rows).trimEnd()]),
     ]),
   ].map((part) => part.trimEnd()).join("\n\n") + "\n";
 }

@@ -4,6 +4,7 @@ import { type Binding, dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { wasmHeap } from "./_assembly.ts";
 import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
+import { rowBlocks } from "./_row_blocks.ts";
 import { sgemm } from "./_sgemm.ts";
 
 /** The operands of one product: op(A) [m, k], op(B) [k, n], C [m, n], all row-major without gaps. */
@@ -28,9 +29,32 @@ export interface GemmOptions {
   readonly add?: boolean;
 }
 
+/** A stored matrix, or a part of its columns: where its rows start in the tensor, their number, their length. */
+interface Side {
+  readonly tensor: tf.Tensor;
+  readonly offset: number;
+  readonly rows: number;
+  readonly stride: number;
+  /** First of the columns that are meant. */
+  readonly column: number;
+}
+
+/** A product whose operands may be parts of larger matrices. */
+interface Product {
+  readonly a: Side;
+  readonly b: Side;
+  readonly c: Side;
+  readonly bias?: Binding;
+  readonly sizes: Readonly<Record<"m" | "n" | "k", number>>;
+  readonly add: boolean;
+}
+
 const programs = new Map<string, Program>();
 
-/** C ← op(A)·op(B) (+ bias), or C ← C + op(A)·op(B), on tensors or runs of their rows: one launch. */
+/**
+ * C ← op(A)·op(B) (+ bias), or C ← C + op(A)·op(B), on tensors or runs of their rows: one launch, or one for each part
+ * of an operand that is too large for a binding.
+ */
 export function gemm(operands: GemmOperands, options: GemmOptions): void {
   const { a, b, c, bias } = operands;
   const { m, n, k, transposeA = false, transposeB = false, add = false } = options;
@@ -55,21 +79,95 @@ export function gemm(operands: GemmOperands, options: GemmOptions): void {
       ));
     return;
   }
+  const product: Product = {
+    a: transposeA ? sideOf(a, k, m) : sideOf(a, m, k),
+    b: transposeB ? sideOf(b, n, k) : sideOf(b, k, n),
+    c: sideOf(c, m, n),
+    bias,
+    sizes: { m, n, k },
+    add,
+  };
+  for (const part of partsThatFit(product, { transposeA, transposeB })) {
+    launch(part, { transposeA, transposeB });
+  }
+}
+
+function sideOf(binding: Binding, rows: number, stride: number): Side {
+  return "tensor" in binding
+    ? { tensor: binding.tensor, offset: binding.offset, rows, stride, column: 0 }
+    : { tensor: binding as tf.Tensor, offset: 0, rows, stride, column: 0 };
+}
+
+/** Which of m, n and k is the number of an operand's stored rows, and which that of its columns. */
+function axesOf({ transposeA, transposeB }: Transposes) {
+  return {
+    a: transposeA ? { rows: "k", columns: "m" } : { rows: "m", columns: "k" },
+    b: transposeB ? { rows: "n", columns: "k" } : { rows: "k", columns: "n" },
+    c: { rows: "m", columns: "n" },
+  } as const;
+}
+
+type Transposes = { readonly transposeA: boolean; readonly transposeB: boolean };
+
+/** The product in parts whose operands each fit a binding: by rows of the operand that does not, then of the next. */
+function* partsThatFit(product: Product, layout: Transposes): Generator<Product> {
+  const axes = axesOf(layout), names = ["a", "b", "c"] as const;
+  for (const name of names) {
+    const runs = rowBlocks(product[name].rows, product[name].stride), along = axes[name].rows;
+    if (runs.length === 1) continue;
+    for (const { from, count } of runs) {
+      const cut = (name: "a" | "b" | "c"): Side => {
+        const side = product[name];
+        if (axes[name].rows === along) {
+          return { ...side, offset: side.offset + from * side.stride, rows: count };
+        }
+        return axes[name].columns === along ? { ...side, column: side.column + from } : side;
+      };
+      yield* partsThatFit({
+        a: cut("a"),
+        b: cut("b"),
+        c: cut("c"),
+        bias: product.bias && along === "n"
+          ? { tensor: product.bias as tf.Tensor, offset: from, length: count }
+          : product.bias,
+        sizes: { ...product.sizes, [along]: count },
+        add: product.add || (along === "k" && from > 0),
+      }, layout);
+    }
+    return;
+  }
+  yield product;
+}
+
+function launch({ a, b, c, bias, sizes: { m, n, k }, add }: Product, layout: Transposes): void {
+  const quad = ({ stride, column }: Side) => stride % 4 === 0 && column % 4 === 0;
   const variant: GemmVariant = {
-    transposeA,
-    transposeB,
+    ...layout,
     epilogue: add ? "add" : bias ? "bias" : "set",
-    quadA: (transposeA ? m : k) % 4 === 0,
-    quadB: (transposeB ? k : n) % 4 === 0,
-    quadC: n % 4 === 0,
+    quadA: quad(a),
+    quadB: quad(b),
+    quadC: quad(c),
     ...tileOf(m, n),
   };
   const key = Object.values(variant).join();
   let program = programs.get(key);
   if (!program) programs.set(key, program = tiledGemm(variant));
+  const bound = ({ tensor, offset, rows, stride }: Side): Binding =>
+    offset === 0 && rows * stride === tensor.size ? tensor : { tensor, offset, length: rows * stride };
+  const tensors = { a: bound(a), b: bound(b), c: bound(c) };
   dispatch(program, {
-    tensors: variant.epilogue === "bias" ? { a, b, bias: bias!, c } : { a, b, c },
-    params: { m, n, k },
+    tensors: variant.epilogue === "bias" ? { ...tensors, bias: bias! } : tensors,
+    params: {
+      m,
+      n,
+      k,
+      a_stride: a.stride,
+      a_column: a.column,
+      b_stride: b.stride,
+      b_column: b.column,
+      c_stride: c.stride,
+      c_column: c.column,
+    },
     groups: [Math.ceil(n / variant.tileN), Math.ceil(m / variant.tileM)],
   });
 }
@@ -94,15 +192,4 @@ export function heapPointer(binding: Binding): number {
   return "tensor" in binding
     ? wasmHeap().pointer(binding.tensor) + binding.offset * 4
     : wasmHeap().pointer(binding as tf.Tensor);
-}
-
-/**
- * `count` rows of a matrix from row `from` on. On WebGPU `from` must be a multiple of 64 (or 0): then any row length
- * starts on the 256-byte boundary that a binding needs.
- */
-export function rowsOf(matrix: tf.Tensor, from: number, count: number): Binding {
-  const [rows, width = 1] = matrix.shape;
-  return from === 0 && count === rows
-    ? matrix
-    : { tensor: matrix, offset: from * width, length: count * width };
 }

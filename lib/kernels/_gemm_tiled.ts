@@ -6,7 +6,7 @@ export interface GemmVariant {
   readonly transposeB: boolean;
   /** `set`: C ← P, `add`: C ← C + P, `bias`: C ← P + bias. */
   readonly epilogue: "set" | "add" | "bias";
-  /** Whether the contiguous side of A, B and C is a multiple of 4, so that they are read and written as vec4. */
+  /** Whether rows of A, B and C, as they are stored, are a multiple of 4 long, so that they are read and written as vec4. */
   readonly quadA: boolean;
   readonly quadB: boolean;
   readonly quadC: boolean;
@@ -72,7 +72,7 @@ export function tiledGemm(v: GemmVariant): Program {
     return `
 fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
   var q = ${quad ? "vec4<f32>()" : "0.0"};
-  if (r < params.${rows} && c < params.${columns}) { q = ${name}[(r * params.${columns} + c)${
+  if (r < params.${rows} && c < params.${columns}) { q = ${name}[(r * params.${name}_stride + params.${name}_column + c)${
       quad ? " / 4u" : ""
     }]; }
   return q;
@@ -92,7 +92,17 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
       ...(v.epilogue === "bias" ? { bias: v.quadC ? "vec4<f32>" : "f32" } : {}),
     },
     outputs: { c: v.quadC ? "vec4<f32>" : "f32" },
-    params: { m: "u32", n: "u32", k: "u32" },
+    params: {
+      ...{ m: "u32", n: "u32", k: "u32" },
+      ...{
+        a_stride: "u32",
+        a_column: "u32",
+        b_stride: "u32",
+        b_column: "u32",
+        c_stride: "u32",
+        c_column: "u32",
+      },
+    },
     workgroup: [threads],
     header: `
 var<workgroup> tile_a: array<${v.quadA ? "vec4<f32>" : "f32"}, ${tileK * v.tileM / (v.quadA ? 4 : 1)}>;
@@ -136,7 +146,7 @@ ${get("b", v.transposeB)}`,
     let q = i / ${columns}u; let s = i % ${columns}u;
     let r = r0 + (q >> 2u) * ${down * 4}u + (q & 3u); let c1 = c0 + s * ${across * 4}u;
     if (r >= params.m) { continue; }
-    let start = r * params.n + c1;
+    let start = r * params.c_stride + params.c_column + c1;
     ${
       v.quadC
         ? `if (c1 < params.n) { ${put("start / 4u", "block[i]", "c1 / 4u")} }`

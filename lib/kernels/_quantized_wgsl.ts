@@ -34,7 +34,17 @@ function bindings(dtype: QuantizedDtype, a: string, bias: boolean) {
       ...(bias && { bias: "f32" }),
     },
     outputs: { c: "f32" },
-    params: { m: "u32", n: "u32", k: "u32", words_a_row: "u32" },
+    params: {
+      m: "u32",
+      n: "u32",
+      k: "u32",
+      words_a_row: "u32",
+      a_stride: "u32",
+      a_column: "u32",
+      c_stride: "u32",
+      c_column: "u32",
+      add: "u32",
+    },
     workgroup: [256],
   } as const;
 }
@@ -89,7 +99,7 @@ var<workgroup> tile_a: array<vec4<f32>, ${TILE_K * high}>;
 var<workgroup> tile_w: array<vec4<f32>, ${TILE_K * wide}>;
 fn get_a(i: u32, kk: u32) -> f32 {
   var value = 0.0;
-  if (i < params.m && kk < params.k) { value = a[i * params.k + kk]; }
+  if (i < params.m && kk < params.k) { value = a[i * params.a_stride + params.a_column + kk]; }
   return value;
 }
 ${widen[dtype]}`,
@@ -116,9 +126,10 @@ ${widen[dtype]}`,
   let many = select(0u, 16u, i1 < params.m && j1 < params.n);
   for (var e = 0u; e < many; e++) {
     let i = i1 + e / 4u; let j = j1 + e % 4u;
-    if (i < params.m && j < params.n) { c[i * params.n + j] = block[e / 4u][e % 4u]${
-      bias ? " + bias[j]" : ""
-    }; }
+    if (i < params.m && j < params.n) {
+      let at = i * params.c_stride + params.c_column + j;
+      c[at] = block[e / 4u][e % 4u]${bias ? " + bias[j]" : ""} + select(0.0, c[at], params.add == 1u);
+    }
   }`,
   });
 }
@@ -157,7 +168,7 @@ ${widen[dtype]}`,
     workgroupBarrier();
   }
   if (at < params.m && j < params.n) {
-    c[at * params.n + j] = sums[256u * at + lane - at]${bias ? " + bias[j]" : ""};
+    c[at * params.c_stride + params.c_column + j] = sums[256u * at + lane - at]${bias ? " + bias[j]" : ""};
   }`,
   });
 }

@@ -4,9 +4,10 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty, upload } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
+import { elementsOf, rowBlocks } from "./_row_blocks.ts";
 import module from "./assembly/adamw.wasm.ts";
 
-/** Most partial sums that a tensor contributes to the norm on a GPU, and elements of one at least. */
+/** Most partial sums that a tensor, or what of it fits a binding, contributes to the norm on a GPU, and elements of one at least. */
 const PARTIALS = 64, ELEMENTS = 4096;
 
 /**
@@ -23,13 +24,14 @@ export function sumOfSquares(tensors: readonly tf.Tensor[]): tf.Tensor {
     }
     return upload(Float32Array.of(total), [1]);
   }
-  const counts = tensors.map((x) => Math.min(PARTIALS, Math.ceil(x.size / ELEMENTS)));
+  const runs = tensors.flatMap((x) => rowBlocks(x.size, 1).map((run) => ({ x, run })));
+  const counts = runs.map(({ run }) => Math.min(PARTIALS, Math.ceil(run.count / ELEMENTS)));
   const partials = empty([counts.reduce((sum, n) => sum + n, 0)]), total = empty([1]);
   let first = 0;
-  tensors.forEach((x, i) => {
+  runs.forEach(({ x, run }, i) => {
     dispatch(partialProgram, {
-      tensors: { x, partials },
-      params: { size: x.size, first, stride: counts[i] * 256 },
+      tensors: { x: elementsOf(x, run), partials },
+      params: { size: run.count, first, stride: counts[i] * 256 },
       groups: [counts[i]],
     });
     first += counts[i];
@@ -100,20 +102,23 @@ export function adamw(
       ));
     return;
   }
-  dispatch(updateProgram, {
-    tensors: { squares: step.squares, p: parameter, g: gradient, m, v },
-    params: {
-      size: parameter.size,
-      beta1,
-      beta2,
-      rate,
-      root_c2: rootC2,
-      epsilon,
-      keep,
-      clip: Math.min(clip, 3e38), // WGSL has no infinity
-    },
-    groups: [Math.ceil(parameter.size / 256)],
-  });
+  for (const run of rowBlocks(parameter.size, 1)) {
+    const part = (tensor: tf.Tensor) => elementsOf(tensor, run);
+    dispatch(updateProgram, {
+      tensors: { squares: step.squares, p: part(parameter), g: part(gradient), m: part(m), v: part(v) },
+      params: {
+        size: run.count,
+        beta1,
+        beta2,
+        rate,
+        root_c2: rootC2,
+        epsilon,
+        keep,
+        clip: Math.min(clip, 3e38), // WGSL has no infinity
+      },
+      groups: [Math.ceil(run.count / 256)],
+    });
+  }
 }
 
 const REDUCE = `

@@ -4,13 +4,14 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty, upload } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
+import { rowBlocks, rowsOf } from "./_row_blocks.ts";
 import module from "./assembly/embedding.wasm.ts";
 
 /**
  * Rows of a table: y[i] = table[ids[i]].
  *
  * @param table [V, D]
- * @param ids [N] int32, each in 0…V−1: checked where ids come from outside, not here (a GPU reads 0 for any other)
+ * @param ids [N] int32, each in 0…V−1: checked where ids come from outside, not here (a GPU leaves the row as it is for any other)
  * @returns [N, D]
  */
 export function embedding(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
@@ -19,11 +20,13 @@ export function embedding(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
     const at = wasmHeap().pointer;
     profile.run("embedding", () => assembly(module).gather(at(table), at(ids), at(y), rows, d));
   } else {
-    dispatch(gatherProgram, {
-      tensors: { table, ids, y },
-      params: { size: rows * d, d },
-      groups: [Math.ceil(rows * d / 256)],
-    });
+    for (const { from, count } of rowBlocks(table.shape[0], d)) {
+      dispatch(gatherProgram, {
+        tensors: { table: rowsOf(table, from, count), ids, y },
+        params: { size: rows * d, d, first_row: from, count },
+        groups: [Math.ceil(rows * d / 256)],
+      });
+    }
   }
   return y;
 }
@@ -66,11 +69,17 @@ export function embeddingGradient(ids: Int32Array, dy: tf.Tensor, dtable: tf.Ten
   list.set(seen, ids.length + 1);
   list.set(order, 2 * ids.length + 1);
   const lists = upload(list, [list.length]);
-  dispatch(scatterProgram, {
-    tensors: { lists, dy, dtable },
-    params: { n: ids.length, d },
-    groups: [seen.length, Math.ceil(d / 64)],
-  });
+  let first = 0; // of the ids seen, which ascend, as the table's blocks do
+  for (const { from, count } of rowBlocks(dtable.shape[0], d)) {
+    let end = first;
+    while (end < seen.length && seen[end] < from + count) end++;
+    dispatch(scatterProgram, {
+      tensors: { lists, dy, dtable: rowsOf(dtable, from, count) },
+      params: { n: ids.length, d, first, first_row: from },
+      groups: [end - first, Math.ceil(d / 64)],
+    });
+    first = end;
+  }
   lists.dispose();
 }
 
@@ -78,26 +87,27 @@ const gatherProgram: Program = {
   name: "embedding",
   inputs: { table: "f32", ids: "i32" },
   outputs: { y: "f32" },
-  params: { size: "u32", d: "u32" },
+  params: { size: "u32", d: "u32", first_row: "u32", count: "u32" },
   workgroup: [256],
   body: `
   let i = row * 256u + lane;
   if (i >= params.size) { return; }
-  y[i] = table[u32(ids[i / params.d]) * params.d + i % params.d];`,
+  let id = u32(ids[i / params.d]) - params.first_row; // an id before the block wraps round to far behind it
+  if (id < params.count) { y[i] = table[id * params.d + i % params.d]; }`,
 };
 
 const scatterProgram: Program = {
   name: "embedding_gradient",
   inputs: { lists: "i32", dy: "f32" },
   outputs: { dtable: "f32" },
-  params: { n: "u32", d: "u32" },
+  params: { n: "u32", d: "u32", first: "u32", first_row: "u32" },
   workgroup: [64],
   body: `
   let c = group.y * 64u + lane;
   if (c >= params.d) { return; }
-  let at = u32(lists[params.n + 1u + group.x]) * params.d + c;
+  let at = (u32(lists[params.n + 1u + params.first + group.x]) - params.first_row) * params.d + c;
   var total = dtable[at];
-  for (var i = lists[group.x]; i < lists[group.x + 1u]; i++) {
+  for (var i = lists[params.first + group.x]; i < lists[params.first + group.x + 1u]; i++) {
     total += dy[u32(lists[2u * params.n + 1u + u32(i)]) * params.d + c];
   }
   dtable[at] = total;`,

@@ -2,8 +2,9 @@ import type * as tf from "@tensorflow/tfjs";
 import { currentBackend } from "../backend/backend.ts";
 import { empty, fillZero, upload, zeros } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
-import { gemm, rowsOf } from "./_gemm.ts";
+import { gemm } from "./_gemm.ts";
 import { chunkGradient, type ChunkPlace, moveRows, reduceChunk } from "./_logprob_chunk.ts";
+import { bindingElements, rowsOf } from "./_row_blocks.ts";
 
 /** Which log-probs are wanted: pairs of a row of the hidden states and a label id, grouped by row. */
 export interface Labels {
@@ -254,11 +255,9 @@ function chunkOf(chunk: tf.Tensor, { rows, labels }: ChunkPlace) {
 function chunkSize(
   { r, v, d, chunkBytes }: { r: number; v: number; d: number; chunkBytes: number },
 ): { rows: number; labels: number } {
-  const active = currentBackend();
-  const bound = active.name === "webgpu" ? active.device.limits.maxStorageBufferBindingSize : Infinity;
-  const floats = Math.min(chunkBytes, bound) / 4;
+  const bound = bindingElements(), floats = Math.min(chunkBytes / 4, bound);
   const few = (count: number) => Math.max(64, Math.floor(count / 64) * 64);
-  const byBinding = few(bound / 4 / d);
+  const byBinding = few(bound / d);
   const labels = Math.min(v, few(Math.max(floats / r, Math.min(1024, floats / 64))), byBinding);
   return { rows: Math.min(r, few(floats / labels), byBinding), labels };
 }

@@ -4,6 +4,7 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
+import { rowBlocks, rowsOf } from "./_row_blocks.ts";
 import module from "./assembly/sample.wasm.ts";
 
 /** How the next token is drawn. */
@@ -41,11 +42,13 @@ export function sample(
         assembly(module).sample(at(logits), at(streams), at(counters), at(ids), rows, v, inverse, topK, topP),
     );
   } else {
-    dispatch(program, {
-      tensors: { logits, streams, counters, ids },
-      params: { rows, v, inverse_temperature: inverse, top_k: topK, top_p: topP },
-      groups: [rows],
-    });
+    for (const { from, count } of rowBlocks(rows, v)) {
+      dispatch(program, {
+        tensors: { logits: rowsOf(logits, from, count), streams, counters, ids },
+        params: { rows: count, first_row: from, v, inverse_temperature: inverse, top_k: topK, top_p: topP },
+        groups: [count],
+      });
+    }
   }
   return ids;
 }
@@ -54,7 +57,14 @@ const program: Program = {
   name: "sample",
   inputs: { logits: "f32", streams: "u32", counters: "u32" },
   outputs: { ids: "i32" },
-  params: { rows: "u32", v: "u32", inverse_temperature: "f32", top_k: "u32", top_p: "f32" },
+  params: {
+    rows: "u32",
+    first_row: "u32",
+    v: "u32",
+    inverse_temperature: "f32",
+    top_k: "u32",
+    top_p: "f32",
+  },
   workgroup: [256],
   header: `
 var<workgroup> numbers: array<f32, 256>;
@@ -133,7 +143,7 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
   let best_logit = workgroupUniformLoad(&numbers[0]);
   let best_id = workgroupUniformLoad(&wholes[0]);
   if (params.inverse_temperature == 0.0) {
-    if (lane == 0u) { ids[row] = i32(best_id); }
+    if (lane == 0u) { ids[params.first_row + row] = i32(best_id); }
     return;
   }
   let top = best_logit * params.inverse_temperature;
@@ -172,7 +182,7 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
   if (lane == 0u) {
     var sum = 0.0;
     for (var t = 0u; t < 256u; t++) { let p = numbers[t]; numbers[t] = sum; sum += p; }
-    let target_mass = uniform_of(streams[row], counters[row]) * sum;
+    let target_mass = uniform_of(streams[params.first_row + row], counters[params.first_row + row]) * sum;
     // The last run with anything in it that starts at or below the target.
     var owner = 0u;
     for (var t = 0u; t < 256u; t++) {
@@ -193,6 +203,6 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
       passed += exp(z - top);
       if (passed > target_mass) { chosen = i32(i); break; }
     }
-    ids[row] = chosen;
+    ids[params.first_row + row] = chosen;
   }`,
 };

@@ -36,9 +36,9 @@ export function normalizeGradient(
     readonly gradients: Parameters;
   },
 ): tf.Tensor {
-  const { normalized: { sum, y, statistics: [rstd, mean] }, dy, dsum, gradients } = options;
+  const { normalized: { sum, statistics: [rstd, mean] }, dy, dsum, gradients } = options;
   const weight = parameter(decoder, name), dweight = gradients.get(name);
-  if (decoder.config.norm === "rms") return rmsNormGradient({ sum, y, rstd }, dy, { weight, dsum, dweight });
+  if (decoder.config.norm === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight, dsum, dweight });
   const dbias = gradients.get(`${name}_bias`);
-  return layerNormGradient({ sum, y, rstd, mean }, dy, { weight, dsum, dweight, dbias });
+  return layerNormGradient({ sum, rstd, mean }, dy, { weight, dsum, dweight, dbias });
 }

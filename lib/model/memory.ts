@@ -53,7 +53,7 @@ export interface MemoryPlan {
     /** Their sum. */
     readonly total: number;
   };
-  /** The largest tensor: on a GPU it must fit one binding. */
+  /** The largest tensor that on a GPU must fit one binding: weights and logits go by parts, activations and caches do not. */
   readonly largest: { readonly name: string; readonly bytes: number };
 }
 
@@ -86,7 +86,6 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
     const bytes = isQuantizable(name, shape) ? storedBytes(shape as [number, number], baseDtype) : 4 * count;
     parameters += count;
     weights += bytes;
-    consider(name, bytes);
   }
   const adapter = lora ? adapterSize(config, lora) : 0;
   const trainable = task !== "train" ? 0 : lora ? adapter : parameters;
@@ -106,7 +105,6 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
     : working;
   consider("one layer's activations", 4 * rows * Math.max(p, q, d));
   const logits = decoded ? 4 * slots * v : Math.min(4 * n * v, LOGIT_BYTES);
-  if (decoded) consider("logits", logits);
   const cacheRows = Math.ceil(slots / samples) * (promptTokens + samples * maxTokens);
   const cache = decoded ? 8 * kvHeads * headDim * cacheRows : 0;
   consider("one layer's cache", cache);

@@ -38,6 +38,8 @@ export interface TaskIo {
   readonly log: (line: string) => void;
   /** A warning on standard error, `--quiet` or not. */
   readonly warn: (line: string) => void;
+  /** A detail on standard error, with `--debug` only. */
+  readonly detail: (line: string) => void;
   /** Aborts when the user interrupts the task or the reader of its output goes away. */
   readonly signal: AbortSignal;
   /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
@@ -136,10 +138,11 @@ async function execute<O extends Options>(
   });
   const warn = (line: string) => writeError(`${task.name}: ${line}`);
   const log = (line: string) => options.quiet ? undefined : writeError(line);
+  const detail = (line: string) => state.debug ? writeError(line) : undefined;
   // Imported when it is asked for: a page of help needs no TF.js.
   const profiled = options.profile ? (await import("./_profile.ts")).startProfile() : undefined;
   try {
-    await task.run(options, { input: source, output: sink, log, warn, signal, configuration });
+    await task.run(options, { input: source, output: sink, log, warn, detail, signal, configuration });
     signal.throwIfAborted();
     await sink.finish();
     if (profiled) writeError(await profiled());

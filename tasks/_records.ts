@@ -1,10 +1,11 @@
 /** Where a task's records come from: `--data`, or standard input and `--input`. */
 
 import { readProblem } from "../lib/data/datasets.ts";
-import { readGroups, readJsonl } from "../lib/data/jsonl.ts";
+import { readJsonl } from "../lib/data/jsonl.ts";
 import { loadDataset } from "../lib/data/load_dataset.ts";
 import { normalizeResponses, type PromptOptions } from "../lib/data/prompts.ts";
-import type { Group, Problem } from "../lib/data/records.ts";
+import { type Group, parseGroup, type Problem } from "../lib/data/records.ts";
+import type { Where } from "../lib/data/where.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { choice, preset, text } from "./_option.ts";
 import type { TaskIo } from "./_cli.ts";
@@ -62,23 +63,37 @@ export async function* problemsOf(
   io: Pick<TaskIo, "input">,
   split = "train",
 ): AsyncGenerator<Problem> {
-  const { data, dataDirectory: directory, calculator, limit } = options;
-  const problems = data !== undefined
-    ? loadDataset(data, { split, directory, limit, seed: options.seed })
-    : take(inputProblems(io), limit);
-  for await (const problem of problems) {
-    yield calculator === "drop" ? normalizeResponses(problem, { calculator, ending: undefined }) : problem;
+  for await (const { problem } of placedProblems(options, io, split)) yield problem;
+}
+
+/** As {@linkcode problemsOf}, of records that must have candidates. */
+export async function* groupsOf(options: ProblemSource, io: Pick<TaskIo, "input">): AsyncGenerator<Group> {
+  for await (const { problem, where } of placedProblems(options, io)) yield parseGroup(problem, where);
+}
+
+async function* placedProblems(
+  { data, dataDirectory: directory, calculator, limit, seed }: ProblemSource,
+  io: Pick<TaskIo, "input">,
+  split = "train",
+): AsyncGenerator<{ readonly problem: Problem; readonly where: Where }> {
+  const placed = async function* () {
+    let record = 0;
+    if (data !== undefined) {
+      for await (const problem of loadDataset(data, { split, directory, limit, seed })) {
+        yield { problem, where: { source: data, record: ++record } };
+      }
+    } else {
+      for await (
+        const { value, where } of take(readJsonl(io.input.bytes, { source: io.input.name }), limit)
+      ) {
+        yield { problem: readProblem(value, where), where };
+      }
+    }
+  };
+  for await (const { problem, where } of placed()) {
+    const drop = calculator === "drop";
+    yield { problem: drop ? normalizeResponses(problem, { calculator, endings: "keep" }) : problem, where };
   }
-}
-
-async function* inputProblems(io: Pick<TaskIo, "input">): AsyncGenerator<Problem> {
-  const source = io.input.name;
-  for await (const { value, where } of readJsonl(io.input.bytes, { source })) yield readProblem(value, where);
-}
-
-/** The groups of the input; at most `limit`. */
-export async function* groupsOf(io: Pick<TaskIo, "input">, limit?: number): AsyncGenerator<Group> {
-  yield* take(readGroups(io.input.bytes, { source: io.input.name }), limit);
 }
 
 async function* take<T>(items: AsyncIterable<T>, limit = Infinity): AsyncGenerator<T> {

@@ -21,7 +21,10 @@ export const shared = {
   out: text("--out", { metavar: "DIR", help: "Directory to write; must not exist yet" }),
   input: preset(text("--input", { metavar: "FILE", help: "JSONL to read; - is standard input" }), "-"),
   output: preset(text("--output", { metavar: "FILE", help: "JSONL to write; - is standard output" }), "-"),
-  data: text("--data", { metavar: "NAME|FILE", help: "Data set, by its name (NAME:SPLIT) or as a file" }),
+  data: text("--data", {
+    metavar: "NAME|FILE",
+    help: "Data set, as NAME[:SPLIT], file or directory; several with commas and weights: gsm8k*2,mine.jsonl",
+  }),
   backend: preset(
     choice("--backend", { choices: ["auto", "webgpu", "wasm"], help: "What computes; auto is a GPU if any" }),
     "auto",
@@ -79,6 +82,6 @@ export const common = {
   }),
   dryRun: toggle("--dry-run", { help: "Print the whole configuration as JSON and do nothing else" }),
   quiet: toggle("--quiet", { help: "No progress and no notes on standard error" }),
-  debug: toggle("--debug", { help: "Show the stack of an error, and more detail" }),
+  debug: toggle("--debug", { help: "Show the stack of an error, and list answers that cannot be found" }),
   profile: toggle("--profile", { help: "Print launches and time of each kernel at the end" }),
 } as const satisfies Record<string, Option<unknown>>;

@@ -107,7 +107,7 @@ export class Stages {
   async *problems(source: Source<Problem>): AsyncGenerator<Problem> {
     const { calculator } = this.options;
     for await (const problem of source()) {
-      yield calculator === "keep" ? problem : normalizeResponses(problem, { calculator });
+      yield calculator === "keep" ? problem : normalizeResponses(problem, { calculator, endings: "keep" });
     }
   }
 
@@ -159,7 +159,13 @@ export class Stages {
       signal: io.signal,
       onProgress: (done, tokens) => progress.update(done, { tokens }),
     });
-    const scoring = { microBatchTokens: microBatch, prompt, warn: this.warn, signal: io.signal };
+    const scoring = {
+      microBatchTokens: microBatch,
+      prompt,
+      warn: this.warn,
+      onUnanswered: io.detail,
+      signal: io.signal,
+    };
     let right = 0, wrong = 0, mixed = 0, all = 0;
     try {
       await writeAtomic(path, async (sink) => {

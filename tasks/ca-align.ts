@@ -6,10 +6,11 @@
 import { checkFormats } from "../lib/evaluate/format_check.ts";
 import { objectives, objectiveTraits } from "../lib/objectives/objectives.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
+import { resolveSettings } from "../lib/train/settings.ts";
 import { runTask } from "./_cli.ts";
 import { choice, number, preset } from "./_option.ts";
 import { checkOut } from "./_out.ts";
-import { groupsOf, promptOptions, promptsOf } from "./_records.ts";
+import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./_records.ts";
 import { planMemory } from "./_memory.ts";
 import { pick } from "./_shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
@@ -18,9 +19,8 @@ await runTask({
   name: "ca-align",
   summary: "Calibrate a model's scores with an alignment objective",
   description:
-    `Reads groups that \`score\` wrote, writes metrics as JSONL and the model to --out. Objectives: ${
-      Object.keys(objectives).join(", ")
-    }.`,
+    "Reads groups that `score` wrote (or --data with candidates), writes metrics as JSONL and the model to --out. " +
+    `Objectives: ${Object.keys(objectives).join(", ")}.`,
   examples: [
     {
       does: "AFT with the detached constraint",
@@ -32,13 +32,18 @@ await runTask({
         "deno task ca-align --model runs/vft --input scored.jsonl --constraint bc --beta 0.2 --out runs/aft-bc",
     },
     {
+      does: "Ranked candidates that a data set brings",
+      command: "deno task ca-align --model runs/vft --data ranked --objective aft-rank --out runs/aft-rank",
+    },
+    {
       does: "DPO on the same data",
       command: "deno task ca-align --model runs/vft --input scored.jsonl --objective dpo --out runs/dpo",
     },
   ],
   options: {
     ...trainingOptions,
-    ...pick("input", "output", "beta"),
+    ...pick("input", "output", "data", "beta"),
+    ...dataOptions,
     objective: preset(
       choice("--objective", { choices: Object.keys(objectives), help: "What to train with" }),
       "aft",
@@ -46,7 +51,7 @@ await runTask({
     constraint: choice("--constraint", {
       choices: ["none", "dc", "bc"],
       help:
-        "What keeps worse candidates from falling without end: nothing, detached (default of aft), boundary",
+        "What keeps worse candidates from falling without end: nothing, detached (default of aft and aft-rank), boundary",
     }),
     boundary: number("--boundary", {
       min: 0,
@@ -66,10 +71,13 @@ await runTask({
         throw new UsageError(`Option --${name} has no meaning for the objective ${objective}`);
       }
     }
+    // Before the model is loaded: what cannot be trained is said at once.
+    resolveSettings({ ...trainerOptions(options), objective, constraint, ...given });
+    await checkData(options);
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.input] });
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
-    const groups = checkFormats(groupsOf(io, options.limit), {
+    const groups = checkFormats(groupsOf(options, io), {
       feedback: objectiveTraits[objective].feedback,
       warn: io.warn,
     });

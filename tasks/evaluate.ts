@@ -3,6 +3,7 @@
  *
  *   deno task evaluate --model runs/aft --data arithmetic:test --votes 8
  */
+import { endOfResponse } from "../lib/data/answers.ts";
 import type { Evaluated } from "../lib/evaluate/evaluate.ts";
 import { evaluate } from "../lib/evaluate/evaluate.ts";
 import { summarize } from "../lib/evaluate/summary.ts";
@@ -104,6 +105,16 @@ await runTask({
     }
     if (results.length === 0) {
       throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
+    }
+    const answered = results.filter(({ greedy }) => greedy !== undefined);
+    const unanswered = answered.filter(({ greedy }) => greedy!.answer === null);
+    for (const { id, greedy } of unanswered) {
+      io.detail(`No answer to "${id}": ${endOfResponse(greedy!.text)}`);
+    }
+    if (unanswered.length > 0) {
+      io.warn(
+        `${unanswered.length} of ${answered.length} responses have no answer that could be found: they count as wrong`,
+      );
     }
     const summary = summarize(results);
     io.log(summaryTable([{ name: options.model, summary }]).trimEnd());

@@ -4,30 +4,19 @@
  *   deno task score --model runs/vft --input groups.jsonl > scored.jsonl
  *   deno task score --rank steps --input groups.jsonl > ranked.jsonl
  */
-import { readProblem } from "../lib/data/datasets.ts";
-import { readJsonl } from "../lib/data/jsonl.ts";
 import { normalizeResponses } from "../lib/data/prompts.ts";
-import { type Group, parseGroup } from "../lib/data/records.ts";
+import type { Group } from "../lib/data/records.ts";
 import { rank } from "../lib/evaluate/rank.ts";
 import { label, score } from "../lib/evaluate/score.ts";
 import { loadModel } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
-import { runTask, type TaskIo } from "./_cli.ts";
+import { runTask } from "./_cli.ts";
 import { choice, integer, preset, toggle } from "./_option.ts";
 import { openRewardSource, rankOptions } from "./_ranking.ts";
-import { promptOptions, promptsOf } from "./_records.ts";
+import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./_records.ts";
 import { memoryCheck, planMemory } from "./_memory.ts";
 import { pick } from "./_shared_options.ts";
 import { writeUntilBroken } from "./_until_broken.ts";
-
-/** The groups of the input; candidates in a published data set's form (ECQA's rated explanations) are read as that. */
-async function* groupsOf(io: Pick<TaskIo, "input">, limit = Infinity): AsyncGenerator<Group> {
-  let count = 0;
-  for await (const { value, where } of readJsonl(io.input.bytes, { source: io.input.name })) {
-    yield parseGroup(readProblem(value, where), where);
-    if (++count >= limit) return;
-  }
-}
 
 await runTask({
   name: "score",
@@ -45,6 +34,10 @@ await runTask({
       command: "deno task score --model runs/vft --endings normalize --input candidates.jsonl",
     },
     {
+      does: "Score a data set's own candidates",
+      command: "deno task score --model runs/vft --data ranked",
+    },
+    {
       does: "Rank candidates by people's ratings in the records",
       command: "deno task score --rank ratings --input rated.jsonl",
     },
@@ -55,7 +48,8 @@ await runTask({
     },
   ],
   options: {
-    ...pick("model", "adapter", "baseDtype", "input", "output", "limit", "backend", "overwrite"),
+    ...pick("model", "adapter", "baseDtype", "input", "output", "data", "limit", "backend", "overwrite"),
+    ...dataOptions,
     ...promptOptions,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     keepLabels: toggle("--keep-labels", { help: "Keep labels that records bring" }),
@@ -64,10 +58,6 @@ await runTask({
         choices: ["keep", "normalize"],
         help: "State every answer in one form, so that no loss can learn the format",
       }),
-      "keep",
-    ),
-    calculator: preset(
-      choice("--calculator", { choices: ["keep", "drop"], help: "GSM8K's <<2*3=6>> marks in chains" }),
       "keep",
     ),
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
@@ -82,7 +72,8 @@ await runTask({
   },
   plan: (options) => planMemory("score", options),
   async run(options, io) {
-    const { strict, keepLabels, endings, calculator, tooLong } = options;
+    const { strict, keepLabels, endings, tooLong } = options;
+    await checkData(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,
@@ -93,10 +84,8 @@ await runTask({
     });
     using progress = createProgress("score", { total: options.limit, quiet: options.quiet });
     const source = async function* (): AsyncGenerator<Group> {
-      for await (const group of groupsOf(io, options.limit)) {
-        yield endings === "keep" && calculator === "keep"
-          ? group
-          : normalizeResponses(label(group, { strict, keepLabels: true }), { calculator });
+      for await (const group of groupsOf(options, io)) {
+        yield endings === "keep" ? group : normalizeResponses(label(group, { strict, keepLabels: true }));
       }
     };
     const prompt = await promptsOf(options);
@@ -108,6 +97,7 @@ await runTask({
         microBatchTokens: options.microBatch,
         prompt,
         warn: io.warn,
+        onUnanswered: io.detail,
         signal: io.signal,
         onProgress: ranking ? undefined : (done, tokens) => progress.update(done, { tokens }),
       });

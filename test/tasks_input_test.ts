@@ -88,7 +88,8 @@ test("missing and mistyped fields are named", async () => {
   const trained = await run("ca-align", [...wasm, "--out", at("f")], { input: lines([unlabelled]) });
   assert.deepEqual([trained.code, trained.err], [
     1,
-    'ca-align: Cannot train aft on "p": every candidate must have "correct"; `deno task score` writes them\n',
+    'ca-align: Cannot train aft on "p": every candidate must have "correct": got none of that; ' +
+    "`deno task score` writes labels\n",
   ]);
   const { reference: _, ...bare } = problem;
   const chainless = await run("vft", [...wasm, "--out", at("f")], { input: lines([bare]) });

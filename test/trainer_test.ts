@@ -224,7 +224,7 @@ test("responses beyond the context are counted and reported before the first ste
   const onStep = () => assert.equal(told.length, ++steps > 0 ? 1 : 0);
   const lines = await collect(train(model, long, { ...options, onStep }));
   assert.deepEqual(told, [
-    "1 responses are left out: with their prompts they exceed the context of 40 tokens",
+    "1 response is left out: with its prompt it exceeds the context of 40 tokens",
   ]);
   assert.equal(lines.at(-1)!.step, 2, "four questions are left, so two steps");
   const refused = await failure(model, long as unknown as Group[], {
@@ -302,7 +302,7 @@ test("bad input has one line each and leaks nothing", async () => {
     [
       [groups[0], { ...groups[1], candidates: [{ text: "x" }] }],
       { objective: "aft" },
-      'Cannot train aft on "toy-1": every candidate must have "correct"; `deno task score` writes them',
+      'Cannot train aft on "toy-1": every candidate must have "correct": got none of that; `deno task score` writes labels',
       InputError,
     ],
     [

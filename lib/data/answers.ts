@@ -132,3 +132,9 @@ export function findAnswer(
 export function isRight(problem: Asked, answer: string | null): boolean {
   return answersEqual(answer, problem.answer ?? null);
 }
+
+/** Where an answer would stand, for a message: the last 80 characters of a response, on one line. */
+export function endOfResponse(text: string): string {
+  const line = text.trim().replace(/\s+/g, " ");
+  return line === "" ? "it is empty" : line.length > 80 ? `…${line.slice(-80)}` : line;
+}

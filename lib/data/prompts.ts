@@ -135,17 +135,19 @@ export function normalizeEnding(text: string, answer: string | null, options: En
 export interface ResponseOptions extends EndingOptions {
   /** Whether calculator marks stay (default "keep"). */
   readonly calculator?: "keep" | "drop";
+  /** Whether answers are stated in one form (default "normalize"). */
+  readonly endings?: "keep" | "normalize";
 }
 
 /**
  * The problem with its reference and candidates in one form: endings normalized (by its kind of answer, or as the
- * option says), calculator marks kept or dropped. A candidate ends in its own answer, not the problem's; one without
+ * option says) or kept, calculator marks kept or dropped. A candidate ends in its own answer, not the problem's; one without
  * an `answer` field, or cut off by length, keeps its text.
  */
 export function normalizeResponses<P extends Problem>(problem: P, options: ResponseOptions = {}): P {
-  const { calculator = "keep", ending = endingFor(answerKind(problem)) } = options;
+  const { calculator = "keep", endings = "normalize", ending = endingFor(answerKind(problem)) } = options;
   const change = (text: string, answer: string | null) => {
-    const ended = normalizeEnding(text, answer, { ending });
+    const ended = endings === "keep" ? text : normalizeEnding(text, answer, { ending });
     return calculator === "drop" ? stripCalculator(ended) : ended;
   };
   const candidate = (one: Candidate): Candidate => ({

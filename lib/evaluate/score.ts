@@ -1,4 +1,4 @@
-import { findAnswer, isRight } from "../data/answers.ts";
+import { endOfResponse, findAnswer, isRight } from "../data/answers.ts";
 import { groupRows, planMicroBatches, type TokenGroup } from "../data/packing.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group } from "../data/records.ts";
@@ -21,6 +21,8 @@ export interface ScoreOptions {
   readonly prompt?: PromptOptions;
   /** Told of anything a person should know. */
   readonly warn?: (line: string) => void;
+  /** Told of every candidate without an answer that could be found, one line each (default: nobody is). */
+  readonly onUnanswered?: (line: string) => void;
   /** Told of groups done and response tokens scored, for a progress bar. */
   readonly onProgress?: (groups: number, tokens: number) => void;
   /** Stops the work. */
@@ -30,7 +32,6 @@ export interface ScoreOptions {
 /** What labelling found, for a report. */
 export interface LabelCounts {
   /** Candidates that have a label. */
-  /** Candidates seen. */
   candidates: number;
   /** Those marked right. */
   correct: number;
@@ -45,10 +46,11 @@ export interface LabelCounts {
  */
 export function label(
   group: Group,
-  options: Pick<ScoreOptions, "strict" | "keepLabels"> & { readonly counts?: LabelCounts } = {},
+  options: Pick<ScoreOptions, "strict" | "keepLabels" | "onUnanswered"> & { readonly counts?: LabelCounts } =
+    {},
 ): Group {
-  const { strict = false, keepLabels = false, counts } = options;
-  const candidates = group.candidates.map((candidate): Candidate => {
+  const { strict = false, keepLabels = false, counts, onUnanswered } = options;
+  const candidates = group.candidates.map((candidate, i): Candidate => {
     const answer = findAnswer(group, candidate.text, { strict });
     const kept = keepLabels && candidate.correct !== undefined;
     const correct = kept
@@ -56,10 +58,14 @@ export function label(
       : group.answer === undefined
       ? undefined
       : isRight(group, answer);
+    const unanswered = correct !== undefined && answer === null && !kept;
     if (counts && correct !== undefined) {
       counts.candidates++;
       if (correct) counts.correct++;
-      if (answer === null && !kept) counts.unanswered++;
+      if (unanswered) counts.unanswered++;
+    }
+    if (unanswered) {
+      onUnanswered?.(`No answer in candidate ${i + 1} of "${group.id}": ${endOfResponse(candidate.text)}`);
     }
     return { ...candidate, answer, ...(correct !== undefined && { correct }) };
   });
@@ -111,7 +117,8 @@ export async function* score(
   }
   if (counts.unanswered > 0) {
     warn(
-      `${counts.unanswered} of ${counts.candidates} candidates have no answer that could be found: they count as wrong`,
+      `${counts.unanswered} of ${counts.candidates} candidates have no answer that could be found: they count as ` +
+        "wrong",
     );
   }
 }

@@ -94,10 +94,11 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
     constraint: constraint ?? traits.trainingConstraint,
   };
   if (traits.constraints.length > 0 && !traits.constraints.includes(objectiveOptions.constraint!)) {
+    const wanted = traits.constraints.length === 1
+      ? `${traits.constraints[0]}, since it compares no candidates`
+      : `one of ${traits.constraints.join(", ")}`;
     throw new UsageError(
-      `Constraint of ${objective} must be one of ${
-        traits.constraints.join(", ")
-      }: got "${objectiveOptions.constraint}"`,
+      `Constraint of ${objective} must be ${wanted}: got "${objectiveOptions.constraint}"`,
     );
   }
   const optimizer: OptimizerOptions = {

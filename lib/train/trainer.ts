@@ -169,7 +169,9 @@ async function encodeAll(
   const store = await RecordStore.from(encoded());
   if (skipped > 0) {
     settings.warn?.(
-      `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
+      skipped === 1
+        ? `1 response is left out: with its prompt it exceeds the context of ${context} tokens`
+        : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
     );
   }
   if (store.size > 0) return store;

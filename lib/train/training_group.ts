@@ -3,7 +3,7 @@ import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
-import type { ObjectiveTraits } from "../objectives/objective.ts";
+import type { Feedback, ObjectiveTraits } from "../objectives/objective.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { TrainingGroup } from "./step.ts";
 
@@ -70,7 +70,12 @@ function referenceOf(record: Problem, objective: string): Entry {
 }
 
 function rejectionSamples(record: Problem): Entry[] {
-  const kept = selectRejectionSamples(record.candidates ?? [], record.reference);
+  const { candidates = [] } = record;
+  // Without labels none would be kept, and RFT would be VFT without a word.
+  if (candidates.some(({ correct }) => correct === undefined)) {
+    throw lacking("rft", record.id, candidates, ["labels"]);
+  }
+  const kept = selectRejectionSamples(candidates, record.reference);
   const samples = kept.map((candidate) => ({ candidate, reference: false }));
   return record.reference === undefined ? samples : [referenceOf(record, "rft"), ...samples];
 }
@@ -95,6 +100,30 @@ function withReference(record: Problem, traits: ObjectiveTraits): Entry[] {
   return [{ candidate, reference: true }, ...others];
 }
 
+const fields = { labels: "correct", ranks: "rank", rewards: "reward" } as const;
+
+/** The error for candidates without the feedback that the objective learns from: what they have, what to do. */
+function lacking(
+  objective: string,
+  id: string,
+  candidates: readonly Candidate[],
+  wanted: readonly Feedback[],
+): InputError {
+  const quoted = (kinds: readonly Feedback[]) => kinds.map((kind) => `"${fields[kind]}"`).join(" or ");
+  const found = (Object.keys(fields) as Feedback[]).flatMap((kind) => {
+    const count = candidates.filter((candidate) => candidate[fields[kind]] !== undefined).length;
+    return count > 0 ? [`"${fields[kind]}" in ${count} of ${candidates.length}`] : [];
+  });
+  const help = wanted.includes("labels")
+    ? "`deno task score` writes labels"
+    : "`deno task score --rank steps` (or ratings, judge) writes ranks";
+  return new InputError(
+    `Cannot train ${objective} on "${id}": every candidate must have ${quoted(wanted)}: got ${
+      found.join(", ") || "none of that"
+    }; ${help}`,
+  );
+}
+
 function feedbackOf(
   id: string,
   entries: readonly Entry[],
@@ -109,11 +138,8 @@ function feedbackOf(
   const known = { labels: all((c) => c.correct), ranks: all((c) => c.rank), rewards: all((c) => c.reward) };
   const kind = traits.feedback.find((k) => known[k]);
   if (traits.feedback.length > 0 && !kind) {
-    const fields = { labels: "correct", ranks: "rank", rewards: "reward" };
-    const wanted = traits.feedback.map((k) => `"${fields[k]}"`).join(" or ");
-    throw new InputError(
-      `Cannot train ${objective} on "${id}": every candidate must have ${wanted}; \`deno task score\` writes them`,
-    );
+    const candidates = entries.filter((e) => !e.reference).map((e) => e.candidate);
+    throw lacking(objective, id, candidates, traits.feedback);
   }
   const referenceLogprobs = traits.needsReferenceLogprobs ? all((c) => c.logprob) : undefined;
   if (traits.needsReferenceLogprobs && !referenceLogprobs) {

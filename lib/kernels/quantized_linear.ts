@@ -6,6 +6,8 @@ import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
 import { fewRows, TILE_N, tiled } from "./_quantized_wgsl.ts";
 import { sgemm, sgemmSimd } from "./_sgemm.ts";
+import { elementsOf, rowBlocks, type Run } from "./_row_blocks.ts";
+import { sgemm } from "./_sgemm.ts";
 import module from "./assembly/quantized_linear.wasm.ts";
 import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
 
@@ -19,27 +21,28 @@ import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./qu
  * @returns [N, out]
  */
 export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf.Tensor): tf.Tensor {
-  const [m, k] = x.shape as [number, number], { rows: n, dtype, words, scales } = weight;
+  const [m, k] = x.shape as [number, number], { rows: n, dtype } = weight;
   if (k !== weight.columns) {
     throw new Error(`Cannot multiply [${x.shape}] by [${n},${weight.columns}]ᵀ`);
   }
   const y = empty([m, n]);
   if (currentBackend().name === "webgpu") {
-    const few = m <= 8 && k % 4 === 0;
-    const tile = tileOf(m);
-    const tensors = { a: x, words, ...(dtype !== "f16" && { scales }), ...(bias && { bias }), c: y };
-    const params = { m, n, k, words_a_row: paddedColumns(k) / weightsPerWord[dtype] };
-    if (few) {
-      dispatch(fewRows(dtype, m === 1 ? 1 : 8, bias !== undefined), {
-        tensors,
-        params,
-        groups: [Math.ceil(n / 8)],
-      });
-    } else {
-      dispatch(tiled(dtype, "forward", tile, bias !== undefined), {
-        tensors,
-        params,
-        groups: [Math.ceil(n / TILE_N), Math.ceil(m / tile)],
+    const few = m <= 8 && k % 4 === 0, tile = tileOf(m), has = bias !== undefined;
+    const program = few ? fewRows(dtype, m === 1 ? 1 : 8, has) : tiled(dtype, "forward", tile, has);
+    for (const run of partsOf(weight)) {
+      dispatch(program, {
+        tensors: {
+          a: x,
+          ...boundPart(weight, run),
+          ...(bias &&
+            { bias: run.count === n ? bias : { tensor: bias, offset: run.from, length: run.count } }),
+          c: y,
+        },
+        params: {
+          ...{ m, n: run.count, k, words_a_row: paddedColumns(k) / weightsPerWord[dtype] },
+          ...{ a_stride: k, a_column: 0, c_stride: n, c_column: run.from, add: 0 },
+        },
+        groups: few ? [Math.ceil(run.count / 8)] : [Math.ceil(run.count / TILE_N), Math.ceil(m / tile)],
       });
     }
     return y;
@@ -93,16 +96,21 @@ function multiplyFew(x: tf.Tensor, weight: QuantizedMatrix, y: tf.Tensor, add: b
  * @returns dx [N, in]
  */
 export function quantizedLinearGradient(weight: QuantizedMatrix, dy: tf.Tensor): tf.Tensor {
-  const [m, k] = dy.shape as [number, number], { columns: n, dtype, words, scales } = weight;
+  const [m, k] = dy.shape as [number, number], { columns: n, dtype } = weight;
   if (k !== weight.rows) throw new Error(`Cannot multiply [${dy.shape}] by [${weight.rows},${n}]`);
   const dx = empty([m, n]);
   if (currentBackend().name === "webgpu") {
     const tile = tileOf(m);
-    dispatch(tiled(dtype, "gradient", tile, false), {
-      tensors: { a: dy, words, ...(dtype !== "f16" && { scales }), c: dx },
-      params: { m, n, k, words_a_row: paddedColumns(n) / weightsPerWord[dtype] },
-      groups: [Math.ceil(n / TILE_N), Math.ceil(m / tile)],
-    });
+    for (const run of partsOf(weight)) {
+      dispatch(tiled(dtype, "gradient", tile, false), {
+        tensors: { a: dy, ...boundPart(weight, run), c: dx },
+        params: {
+          ...{ m, n, k: run.count, words_a_row: paddedColumns(n) / weightsPerWord[dtype] },
+          ...{ a_stride: k, a_column: run.from, c_stride: n, c_column: 0, add: run.from > 0 ? 1 : 0 },
+        },
+        groups: [Math.ceil(n / TILE_N), Math.ceil(m / tile)],
+      });
+    }
     return dx;
   }
   const at = wasmHeap().pointer;
@@ -113,6 +121,18 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: tf.Tensor):
       sgemm(false, false, m, n, rows, 1, at(dy) + 4 * from, k, block, stride, from > 0 ? 1 : 0, at(dx), n),
   );
   return dx;
+}
+
+/** Runs of a weight's rows whose words each fit a binding; its scales are fewer than its words. */
+function partsOf({ rows, words }: QuantizedMatrix): Run[] {
+  return rowBlocks(rows, words.size / rows);
+}
+
+/** The words and scales of some of a weight's rows, as bindings. */
+function boundPart({ dtype, rows, words, scales }: QuantizedMatrix, { from, count }: Run) {
+  const part = (tensor: tf.Tensor) =>
+    elementsOf(tensor, { from: from * tensor.size / rows, count: count * tensor.size / rows });
+  return { words: part(words), ...(dtype !== "f16" && { scales: part(scales) }) };
 }
 
 /** Rows of a tile: in decoding, no more than there are. */

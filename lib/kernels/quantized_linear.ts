@@ -5,9 +5,8 @@ import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
 import { fewRows, TILE_N, tiled } from "./_quantized_wgsl.ts";
-import { sgemm, sgemmSimd } from "./_sgemm.ts";
 import { elementsOf, rowBlocks, type Run } from "./_row_blocks.ts";
-import { sgemm } from "./_sgemm.ts";
+import { sgemm, sgemmSimd } from "./_sgemm.ts";
 import module from "./assembly/quantized_linear.wasm.ts";
 import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
 

@@ -7,7 +7,7 @@
 import { resolve } from "node:path";
 import { arithmeticCorpus } from "../lib/data/arithmetic.ts";
 import { arithmeticProblems } from "../lib/data/arithmetic.ts";
-import { optionsCorpus, optionsProblems } from "../lib/data/options.ts";
+import { optionsProblems } from "../lib/data/options.ts";
 import { questionTemplate, renderPrompt, renderResponse } from "../lib/data/prompts.ts";
 import type { Problem } from "../lib/data/records.ts";
 import { initializeModel } from "../lib/model/initialize.ts";
@@ -28,7 +28,7 @@ await runTask({
   options: {
     out: required(shared.out),
     ...pick("output", "seed", "backend", "overwrite"),
-    documents: preset(integer("--documents", { help: "Documents of pre-training text" }), 180_000),
+    documents: preset(integer("--documents", { help: "Documents of pre-training text" }), 120_000),
     learningRate: preset(number("--learning-rate", { above: 0, help: "Peak learning rate" }), 4e-3),
     batchSize: preset(integer("--batch-size", { help: "Documents per optimizer step" }), 32),
     hiddenSize: preset(integer("--hidden-size", { help: "Width of the residual stream" }), 128),
@@ -100,19 +100,15 @@ await runTask({
 function* corpus(
   options: { readonly seed: number; readonly count: number; readonly solved: number },
 ): Generator<Problem> {
-  const third = Math.floor(options.count / 3);
-  const choices = optionsCorpus({ ...options, count: third });
-  const arithmetic = arithmeticCorpus({ ...options, count: options.count - third });
-  for (let number = 0; number < options.count; number++) {
-    const text = (number % 3 === 2 ? choices : arithmetic).next().value!;
-    yield { id: `document-${number}`, question: "", prompt: "", reference: text };
+  let number = 0;
+  for (const text of arithmeticCorpus(options)) {
+    yield { id: `document-${number++}`, question: "", prompt: "", reference: text };
   }
 }
 
 /** What the tokenizer should know: the corpus, and prompts and responses as training renders them. */
 function* tokenizerTexts(): Generator<string> {
   yield* arithmeticCorpus({ count: 3000 });
-  yield* optionsCorpus({ count: 1500 });
   for (const problem of arithmeticProblems({ count: 2000 })) {
     yield renderPrompt(problem, { template: questionTemplate });
     yield renderResponse(problem.reference);

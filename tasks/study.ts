@@ -43,7 +43,7 @@ await runTask({
     only: text("--only", { metavar: "A,B", help: "Experiments to run; default: all" }),
     data: preset(
       shared.data,
-      "arithmetic,options",
+      "arithmetic,arithmetic-long",
       "Data sets, by name; the first serves where one is enough",
     ),
     rankedData: preset(text("--ranked-data", { metavar: "NAME", help: "Data set with ranks" }), "ranked"),

@@ -265,7 +265,7 @@ test("mistyped names and splits get a suggestion, wrong weights are refused", as
 });
 
 test("embedded sets: right by their own answers, split and seed heeded", async () => {
-  for (const name of ["arithmetic", "options", "ranked"]) {
+  for (const name of ["arithmetic", "arithmetic-long", "options", "ranked"]) {
     const problems = await load(`${name}:test`, { limit: 20 });
     assert.equal(problems.length, 20);
     for (const problem of problems) {

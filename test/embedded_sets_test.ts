@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { arithmeticProblems } from "../lib/data/arithmetic.ts";
+import { longArithmeticProblems } from "../lib/data/arithmetic_long.ts";
 import { optionsProblems } from "../lib/data/options.ts";
 import { grades, rankedGroups } from "../lib/data/ranked.ts";
 
@@ -148,4 +150,26 @@ test("ranked: a candidate is what its grade says", () => {
     }
   }
   for (const grade of grades) assert.ok(counts.get(grade)! > 600, `${grade}: ${counts.get(grade)}`);
+});
+
+test("arithmetic-long: four equations each, no question of the arithmetic set, whatever the split", () => {
+  const long = [...longArithmeticProblems({ count: 300 })];
+  const short = new Set([...arithmeticProblems()].map(({ question }) => question));
+  long.forEach((problem, i) => {
+    assert.equal(problem.id, `arithmetic-long-train-${i}`);
+    assert.equal(problem.dataset, "arithmetic-long");
+    assert.ok(problem.reference.match(/ = /g)!.length >= 4, problem.reference);
+    assert.ok(!short.has(problem.question));
+  });
+  const tested = new Set([...longArithmeticProblems({ split: "test" })].map(({ question }) => question));
+  assert.ok(long.every(({ question }) => !tested.has(question)));
+});
+
+test("a story is in the same split of the options set and of the arithmetic set", () => {
+  const sizes = { largestFactor: 9, largestAmount: 20, largestValue: 100 };
+  const problems = [...arithmeticProblems({ split: "test", ...sizes, count: 5_000 })];
+  const tested = new Set(problems.map(({ question }) => question));
+  for (const { question } of options) assert.ok(!tested.has(question), question);
+  const shared = [...optionsProblems({ split: "test" })].filter(({ question }) => tested.has(question));
+  assert.ok(shared.length > 0, "the sets have no story in common");
 });

@@ -4,6 +4,7 @@ import { closest, distance } from "fastest-levenshtein";
 import { UsageError } from "../runtime/errors.ts";
 import { aqua } from "./aqua.ts";
 import { arithmeticProblems } from "./arithmetic.ts";
+import { longArithmeticProblems } from "./arithmetic_long.ts";
 import type { DataSet, RawRow } from "./dataset.ts";
 import { ecqa } from "./ecqa.ts";
 import { gsm8k } from "./gsm8k.ts";
@@ -33,8 +34,9 @@ function embedded(
 /** Every data set by its name, as `--data` takes it. */
 export const datasets: Readonly<Record<string, DataSet>> = {
   arithmetic: embedded("arithmetic word problems with several chains each", arithmeticProblems),
+  "arithmetic-long": embedded("arithmetic word problems of four equations", longArithmeticProblems),
   options: {
-    ...embedded("arithmetic word problems with five options", optionsProblems),
+    ...embedded("questions with five options", optionsProblems),
     kind: "option",
     template: optionsTemplate,
     ending: optionEnding,

@@ -71,34 +71,9 @@ export function* optionsProblems(options: OptionsOptions = {}): Generator<Option
   }
 }
 
-/**
- * Texts for a base model that shall learn to choose: questions of the train split with options in one line, a rationale
- * and the choice, in other layouts than references have. Endless but for `count` (default 10,000); `solved` is the share
- * that comes with its solution (default 0.9).
- */
-export function* optionsCorpus(
-  options: Omit<OptionsOptions, "split"> & { readonly solved?: number } = {},
-): Generator<string> {
-  const { seed = 1, count = 10_000, solved = 0.9 } = options;
-  const random = new Random(seed, { stream: "options-corpus" });
-  const questions = drawQuestions(new Random(seed, { stream: "options-corpus-questions" }), "train");
-  for (let i = 0; i < count; i++) {
-    const { question, right, choices, answer, rationale } = questions.next().value;
-    const listed = ` ${question} ${choices.map((choice, at) => `${letters[at]}) ${choice}`).join(" ")}`;
-    yield random.next() < solved
-      ? random.pick([
-        `${listed} ${rationale} ${answer}) ${right}`,
-        `${listed} ${rationale} So ${answer}.`,
-        ` ${question} ${rationale} ${right}.`,
-      ])
-      : random.pick([listed, ` ${question}`]);
-  }
-}
-
 interface DrawnQuestion {
   readonly key: string;
   readonly question: string;
-  readonly right: string;
   readonly choices: readonly string[];
   /** The right choice's letter. */
   readonly answer: string;
@@ -112,6 +87,6 @@ function* drawQuestions(random: Random, split: "train" | "test"): Generator<Draw
     const choices = random.shuffle([right, ...wrong]);
     const key = `${question} ${choices.toSorted().join(", ")}`;
     if ((drawn.split ?? splitOfKey(key)) !== split) continue;
-    yield { key, question, right, choices, answer: letters[choices.indexOf(right)], rationale };
+    yield { key, question, choices, answer: letters[choices.indexOf(right)], rationale };
   }
 }

@@ -26,6 +26,8 @@ export interface WebgpuDevice {
   readonly device: GPUDevice;
   readonly backend: TfWebgpuBackend;
   readonly description: string;
+  /** Whether it is a CPU that stands in for a GPU: registers are memory there, and kernels are shaped otherwise. */
+  readonly isCpu: boolean;
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
   /** Throws the first GPU error that was reported, as one line. Called wherever results are read. */
@@ -66,7 +68,7 @@ const FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as GPUFeatureNam
  * by `check()`.
  */
 export async function openWebgpu(): Promise<WebgpuDevice> {
-  const { device, adapter, description, requiredFeatures } = await requestDevice();
+  const { device, adapter, isCpu, description, requiredFeatures } = await requestDevice();
   let failure: string | undefined;
   device.addEventListener("uncapturederror", (event) => {
     event.preventDefault?.();
@@ -85,6 +87,7 @@ export async function openWebgpu(): Promise<WebgpuDevice> {
     device,
     backend: backend as unknown as TfWebgpuBackend,
     description,
+    isCpu,
     features: new Set(requiredFeatures),
     limits: device.limits,
     check() {
@@ -99,14 +102,14 @@ export async function openWebgpu(): Promise<WebgpuDevice> {
 
 /** Asks for the device; a driver that is short of memory for a moment is asked again, twice. */
 async function requestDevice(tries = 3) {
-  const { adapter, description } = await findAdapter();
+  const { adapter, isCpu, description } = await findAdapter();
   if (!adapter) throw new InputError("Cannot open WebGPU: found no adapter");
   const requiredLimits: Record<string, number> = {};
   for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
   const requiredFeatures = FEATURES.filter((f) => adapter.features.has(f));
   try {
     const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-    return { device, adapter, description, requiredFeatures };
+    return { device, adapter, isCpu, description, requiredFeatures };
   } catch (error) {
     if (tries > 1) {
       await new Promise((resolve) => setTimeout(resolve, 500));

@@ -16,7 +16,7 @@ const HELD = 4;
  */
 function heldInGradient(): number {
   const active = currentBackend();
-  return active.name === "webgpu" && /llvmpipe|lavapipe|swiftshader/i.test(active.device.description) ? 4 : 2;
+  return active.name === "webgpu" && active.device.isCpu ? 4 : 2;
 }
 
 const programs = new Map<string, Program>();

@@ -5,7 +5,7 @@ import { summarize } from "../lib/evaluate/summary.ts";
 import type { Claim, Outcome, OutcomePlot } from "../lib/report/study.ts";
 import type { Row } from "../lib/report/table.ts";
 import { digest, type StudyCells } from "./_study_cells.ts";
-import { claimAbove, mean, overSeeds, repetitionOf, sizeOf } from "./_study_figures.ts";
+import { claimAbove, mean, overSeeds, pickColumns, repetitionOf, sizeOf } from "./_study_figures.ts";
 import { type ProbePoint, readProbes, watch } from "./_study_probes.ts";
 
 const constraints = ["none", "dc", "bc"] as const;
@@ -72,22 +72,15 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
     tables: [{
       name: "constraints",
       title: "After the last step",
-      columns: [
-        { key: "method", title: "Method" },
-        { key: "accuracy", title: "Accuracy", unit: "% ↑", percent: true, digits: 1, best: "highest" },
-        {
-          key: "assessment_accuracy",
-          title: "Assessment",
-          unit: "% ↑",
-          percent: true,
-          digits: 1,
-          best: "highest",
-        },
-        { key: "positives", title: "Right", unit: "nats/token", digits: 3 },
-        { key: "negatives", title: "Wrong", unit: "nats/token", digits: 3 },
-        { key: "repetition", title: "Repeated", unit: "% of 4-grams ↓", percent: true, digits: 2 },
-        { key: "no_end_token", title: "Broke off", unit: "% ↓", percent: true, digits: 1 },
-      ],
+      columns: pickColumns(
+        "method",
+        "accuracy",
+        "assessment_accuracy",
+        "positives",
+        "negatives",
+        "repetition",
+        "no_end_token",
+      ),
       rows,
     }],
     plots,

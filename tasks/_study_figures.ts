@@ -81,6 +81,11 @@ export const modelColumns: readonly HtmlColumn[] = [
   { key: "repetition", title: "Repeated", unit: "% of 4-grams ↓", percent: true, digits: 2 },
 ];
 
+/** Some of {@linkcode modelColumns}, in the order of the keys. */
+export function pickColumns(...keys: readonly string[]): HtmlColumn[] {
+  return keys.map((wanted) => modelColumns.find(({ key }) => key === wanted)!);
+}
+
 /** A row of {@linkcode modelColumns}. */
 export function modelRow(method: string, all: BySeed): Row {
   const keys = [

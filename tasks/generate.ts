@@ -65,22 +65,9 @@ await runTask({
   },
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
-    const {
-      model: directory,
-      samples,
-      maxTokens,
-      temperature,
-      topK,
-      topP,
-      seed,
-      keepDuplicates,
-      tokenIds,
-      slots,
-      tooLong,
-    } = options;
     await checkData(options);
     const prompt = await promptsOf(options);
-    const model = await loadModel(directory, {
+    const model = await loadModel(options.model, {
       adapter: options.adapter,
       baseDtype: options.baseDtype,
       check: memoryCheck("generate", options),
@@ -90,16 +77,7 @@ await runTask({
     using progress = createProgress("generate", { total: options.limit, quiet: options.quiet });
     const filter = (problems: AsyncIterable<Problem>) =>
       generate(model, problems, {
-        samples,
-        maxTokens,
-        temperature,
-        topK,
-        topP,
-        seed,
-        keepDuplicates,
-        tokenIds,
-        slots,
-        tooLong,
+        ...options,
         prompt,
         warn: io.warn,
         signal: io.signal,

@@ -38,7 +38,7 @@ await runTask({
     },
   ],
   options: {
-    model: preset(shared.model, base, "Model directory to start from; default: the embedded base"),
+    model: preset(shared.model, base, "Model directory to start from"),
     out: preset(shared.out, "runs/study", "Directory of the study; one that is there is gone on with"),
     only: text("--only", { metavar: "A,B", help: "Experiments to run; default: all" }),
     data: preset(

@@ -154,7 +154,7 @@ test("every figure of a run's health has its curve", () => {
   assert.deepEqual(all(text, "details dl.terms dt").map((dt) => dt.textContent.replace(/ [↑↓].*/, "")), [
     "Terms of the loss",
     "Active pairs",
-    "Wrong at the boundary",
+    "At the boundary",
     "Response length",
     "No end token",
     "Learning rate",

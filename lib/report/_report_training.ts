@@ -97,7 +97,7 @@ const morePanels: readonly Panel[] = [
       "Share of (right, wrong) pairs that still move the model. At 0% the objective has nothing left to teach.",
   },
   {
-    term: "Wrong at the boundary",
+    term: "At the boundary",
     keys: ["negatives_at_boundary"],
     shared: true,
     percent: true,
@@ -130,6 +130,7 @@ const morePanels: readonly Panel[] = [
     keys: ["allocated_bytes"],
     per: 2 ** 20,
     shared: true,
+    rule: 0, // bytes that hardly change would have an axis of equal ticks
     meaning: "Tensors in use after a step. It must not grow from step to step.",
   },
 ];

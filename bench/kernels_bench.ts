@@ -112,20 +112,32 @@ const heads = { heads: H, kvHeads: H, headDim: d };
     () => tf.grads((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => stock(q, k, v))([q, k, v], dy),
   );
 }
-{
-  const x = normal(N, D), w = normal(F, D), dy = normal(N, F), dw = zeros([F, D]);
+// Every kind of product of training and decoding, m×n×k: what `tileOf` of lib/kernels/_gemm.ts was chosen by.
+for (
+  const [what, m, n, k, turned] of [
+    ["decoding one sequence", 1, 3 * D, D, "b"],
+    ["decoding 12 sequences", 12, 3 * D, D, "b"],
+    ["decoding 96 sequences", 96, 3 * D, D, "b"],
+    ["logits of one sequence", 1, V, D, "b"],
+    ["logits of 96 sequences", 96, V, D, "b"],
+    ["a layer's forward", N, 3 * D, D, "b"],
+    ["a layer's forward, down", N, D, F, "b"],
+    ["a chunk of logits", 1440, V, D, "b"],
+    ["dx of a layer", N, D, 3 * D, "none"],
+    ["dh of a chunk", 1440, D, V, "none"],
+    ["dW of a layer", 3 * D, D, N, "a"],
+    ["dW of a chunk", V, D, 1440, "a"],
+    ["sides of no multiple of 4", N - 1, 97, 131, "b"],
+    ["an adapter's x·Aᵀ", N, 16, D, "b"],
+  ] as const
+) {
+  const transposeA = turned === "a", transposeB = turned === "b";
+  const a = transposeA ? normal(k, m) : normal(m, k), b = transposeB ? normal(n, k) : normal(k, n);
   pair(
-    "Product x·Wᵀ",
-    () => [matmul(x, w, { transposeB: true })],
-    () => tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D, false, true),
+    `Product of ${what}, ${m}×${n}×${k}`,
+    () => [matmul(a, b, { transposeA, transposeB })],
+    () => tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D, transposeA, transposeB),
   );
-  pair("Products dy·W and dW += dyᵀ·x", () => {
-    matmul(dy, x, { transposeA: true, into: dw });
-    return [matmul(dy, w)];
-  }, () => [
-    tf.matMul(dy as tf.Tensor2D, w as tf.Tensor2D),
-    tf.add(dw, tf.matMul(dy as tf.Tensor2D, x as tf.Tensor2D, true)),
-  ]);
 }
 {
   const table = normal(V, D), dy = normal(N, D), dtable = zeros([V, D]), ids = upload(host.ids, [N]);

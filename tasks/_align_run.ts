@@ -22,7 +22,8 @@ import {
 } from "../lib/runtime/files.ts";
 import type { TrainOptions } from "../lib/train/trainer.ts";
 import type { TaskIo } from "./_cli.ts";
-import { checkOut } from "./_out.ts";
+import { sharedProblems } from "./_held_out.ts";
+import { checkOut, configurationDifference } from "./_out.ts";
 import { readMetrics, readRecords, Stages } from "./_stages.ts";
 
 /** What `align` was asked to do. */
@@ -89,7 +90,7 @@ export class AlignRun {
     const sources = [options.model, data, testData].map((source) => source ? String(source) : undefined);
     const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
     if (taken && resume) {
-      const other = difference(await readJson(file), io.configuration);
+      const other = configurationDifference(await readJson(file), io.configuration);
       if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
     }
     await checkSources(options);
@@ -103,6 +104,12 @@ export class AlignRun {
   /** All stages, in order. */
   async all(): Promise<void> {
     const { options } = this, { io, out } = options;
+    const { shared, tested } = await sharedProblems(options.train(), options.test());
+    if (shared > 0) {
+      this.#stages.warn(
+        `${shared} of ${tested} test problems are training problems too, so accuracy says little; --test-data takes others`,
+      );
+    }
     const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
       objective: "vft",
       epochs: options.epochs,
@@ -299,22 +306,4 @@ async function checkSources({ model, train, test, io }: AlignOptions): Promise<v
   for (const source of [train, test]) {
     for await (const _ of source()) break;
   }
-}
-
-/** The first option that differs, as `--seed 1, not 2`; undefined when none does. */
-function difference(before: unknown, now: unknown): string | undefined {
-  const [was, is] = [before, now].map((configuration) => withoutFlow(configuration).kept);
-  const shown = (value: unknown) => value === null || value === undefined ? "none" : String(value);
-  for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
-    if (shown(was[name]) === shown(is[name])) continue;
-    return `--${name} ${shown(was[name])}, not ${shown(is[name])}`;
-  }
-}
-
-/** A configuration without what only says how to go about it, and how long: a finished run can be given more rounds. */
-function withoutFlow(configuration: unknown): { task: string; kept: Record<string, unknown> } {
-  const { options, task } = configuration as { options: Record<string, unknown>; task: string };
-  const { resume: _, overwrite: __, quiet: ___, debug: ____, profile: _____, rounds: ______, ...kept } =
-    options;
-  return { task, kept };
 }

@@ -53,3 +53,21 @@ function isWithin(path: string, folder: string): boolean {
   const way = relative(resolve(folder), resolve(path));
   return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
+
+/** The first option that differs, as `--seed 1, not 2`; undefined when none does. */
+export function configurationDifference(before: unknown, now: unknown): string | undefined {
+  const [was, is] = [before, now].map((configuration) => withoutFlow(configuration).kept);
+  const shown = (value: unknown) => value === null || value === undefined ? "none" : String(value);
+  for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
+    if (shown(was[name]) === shown(is[name])) continue;
+    return `--${name} ${shown(was[name])}, not ${shown(is[name])}`;
+  }
+}
+
+/** A configuration without what only says how to go about it, and how long: a finished run can be given more rounds. */
+function withoutFlow(configuration: unknown): { task: string; kept: Record<string, unknown> } {
+  const { options, task } = configuration as { options: Record<string, unknown>; task: string };
+  const { resume: _, overwrite: __, quiet: ___, debug: ____, profile: _____, rounds: ______, ...kept } =
+    options;
+  return { task, kept };
+}

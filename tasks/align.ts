@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { loadDataset } from "../lib/data/load_dataset.ts";
 import { AlignRun } from "./_align_run.ts";
 import { runTask } from "./_cli.ts";
+import { testSpecOf } from "./_held_out.ts";
 import { choice, integer, number, preset, text } from "./_option.ts";
 import { dataOptions, promptOptions, promptsOf } from "./_records.ts";
 import { pick, shared } from "./_shared_options.ts";
@@ -40,7 +41,7 @@ await runTask({
     data: preset(shared.data, "arithmetic", "Training problems: a data set's name or a file"),
     testData: text("--test-data", {
       metavar: "NAME|FILE",
-      help: "Test problems; default: the test split of --data",
+      help: "Test problems; default: the test split of --data (of a file, give another one)",
     }),
     limit: preset(integer("--limit", { help: "Training problems" }), 640),
     testLimit: preset(integer("--test-limit", { help: "Test problems" }), 200),
@@ -72,7 +73,7 @@ await runTask({
   },
   async run(options, io) {
     const { data, dataDirectory: directory, limit, testLimit } = options;
-    const testSpec = options.testData ?? (/:\w+$/.test(data) ? data.replace(/:\w+$/, ":test") : data);
+    const testSpec = options.testData ?? testSpecOf(data);
     const run = await AlignRun.open({
       ...options,
       alignLearningRate: options.alignLearningRate ?? options.learningRate / 3,

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { findAdapter } from "../lib/backend/webgpu.ts";
-import { at, records, root, run, write } from "./_commands.ts";
+import { loadDataset } from "../lib/data/load_dataset.ts";
+import { sharedProblems, testSpecOf } from "../tasks/_held_out.ts";
+import { at, inPairs, records, root, run, write } from "./_commands.ts";
 
 const { adapter } = await findAdapter();
 if (!adapter && process.env.AFT_REQUIRE_WEBGPU === "1") {
@@ -155,3 +157,37 @@ for (const backend of ["wasm", "webgpu"]) {
     assert.ok(group.candidates.length >= 1);
   });
 }
+
+test("the test problems of every part, once, whatever its weight", () => {
+  assert.equal(testSpecOf("arithmetic"), "arithmetic");
+  assert.equal(testSpecOf("gsm8k*2,aqua:train,ecqa:train*0.5"), "gsm8k,aqua:test,ecqa:test");
+  assert.equal(testSpecOf("data/train.jsonl"), "data/train.jsonl");
+});
+
+test("test problems that were trained on are counted and told, on the page too", async () => {
+  const question = (n: number) => ({
+    question: `How many are ${n} and 1?`,
+    answer: `${n} + 1 = ${n + 1}\n#### ${n + 1}`,
+  });
+  const data = write("trained.jsonl", [1, 2, 3, 4].map(question)),
+    others = write("others.jsonl", [4, 5].map(question));
+  const line = (count: string) =>
+    `align: ${count} test problems are training problems too, so accuracy says little; --test-data takes others\n`;
+  const tiny = [...small, "--quiet"];
+  const [same, one] = await inPairs(
+    [[], ["--test-data", others]],
+    (args) => run("align", [...tiny, "--data", data, ...args, "--out", at(`leak-${args.length}`)]),
+  );
+  assert.equal(same.code, 0, same.err);
+  assert.ok(same.err.startsWith(line("4 of 4")), same.err);
+  assert.ok(one.err.startsWith(line("1 of 2")), one.err);
+  assert.match(
+    readFileSync(join(at("leak-0"), "report.html"), "utf8"),
+    /4 of 4 test problems are training problems/,
+  );
+  // The embedded sets keep theirs apart.
+  for (const name of ["arithmetic", "options", "ranked"]) {
+    const { shared, tested } = await sharedProblems(loadDataset(name), loadDataset(`${name}:test`));
+    assert.ok(tested > 100 && shared === 0, `${name}: ${shared} of ${tested}`);
+  }
+});

@@ -52,6 +52,36 @@ export function upload(values: Float32Array | Int32Array, shape: number[]): tf.T
 }
 
 /**
+ * Puts values into a tensor from element `offset` on, at once: what reads them must be recorded later. Launches that are
+ * recorded and not sent yet are sent first, for the tensor may have memory that they use.
+ */
+export function writeInto(tensor: tf.Tensor, values: Float32Array, offset: number): void {
+  const active = currentBackend();
+  if (active.name === "wasm") {
+    const { memory, pointer } = active.heap;
+    new Float32Array(memory.buffer, pointer(tensor) + 4 * offset, values.length).set(values);
+    return;
+  }
+  const { backend, device } = active.device;
+  backend.uploadToGPU(tensor.dataId);
+  const data = backend.tensorMap.get(tensor.dataId);
+  data.values = null;
+  if (backend.commandEncoder) {
+    backend.endComputePassEncoder();
+    backend.submitQueue();
+  }
+  device.queue.writeBuffer(
+    data.resource!,
+    4 * offset,
+    values.buffer as ArrayBuffer,
+    values.byteOffset,
+    values.byteLength,
+  );
+  // Sent now, or the driver's copies of all that is written would pile up until the next launch.
+  device.queue.submit([]);
+}
+
+/**
  * The values of a tensor. On WebGPU one readback, which costs about 10 ms in Deno, and the place where GPU errors
  * come out.
  */

@@ -7,7 +7,7 @@ import { InputError } from "../runtime/errors.ts";
 import { exists, isDirectory, readJson, recoverDirectory } from "../runtime/files.ts";
 import { type DecoderConfig, parseConfig } from "./config.ts";
 import { isBuffer, type Parameter, parameterPlan, partShape } from "./parameter_plan.ts";
-import { isFloatDtype, type TensorInfo, type TensorSource } from "./safetensors.ts";
+import { isFloatDtype, type TakePiece, type TensorInfo, type TensorSource } from "./safetensors.ts";
 import { openTensors } from "./sharded_tensors.ts";
 
 /** An open checkpoint. Close it when its weights are read and written. */
@@ -28,6 +28,8 @@ export interface Checkpoint extends AsyncDisposable {
   readParameter(parameter: Parameter): Promise<Float32Array>;
   /** A stored tensor in float32, in its own shape. Throws InputError when it is not F32, F16 or BF16. */
   readTensor(name: string): Promise<Float32Array>;
+  /** A stored tensor's bytes by pieces; see {@linkcode TensorSource}. */
+  readPieces(name: string, take: TakePiece): Promise<void>;
   /** The bytes of a stored tensor. */
   readBytes(name: string): Promise<Uint8Array>;
   /** Gives the files back to the system. */
@@ -73,6 +75,7 @@ export async function openCheckpoint(
       metadata: source.metadata,
       readParameter: (parameter) => readParameter(source, parameter),
       readTensor: (name) => source.readFloats(name),
+      readPieces: (name, take) => source.readPieces(name, take),
       readBytes: (name) => source.readBytes(name),
       close,
       [Symbol.asyncDispose]: close,

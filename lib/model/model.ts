@@ -29,6 +29,7 @@ import {
   makeGradients,
   parameter,
 } from "./decoder.ts";
+import { loadParameter } from "./load_parameter.ts";
 import { adaptedProjections, type Lora } from "./lora.ts";
 import type { Parameter } from "./parameter_plan.ts";
 import { hubModelOf, resolveModel } from "./resolve_model.ts";
@@ -321,10 +322,11 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     const { baseDtype = "f32" } = options;
     const quantized = baseDtype === "f32" ? undefined : new Map<string, QuantizedMatrix>();
     for (const entry of plan) {
-      const { name, shape } = entry, values = await checkpoint.readParameter(entry);
+      const { name, shape } = entry;
       if (quantized && baseDtype !== "f32" && isQuantizable(name, shape)) {
+        const values = await checkpoint.readParameter(entry);
         quantized.set(name, quantize(values, shape as [number, number], baseDtype));
-      } else parameters.set(name, upload(values, [...shape]));
+      } else parameters.set(name, await loadParameter(checkpoint, entry));
     }
     const model = new Model(
       base,

@@ -95,6 +95,7 @@ function joined(
     pathOf: (name) => owner(name).pathOf(name),
     readBytes: (name) => owner(name).readBytes(name),
     readFloats: (name, target) => owner(name).readFloats(name, target),
+    readPieces: (name, take) => owner(name).readPieces(name, take),
   };
 }
 

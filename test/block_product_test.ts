@@ -2,7 +2,12 @@
 
 import assert from "node:assert/strict";
 import { read, upload, zeros } from "../lib/backend/tensors.ts";
-import { addBlockProduct, type Block, blockProductGradient } from "../lib/kernels/block_product.ts";
+import {
+  addBlockProduct,
+  addBlockWeightGradient,
+  type Block,
+  blockProductGradient,
+} from "../lib/kernels/block_product.ts";
 import { dropout } from "../lib/kernels/dropout.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends } from "./_backends.ts";
 
@@ -51,7 +56,8 @@ onBothBackends("block products and their gradients equal the sums written out", 
       const u = upload(hu, [n, wide]), b = upload(hb, [stacked, r]), y = upload(hy, [n, out]);
       const dy = upload(hg, [n, out]), db = upload(gaussian(stacked * r, 5), [stacked, r]);
       addBlockProduct(u, b, y, { blocks, scale });
-      const du = blockProductGradient(u, b, dy, { blocks, scale, db });
+      const du = blockProductGradient(b, dy, { blocks, scale });
+      addBlockWeightGradient(u, dy, db, { blocks, scale });
       assertClose(await read(y), y64, 2e-6, `${name}: y`);
       assertClose(await read(du), du64, 2e-6, `${name}: du`);
       assertClose(await read(db), db64, 2e-6, `${name}: db`);

@@ -1,4 +1,4 @@
-import { read, upload } from "../lib/backend/tensors.ts";
+import { empty, read, upload } from "../lib/backend/tensors.ts";
 import { gelu, geluGradient } from "../lib/kernels/gelu.ts";
 import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "./_backends.ts";
 
@@ -27,11 +27,12 @@ for (const [rows, f] of [[1, 1], [3, 7], [33, 64], [2, 259]]) {
     await assertNoLeak(async () => {
       const xs = gaussian(rows * f, 1).map((v) => 3 * v), g = gaussian(rows * f, 2);
       const x = upload(xs, [rows, f]), dy = upload(g, [rows, f]);
-      const y = gelu(x), dx = geluGradient(x, dy);
+      const y = gelu(x), again = empty([rows, f]), dx = geluGradient(x, dy, again);
       assertClose(await read(y), Float64Array.from(xs, reference), 1e-6, "y");
+      assertClose(await read(again), await read(y), 1e-6, "y once more");
       const want = Float64Array.from(xs, (v, i) => g[i] * differences(([at]) => reference(at), [v])[0]);
       assertClose(await read(dx), want, 1e-6, "dx");
-      [x, dy, y, dx].forEach((t) => t.dispose());
+      [x, dy, y, again, dx].forEach((t) => t.dispose());
     });
   });
 }

@@ -7,7 +7,7 @@ import { read, upload, zeros } from "../lib/backend/tensors.ts";
 import { findAdapter, type WebgpuDevice } from "../lib/backend/webgpu.ts";
 import { adamw, sumOfSquares } from "../lib/kernels/adamw.ts";
 import { embedding, embeddingGradient } from "../lib/kernels/embedding.ts";
-import { linear, linearGradient } from "../lib/kernels/linear.ts";
+import { addLinearGradients, linear, linearGradient } from "../lib/kernels/linear.ts";
 import { linearLogprob, linearLogprobGradient, makeLabels } from "../lib/kernels/linear_logprob.ts";
 import { matmul } from "../lib/kernels/matmul.ts";
 import { quantize } from "../lib/kernels/quantize.ts";
@@ -63,10 +63,11 @@ for (const [rows, out, inputs] of [[5, 300, 40], [3, 150, 63], [70, 100, 48]]) {
         const made = [
           linear(x, weight),
           linear(x, weight, bias),
-          linearGradient(x, weight, dy, { dweight })!,
+          linearGradient(weight, dy),
           matmul(x, turned),
           matmul(turned, x, { transposeA: true, transposeB: true }),
         ];
+        addLinearGradients(x, dy, { dweight });
         const values = await Promise.all([...made, dweight].map((t) => read(t)));
         [x, weight, bias, turned, dy, dweight, ...made].forEach((t) => t.dispose());
         return Object.fromEntries(values.map((v, i) => [`result ${i}`, v]));

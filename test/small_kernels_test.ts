@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { read, upload, zeros } from "../lib/backend/tensors.ts";
+import { empty, read, upload, zeros } from "../lib/backend/tensors.ts";
 import { adamw, sumOfSquares } from "../lib/kernels/adamw.ts";
 import { embedding, embeddingGradient } from "../lib/kernels/embedding.ts";
 import { writeCache } from "../lib/kernels/kv_cache.ts";
@@ -21,8 +21,11 @@ for (const [rows, f] of [[1, 1], [3, 7], [33, 64]]) {
             return silu(x[r * 2 * f + c]) * x[r * 2 * f + f + c];
           });
         const x = upload(gu, [rows, 2 * f]), dy = upload(g, [rows, f]);
-        const y = swiglu(x), dx = swigluGradient(x, dy);
+        const y = swiglu(x), again = empty([rows, f]), dx = swigluGradient(x, dy, again);
         assertClose(await read(y), forward(gu), 1e-5, "y");
+        assertClose(await read(again), forward(gu), 1e-5, "y once more");
+        const alone = swigluGradient(x, dy);
+        assertClose(await read(alone), await read(dx), 0, "dx alone");
         if (rows * f < 1000) {
           assertClose(
             await read(dx),
@@ -31,7 +34,7 @@ for (const [rows, f] of [[1, 1], [3, 7], [33, 64]]) {
             "dx",
           );
         }
-        [x, dy, y, dx].forEach((t) => t.dispose());
+        [x, dy, y, dx, again, alone].forEach((t) => t.dispose());
       });
     },
   );

@@ -60,24 +60,17 @@ export function addBlockProduct(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, option
 }
 
 /**
- * Gradient of {@linkcode addBlockProduct}: du_p = scale·dy_p·B_p and, into `db` where it is given,
- * dB_p += scale·dy_pᵀ·u_p.
+ * Gradient of {@linkcode addBlockProduct} with respect to u: du_p = scale·dy_p·B_p.
  *
  * @param dy [N, out]
- * @param options `db` [Σ rows_p, r], added to in place (absent when frozen)
  * @returns du [N, T·r]
  */
-export function blockProductGradient(
-  u: tf.Tensor,
-  b: tf.Tensor,
-  dy: tf.Tensor,
-  options: BlockOptions & { readonly db?: tf.Tensor },
-): tf.Tensor {
-  const { blocks, scale, db } = options, { rows, r, wide, out } = sizesOf(u, b, dy, options);
-  const du = empty([rows, wide]);
+export function blockProductGradient(b: tf.Tensor, dy: tf.Tensor, options: BlockOptions): tf.Tensor {
+  const { blocks, scale } = options, [rows, out] = dy.shape as [number, number], r = b.shape[1]!;
+  const wide = blocks.length * r, du = empty([rows, wide]);
+  sizesOf(du, b, dy, options);
   if (currentBackend().name === "webgpu") {
     launch("input", { dy, b, du }, { ...options, rows, r });
-    if (db) launch("weight", { dy, u, db }, { ...options, rows, r });
     return du;
   }
   const at = wasmHeap().pointer;
@@ -85,9 +78,30 @@ export function blockProductGradient(
     blocks.forEach((block, p) => {
       const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
       sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
-      if (db) sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
     }));
   return du;
+}
+
+/**
+ * Gradient of {@linkcode addBlockProduct} with respect to B, added to `db` in place: dB_p += scale·dy_pᵀ·u_p.
+ *
+ * @param dy [N, out]
+ * @param db [Σ rows_p, r]
+ */
+export function addBlockWeightGradient(
+  u: tf.Tensor,
+  dy: tf.Tensor,
+  db: tf.Tensor,
+  options: BlockOptions,
+): void {
+  const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
+  if (currentBackend().name === "webgpu") return launch("weight", { dy, u, db }, { ...options, rows, r });
+  const at = wasmHeap().pointer;
+  profile.run("block_product_weight_gradient", () =>
+    blocks.forEach((block, p) => {
+      const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
+      sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
+    }));
 }
 
 function sizesOf(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, { blocks }: BlockOptions) {

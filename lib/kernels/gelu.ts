@@ -37,16 +37,20 @@ export function gelu(x: tf.Tensor): tf.Tensor {
  *
  * @param x the forward pass's input [N, F]
  * @param dy [N, F]
+ * @param y [N, F], gets the forward pass's result once more, for who did not keep it
  * @returns dx [N, F]
  */
-export function geluGradient(x: tf.Tensor, dy: tf.Tensor): tf.Tensor {
+export function geluGradient(x: tf.Tensor, dy: tf.Tensor, y?: tf.Tensor): tf.Tensor {
   const dx = empty(x.shape);
   if (currentBackend().name === "wasm") {
     const at = wasmHeap().pointer;
-    profile.run("gelu_gradient", () => assembly(module).backward(at(x), at(dy), at(dx), x.size));
+    profile.run(
+      "gelu_gradient",
+      () => assembly(module).backward(at(x), at(dy), at(dx), y ? at(y) : 0, x.size),
+    );
   } else {
-    dispatch(gradientProgram, {
-      tensors: { x, dy, dx },
+    dispatch(y ? gradientAgainProgram : gradientProgram, {
+      tensors: { x, dy, dx, ...(y && { y }) },
       params: { size: x.size },
       groups: [Math.ceil(x.size / 256)],
     });
@@ -79,4 +83,12 @@ const gradientProgram: Program = {
   workgroup: [256],
   body: `${SIGMA}
   dx[i] = dy[i] * (s + c * s * (1.0 - s) * 1.5957691216057308 * (1.0 + 0.134145 * c * c));`,
+};
+
+const gradientAgainProgram: Program = {
+  ...gradientProgram,
+  name: "gelu_gradient_y",
+  outputs: { dx: "f32", y: "f32" },
+  body: `${gradientProgram.body}
+  y[i] = v * s;`,
 };

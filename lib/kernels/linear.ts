@@ -30,25 +30,30 @@ export function linear(x: tf.Tensor, weight: tf.Tensor, bias?: tf.Tensor): tf.Te
 }
 
 /**
- * Gradient of {@linkcode linear}: dx = dy·W, dweight += dyᵀ·x, dbias += Σ_rows dy.
+ * Gradient of {@linkcode linear} with respect to x: dx = dy·W.
  *
- * @param x [N, in]
  * @param weight [out, in]
  * @param dy [N, out]
- * @param options `dweight` [out, in] and `dbias` [out] are added to in place (absent when frozen); `dx: false` when
- * nobody needs dx
- * @returns dx [N, in], or undefined with `dx: false`
+ * @returns dx [N, in]
  */
-export function linearGradient(
+export function linearGradient(weight: tf.Tensor, dy: tf.Tensor): tf.Tensor {
+  return matmul(dy, weight);
+}
+
+/**
+ * Gradients of {@linkcode linear} with respect to its parameters: dweight += dyᵀ·x, dbias += Σ_rows dy.
+ *
+ * @param x [N, in]
+ * @param dy [N, out]
+ * @param into `dweight` [out, in] and `dbias` [out], added to in place (absent when frozen)
+ */
+export function addLinearGradients(
   x: tf.Tensor,
-  weight: tf.Tensor,
   dy: tf.Tensor,
-  options: { readonly dweight?: tf.Tensor; readonly dbias?: tf.Tensor; readonly dx?: boolean } = {},
-): tf.Tensor | undefined {
-  const { dweight, dbias, dx = true } = options;
-  if (dweight) matmul(dy, x, { transposeA: true, into: dweight });
-  if (dbias) addColumnSums(dy, dbias);
-  return dx ? matmul(dy, weight) : undefined;
+  into: { readonly dweight?: tf.Tensor; readonly dbias?: tf.Tensor },
+): void {
+  if (into.dweight) matmul(dy, x, { transposeA: true, into: into.dweight });
+  if (into.dbias) addColumnSums(dy, into.dbias);
 }
 
 /** Adds the sum of each column of dy [N, n] to dbias [n], in place. */

@@ -33,17 +33,21 @@ export function swiglu(gateUp: tf.Tensor): tf.Tensor {
  *
  * @param gateUp the forward pass's input [N, 2F]
  * @param dy [N, F]
+ * @param y [N, F], gets the forward pass's result once more, for who did not keep it
  * @returns gradient of gateUp [N, 2F]
  */
-export function swigluGradient(gateUp: tf.Tensor, dy: tf.Tensor): tf.Tensor {
+export function swigluGradient(gateUp: tf.Tensor, dy: tf.Tensor, y?: tf.Tensor): tf.Tensor {
   const [rows, width] = gateUp.shape;
   const f = width / 2, dgu = empty([rows, width]);
   if (currentBackend().name === "wasm") {
     const at = wasmHeap().pointer;
-    profile.run("swiglu_gradient", () => assembly(module).backward(at(gateUp), at(dy), at(dgu), rows, f));
+    profile.run(
+      "swiglu_gradient",
+      () => assembly(module).backward(at(gateUp), at(dy), at(dgu), y ? at(y) : 0, rows, f),
+    );
   } else {
-    dispatch(gradientProgram, {
-      tensors: { gu: gateUp, dy, dgu },
+    dispatch(y ? gradientAgainProgram : gradientProgram, {
+      tensors: { gu: gateUp, dy, dgu, ...(y && { y }) },
       params: { size: rows * f, f },
       groups: [Math.ceil(rows * f / 256)],
     });
@@ -79,4 +83,12 @@ const gradientProgram: Program = {
   let s = 1.0 / (1.0 + exp(-g));
   dgu[at] = dy[i] * gu[at + params.f] * (s + g * s * (1.0 - s));
   dgu[at + params.f] = dy[i] * g * s;`,
+};
+
+const gradientAgainProgram: Program = {
+  ...gradientProgram,
+  name: "swiglu_gradient_y",
+  outputs: { dgu: "f32", y: "f32" },
+  body: `${gradientProgram.body}
+  y[i] = g * s * gu[at + params.f];`,
 };

@@ -30,15 +30,18 @@ export function normalizeGradient(
   decoder: Decoder,
   name: string,
   options: {
-    readonly normalized: Normed;
+    readonly normalized: Pick<Normed, "sum" | "statistics">;
     readonly dy: tf.Tensor;
     readonly dsum?: tf.Tensor;
     readonly gradients: Parameters;
+    /** Gets the normalised rows once more. [N, D] */
+    readonly y?: tf.Tensor;
   },
 ): tf.Tensor {
-  const { normalized: { sum, statistics: [rstd, mean] }, dy, dsum, gradients } = options;
+  const { normalized: { sum, statistics: [rstd, mean] }, dy, dsum, gradients, y } = options;
   const weight = parameter(decoder, name), dweight = gradients.get(name);
-  if (decoder.config.norm === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight, dsum, dweight });
+  if (decoder.config.norm === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight, dsum, dweight, y });
   const dbias = gradients.get(`${name}_bias`);
-  return layerNormGradient({ sum, rstd, mean }, dy, { weight, dsum, dweight, dbias });
+  const again = y && { y, bias: parameter(decoder, `${name}_bias`) };
+  return layerNormGradient({ sum, rstd, mean }, dy, { weight, dsum, dweight, dbias, again });
 }

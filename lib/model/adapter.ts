@@ -6,7 +6,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import { read, upload } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
-import { addBlockProduct, blockProductGradient } from "../kernels/block_product.ts";
+import { addBlockProduct, addBlockWeightGradient, blockProductGradient } from "../kernels/block_product.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { matmul } from "../kernels/matmul.ts";
 import type { Decoder, DeviceBatch, Parameters } from "./decoder.ts";
@@ -142,7 +142,8 @@ export function addAdapter(decoder: Decoder, name: string, x: tf.Tensor, y: tf.T
 }
 
 /**
- * Gradient of {@linkcode addAdapter}: adds to dx, in place, and to the factors' gradients where they are listed.
+ * Gradient of {@linkcode addAdapter}: adds to dx, in place, and returns what adds to the factors' gradients, where they
+ * are listed, once x is there; undefined where the projection has no adapter. It must be called.
  *
  * With du = (alpha/r)·dy·B: dB += (alpha/r)·dyᵀ·u, dA += duᵀ·x̃, dx += du·A. u is computed again: it costs r·in a row,
  * against in·out for the base.
@@ -150,27 +151,29 @@ export function addAdapter(decoder: Decoder, name: string, x: tf.Tensor, y: tf.T
 export function addAdapterGradient(
   decoder: Decoder,
   name: string,
-  options: {
-    readonly x: tf.Tensor;
-    readonly dy: tf.Tensor;
-    readonly dx: tf.Tensor;
-    readonly gradients: Parameters;
-  },
-): void {
+  options: { readonly dy: tf.Tensor; readonly dx: tf.Tensor; readonly gradients: Parameters },
+): ((x: tf.Tensor) => void) | undefined {
   const parts = partsOf(decoder, name);
-  if (!parts) return;
-  const { names, a, b, blocks, masks } = parts, { x, dy, dx, gradients } = options;
-  const dropped = masks ? dropout(x, masks) : x;
-  const u = matmul(dropped, a, { transposeB: true });
-  const du = blockProductGradient(u, b, dy, { ...blocks, db: gradients.get(names.b) });
-  const da = gradients.get(names.a);
-  if (da) matmul(du, dropped, { transposeA: true, into: da });
+  if (!parts) return undefined;
+  const { names, a, b, blocks, masks } = parts, { dy, dx, gradients } = options;
+  const du = blockProductGradient(b, dy, blocks);
   if (masks) {
     const masked = matmul(du, a);
     dropout(masked, { ...masks, into: dx });
-    [masked, dropped].forEach((t) => t.dispose());
+    masked.dispose();
   } else matmul(du, a, { into: dx });
-  [u, du].forEach((t) => t.dispose());
+  return (x) => {
+    const dropped = masks ? dropout(x, masks) : x;
+    const da = gradients.get(names.a), db = gradients.get(names.b);
+    if (db) {
+      const u = matmul(dropped, a, { transposeB: true });
+      addBlockWeightGradient(u, dy, db, blocks);
+      u.dispose();
+    }
+    if (da) matmul(du, dropped, { transposeA: true, into: da });
+    if (masks) dropped.dispose();
+    du.dispose();
+  };
 }
 
 /** (alpha/r)·B_p·A_p of one part, [rows_p, in], on the device. The factors are host arrays of the whole projection. */

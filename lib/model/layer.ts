@@ -1,4 +1,5 @@
 import type * as tf from "@tensorflow/tfjs";
+import { empty } from "../backend/tensors.ts";
 import { type Attended, fusedViews, spanAttention, spanAttentionGradient } from "../kernels/attention.ts";
 import { gelu, geluGradient } from "../kernels/gelu.ts";
 import { headNorm, headNormGradient, type HeadNormOptions } from "../kernels/head_norm.ts";
@@ -7,7 +8,7 @@ import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type Decoder, type DeviceBatch, headsOf, parameter, type Parameters } from "./decoder.ts";
 import { normalize, normalizeGradient } from "./_norm.ts";
-import { project, projectGradient } from "./projection.ts";
+import { project, projectGradient, type ProjectionGradient } from "./projection.ts";
 
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */
 export interface Stream {
@@ -19,7 +20,8 @@ export interface Stream {
 
 /**
  * What a forward pass keeps of a layer for its backward pass. `input` alone is enough: the rest is recomputed when it
- * is absent. Normalised rows and the activation's result are never kept, since they cost no matrix product.
+ * is absent. Normalised rows and the activation's result are never kept, since they cost no matrix product: the gradient's
+ * kernels make them again on their way.
  */
 export interface KeptLayer {
   /** The residual stream at the layer's start. [N, D] */
@@ -36,6 +38,8 @@ export interface KeptLayer {
     readonly middle: tf.Tensor;
     /** What the activation is applied to. [N, 2F] (gate and up) or [N, F] */
     readonly preactivation: tf.Tensor;
+    /** Of the two normalisations: a number or two a row. */
+    readonly statistics: readonly [first: readonly tf.Tensor[], second: readonly tf.Tensor[]];
   };
 }
 
@@ -48,7 +52,8 @@ interface Activation {
   readonly projection: "gate_up" | "up";
   /** [N, rows of the projection] → [N, F] */
   readonly forward: (preactivation: tf.Tensor) => tf.Tensor;
-  readonly gradient: (preactivation: tf.Tensor, dy: tf.Tensor) => tf.Tensor;
+  /** `y` gets the forward result once more. */
+  readonly gradient: (preactivation: tf.Tensor, dy: tf.Tensor, y?: tf.Tensor) => tf.Tensor;
 }
 
 const activations: Readonly<Record<DecoderConfig["activation"], Activation>> = {
@@ -133,25 +138,24 @@ export function layerForward(
   }
   const input = first.sum;
   const projected = project(decoder, `layers.${index}.qkv`, first.y);
-  [first.y, ...first.statistics].forEach((t) => t.dispose());
+  first.y.dispose();
   const qkv = attentionRows(decoder, index, projected, batch.positions);
   const attended = spanAttention(fusedViews(qkv, headsOf(decoder)), batch.layout, headsOf(decoder));
   if (qkv !== projected) qkv.dispose();
   const attention = project(decoder, `layers.${index}.output`, attended.out);
   const second = normalize(decoder, `layers.${index}.norm2`, input, attention);
   attention.dispose();
-  second.statistics.forEach((t) => t.dispose());
   const { preactivation, y } = feedForward(decoder, index, second.y);
   second.y.dispose();
-  const middle = second.sum;
+  const middle = second.sum, statistics = [first.statistics, second.statistics] as const;
   if (keep === "products") {
     // The caller frees `middle` through `kept`, the stream carries a second reference.
     return {
       stream: { x: middle.clone(), delta: y },
-      kept: { input, inner: { qkv: projected, attended, middle, preactivation } },
+      kept: { input, inner: { qkv: projected, attended, middle, preactivation, statistics } },
     };
   }
-  [projected, attended.out, attended.lse, preactivation].forEach((t) => t.dispose());
+  [projected, attended.out, attended.lse, preactivation, ...statistics.flat()].forEach((t) => t.dispose());
   if (keep === "inputs") return { stream: { x: middle, delta: y }, kept: { input } };
   input.dispose();
   return { stream: { x: middle, delta: y } };
@@ -161,8 +165,9 @@ export function layerForward(
 export function disposeKept({ input, inner }: KeptLayer): void {
   input.dispose();
   if (inner) {
-    const { qkv, attended, middle, preactivation } = inner;
-    [qkv, attended.out, attended.lse, middle, preactivation].forEach((t) => t.dispose());
+    const { qkv, attended, middle, preactivation, statistics } = inner;
+    [qkv, attended.out, attended.lse, middle, preactivation, ...statistics.flat()]
+      .forEach((t) => t.dispose());
   }
 }
 
@@ -187,32 +192,33 @@ export function layerGradient(
   const { batch, dy, gradients } = options;
   const kept = options.kept.inner ? options.kept : recompute(decoder, index, options.kept, batch);
   const { input, inner } = kept;
-  const { qkv: projected, attended, middle, preactivation } = inner!;
+  const { qkv: projected, attended, middle, preactivation, statistics: [first, second] } = inner!;
   const names = (part: string) => `layers.${index}.${part}`;
   const activation = activations[decoder.config.activation];
 
-  const second = normalize(decoder, names("norm2"), middle);
-  const activated = activation.forward(preactivation);
-  const dactivated = projectGradient(decoder, names("down"), { x: activated, dy, gradients });
-  const dpreactivation = activation.gradient(preactivation, dactivated);
-  [activated, dactivated].forEach((t) => t.dispose());
-  const dsecond = projectGradient(decoder, names(activation.projection), {
-    x: second.y,
-    dy: dpreactivation,
-    gradients,
-  });
-  const dmiddle = normalizeGradient(decoder, names("norm2"), {
-    normalized: second,
-    dy: dsecond,
-    dsum: dy,
-    gradients,
-  });
-  [second.y, ...second.statistics, dpreactivation, dsecond, dy].forEach((t) => t.dispose());
+  const down = projectGradient(decoder, names("down"), { dy, gradients });
+  const dpreactivation = withInput(
+    down,
+    down.dx.shape,
+    (y) => activation.gradient(preactivation, down.dx, y),
+  );
+  down.dx.dispose();
+  const up = projectGradient(decoder, names(activation.projection), { dy: dpreactivation, gradients });
+  const dmiddle = withInput(up, middle.shape, (y) =>
+    normalizeGradient(decoder, names("norm2"), {
+      normalized: { sum: middle, statistics: second },
+      dy: up.dx,
+      dsum: dy,
+      gradients,
+      y,
+    }));
+  [dpreactivation, up.dx, dy].forEach((t) => t.dispose());
 
-  const dout = projectGradient(decoder, names("output"), { x: attended.out, dy: dmiddle, gradients });
+  const output = projectGradient(decoder, names("output"), { dy: dmiddle, gradients });
+  output.addParameters?.(attended.out);
   const { qkNorm } = decoder.config;
   const qkv = qkNorm ? attentionRows(decoder, index, projected, batch.positions) : projected;
-  const dqkv = spanAttentionGradient(qkv, attended, dout, batch.layout, headsOf(decoder));
+  const dqkv = spanAttentionGradient(qkv, attended, output.dx, batch.layout, headsOf(decoder));
   rotate(decoder, dqkv, batch.positions, true);
   if (qkNorm) {
     qkv.dispose();
@@ -222,17 +228,31 @@ export function layerGradient(
       dk: gradients.get(names("k_norm")),
     });
   }
-  const first = normalize(decoder, names("norm1"), input);
-  const dfirst = projectGradient(decoder, names("qkv"), { x: first.y, dy: dqkv, gradients });
-  const dx = normalizeGradient(decoder, names("norm1"), {
-    normalized: first,
-    dy: dfirst,
-    dsum: dmiddle,
-    gradients,
-  });
-  [first.y, ...first.statistics, dout, dqkv, dfirst, dmiddle].forEach((t) => t.dispose());
+  const fused = projectGradient(decoder, names("qkv"), { dy: dqkv, gradients });
+  const dx = withInput(fused, input.shape, (y) =>
+    normalizeGradient(decoder, names("norm1"), {
+      normalized: { sum: input, statistics: first },
+      dy: fused.dx,
+      dsum: dmiddle,
+      gradients,
+      y,
+    }));
+  [output.dx, dqkv, fused.dx, dmiddle].forEach((t) => t.dispose());
   disposeKept(kept);
   return dx;
+}
+
+/** Runs a gradient that makes a projection's input once more, where the projection's parameters want it. */
+function withInput(
+  { addParameters }: ProjectionGradient,
+  shape: number[],
+  gradient: (input?: tf.Tensor) => tf.Tensor,
+): tf.Tensor {
+  if (!addParameters) return gradient();
+  const input = empty(shape), made = gradient(input);
+  addParameters(input);
+  input.dispose();
+  return made;
 }
 
 function recompute(decoder: Decoder, index: number, kept: KeptLayer, batch: DeviceBatch): KeptLayer {

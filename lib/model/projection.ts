@@ -1,5 +1,5 @@
 import type * as tf from "@tensorflow/tfjs";
-import { linear, linearGradient } from "../kernels/linear.ts";
+import { addLinearGradients, linear, linearGradient } from "../kernels/linear.ts";
 import { quantizedLinear, quantizedLinearGradient } from "../kernels/quantized_linear.ts";
 import { addAdapter, addAdapterGradient } from "./adapter.ts";
 import { type Decoder, parameter, type Parameters } from "./decoder.ts";
@@ -12,17 +12,33 @@ export function project(decoder: Decoder, name: string, x: tf.Tensor): tf.Tensor
   return y;
 }
 
-/** Gradient of {@linkcode project} with respect to x; those of parameters are added to `gradients` if listed there. */
+/** The gradient of a projection in two halves. */
+export interface ProjectionGradient {
+  /** With respect to the input. [N, in] */
+  readonly dx: tf.Tensor;
+  /**
+   * Adds those of parameters, from the projection's input; absent where none is trained. It must be called where there
+   * is one. It comes second because the input was not kept: the next gradient kernel makes it again on its way.
+   */
+  readonly addParameters?: (x: tf.Tensor) => void;
+}
+
+/** Gradient of {@linkcode project}; those of parameters are added to `gradients` if listed there. */
 export function projectGradient(
   decoder: Decoder,
   name: string,
-  options: { readonly x: tf.Tensor; readonly dy: tf.Tensor; readonly gradients: Parameters },
-): tf.Tensor {
-  const { x, dy, gradients } = options, narrow = decoder.quantized?.get(name);
-  const dx = narrow ? quantizedLinearGradient(narrow, dy) : linearGradient(x, parameter(decoder, name), dy, {
-    dweight: gradients.get(name),
-    dbias: gradients.get(`${name}_bias`),
-  })!;
-  addAdapterGradient(decoder, name, { x, dy, dx, gradients });
-  return dx;
+  options: { readonly dy: tf.Tensor; readonly gradients: Parameters },
+): ProjectionGradient {
+  const { dy, gradients } = options, narrow = decoder.quantized?.get(name);
+  const dweight = gradients.get(name), dbias = gradients.get(`${name}_bias`);
+  const dx = narrow ? quantizedLinearGradient(narrow, dy) : linearGradient(parameter(decoder, name), dy);
+  const adapt = addAdapterGradient(decoder, name, { dy, dx, gradients });
+  if (!dweight && !dbias && !adapt) return { dx };
+  return {
+    dx,
+    addParameters(x) {
+      addLinearGradients(x, dy, { dweight, dbias });
+      adapt?.(x);
+    },
+  };
 }

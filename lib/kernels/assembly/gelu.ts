@@ -35,8 +35,9 @@ export function forward(x: usize, y: usize, size: i32): void {
   }
 }
 
-/** dx may be dy or x itself. */
-export function backward(x: usize, dy: usize, dx: usize, size: i32): void {
+/** dx may be dy or x itself; y, where it is not 0, gets the forward result. */
+export function backward(x: usize, dy: usize, dx: usize, y: usize, size: i32): void {
+  if (y != 0) forward(x, y, size);
   const bytes = <usize>size << 2, whole = <usize>(size & ~3) << 2;
   for (let i: usize = 0; i < whole; i += 16) {
     v128.store(dx + i, f32x4.mul(v128.load(dy + i), slope4(clamp4(v128.load(x + i)))));

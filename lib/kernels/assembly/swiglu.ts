@@ -36,8 +36,8 @@ export function forward(gu: usize, y: usize, rows: i32, f: i32): void {
   }
 }
 
-/** dgu may be gu itself. */
-export function backward(gu: usize, dy: usize, dgu: usize, rows: i32, f: i32): void {
+/** dgu may be gu itself; y, where it is not 0, gets the forward result. */
+export function backward(gu: usize, dy: usize, dgu: usize, y: usize, rows: i32, f: i32): void {
   const bytes = <usize>f << 2, whole = <usize>(f & ~3) << 2;
   const low = f32x4.splat(-126 * unit), magic = f32x4.splat(MAGIC * unit), c5 = f32x4.splat(C5 * unit);
   const c4 = f32x4.splat(C4 * unit), c3 = f32x4.splat(C3 * unit), c2 = f32x4.splat(C2 * unit);
@@ -51,15 +51,18 @@ export function backward(gu: usize, dy: usize, dgu: usize, rows: i32, f: i32): v
       const slope = f32x4.sub(f32x4.add(s, gs), f32x4.mul(gs, s));
       v128.store(dgu + i, f32x4.mul(f32x4.mul(d, u), slope));
       v128.store(dgu + bytes + i, f32x4.mul(d, gs));
+      if (y != 0) v128.store(y + i, f32x4.mul(gs, u));
     }
     for (let i = whole; i < bytes; i += 4) {
       const g = load<f32>(gu + i), u = load<f32>(gu + bytes + i), d = load<f32>(dy + i);
       const s: f32 = 1 / (1 + exp1(-g));
       store<f32>(dgu + i, d * u * (s + g * s * (1 - s)));
       store<f32>(dgu + bytes + i, d * g * s);
+      if (y != 0) store<f32>(y + i, g * s * u);
     }
     gu += 2 * bytes;
     dgu += 2 * bytes;
+    if (y != 0) y += bytes;
     dy += bytes;
   }
 }

@@ -3,7 +3,7 @@
  * the command line and the configuration file.
  */
 
-import { suggestion } from "./_suggest.ts";
+import { suggestion } from "../lib/runtime/suggestion.ts";
 
 /** An option whose value has type `T`. */
 export interface Option<T> {

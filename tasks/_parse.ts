@@ -12,8 +12,8 @@ import { flag, option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
 import { InputError, UsageError } from "../lib/runtime/errors.ts";
 import { readJson } from "../lib/runtime/files.ts";
+import { suggestion } from "../lib/runtime/suggestion.ts";
 import { configurationKey, type Option, type Options, refusal, type Values } from "./_option.ts";
-import { suggestion } from "./_suggest.ts";
 
 /** How a task presents itself in `--help`. */
 export interface Presentation {
@@ -69,10 +69,11 @@ const off = (name: string) => `no ${name}`;
 /** An option that was not given is undefined here; its default, which a file may change, is only shown. */
 function parserOf(of: Option<unknown>): Parser<"sync", unknown, unknown> {
   const description = message`${text(of.required ? `${of.help} (required)` : of.help)}`;
-  if (of.json === "boolean") return optional(flag(of.flag, { description }));
+  const duplicate = message`${text(`Option ${of.flag} can be given only once`)}`;
+  if (of.json === "boolean") return optional(flag(of.flag, { description, errors: { duplicate } }));
   const invalidValue = (error: Message) => message`${text(`Option ${of.flag} `)}${error}`;
   const endOfInput = message`${text(`Option ${of.flag} needs a value: ${of.expected}`)}`;
-  const settings = { description, errors: { invalidValue, endOfInput } };
+  const settings = { description, errors: { invalidValue, endOfInput, duplicate } };
   const parser = of.short
     ? option(of.short, of.flag, valueParser(of), settings)
     : option(of.flag, valueParser(of), settings);

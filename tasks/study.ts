@@ -10,12 +10,12 @@ import { findDataset } from "../lib/data/datasets.ts";
 import { textTable } from "../lib/report/table.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { exists, remove } from "../lib/runtime/files.ts";
+import { suggestion } from "../lib/runtime/suggestion.ts";
 import { runTask } from "./_cli.ts";
 import { integer, number, preset, text, toggle } from "./_option.ts";
 import { pick, shared } from "./_shared_options.ts";
 import { experiments, runStudy } from "./_study_run.ts";
 import { fullShape, quickShape, type StudySettings } from "./_study_settings.ts";
-import { suggestion } from "./_suggest.ts";
 
 const base = fileURLToPath(new URL("../fixtures/base", import.meta.url));
 

@@ -74,8 +74,10 @@ test("stdin to stdout, notes to stderr", async () => {
 test("an unknown option is refused, with a suggestion when one is near", async () => {
   await refused(["--temprature", "3"], "Unknown option --temprature: did you mean --temperature?");
   await refused(["--max-toknes=3"], "Unknown option --max-toknes: did you mean --max-tokens?");
+  await refused(["--temp", "3"], "Unknown option --temp: did you mean --temperature?");
   await refused(["--qwertyuiop"], "Unknown option --qwertyuiop");
   await refused(["word"], 'Unexpected argument "word": expected options only');
+  await refused(["--prefix", "a", "--prefix", "b"], "Option --prefix can be given only once");
 });
 
 test("a wrong or missing value is refused with what was expected", async () => {

@@ -50,7 +50,7 @@ test("unknown options, wrong values and missing options are refused by every tas
 });
 
 test("data sets, splits and files that are not there are refused before a model is loaded", async () => {
-  const names = "arithmetic, options, ranked, gsm8k, aqua, ecqa, mmlu, svamp";
+  const names = "arithmetic, arithmetic-long, options, ranked, gsm8k, aqua, ecqa, mmlu, svamp";
   await refused([
     [
       "vft",

@@ -1,7 +1,7 @@
 /** The data sets that have a name, and how any row becomes a problem. To add one: a file, and a line in the table. */
 
-import { closest, distance } from "fastest-levenshtein";
 import { UsageError } from "../runtime/errors.ts";
+import { suggestion } from "../runtime/suggestion.ts";
 import { aqua } from "./aqua.ts";
 import { arithmeticProblems } from "./arithmetic.ts";
 import { longArithmeticProblems } from "./arithmetic_long.ts";
@@ -53,10 +53,10 @@ export const datasets: Readonly<Record<string, DataSet>> = {
 export function findDataset(name: string): DataSet {
   if (Object.hasOwn(datasets, name)) return datasets[name];
   const names = Object.keys(datasets);
-  const nearest = closest(name, names);
-  const hint = distance(name, nearest) <= Math.max(1, name.length / 2) ? `: did you mean ${nearest}?` : "";
   throw new UsageError(
-    `Data set must be a file, a directory or one of ${names.join(", ")}: got ${JSON.stringify(name)}${hint}`,
+    `Data set must be a file, a directory or one of ${names.join(", ")}: got ${JSON.stringify(name)}${
+      suggestion(name, names)
+    }`,
   );
 }
 

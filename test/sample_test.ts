@@ -83,3 +83,33 @@ onBothBackends("logits of −∞ are never drawn", async () => {
   const row = Float32Array.of(-Infinity, 0, -Infinity, -1);
   assert.deepEqual([...new Set(await draw(row, 500, free))].sort(), [1, 3]);
 });
+
+onBothBackends("a row with a logit that is NaN or infinite, or without any, is marked", async () => {
+  const v = 300,
+    rows: [fill: number, at: number, value: number, marked: boolean][] = [
+      [0, 7, 3, false],
+      [0, 299, NaN, true],
+      [NaN, 5, 1, true],
+      [1, 130, Infinity, true],
+      [-Infinity, 0, -Infinity, true],
+      [0, 3, -NaN, true],
+    ];
+  const values = new Float32Array(rows.length * v);
+  rows.forEach(([fill, at, value], r) => {
+    values.fill(fill, r * v, (r + 1) * v);
+    values[r * v + at] = value;
+  });
+  for (const how of [[0, 0, 1], [1, 0, 1], [0.7, 5, 1], [1, 0, 0.9]] as const) {
+    const [temperature, topK, topP] = how;
+    await assertNoLeak(async () => {
+      const logits = upload(values, [rows.length, v]),
+        numbers = () => upload(new Int32Array(rows.length), [rows.length]);
+      const streams = numbers(), counters = numbers();
+      const ids = sample(logits, { temperature, topK, topP, streams, counters }), drawn = await read(ids);
+      rows.forEach(([, , , marked], r) =>
+        assert.equal(drawn[r] === -1, marked, `row ${r} of ${how}: ${drawn[r]}`)
+      );
+      [logits, streams, counters, ids].forEach((t) => t.dispose());
+    });
+  }
+});

@@ -143,13 +143,35 @@ test("weights that are no numbers end training with the question's name, and lea
   // Scores that are no numbers would be null in JSON, and refused far from their cause.
   assert.match(
     results[2].err,
-    /^evaluate: [^\n]*must be a finite number: got NaN\n$|^evaluate: [^\n]*expected a finite number: got NaN\n$/,
+    /^evaluate: [^\n]*must be a finite number: got NaN\n$|^evaluate: [^\n]*logits are not finite [^\n]*\n$/,
   );
   assert.equal(
     results[3].err,
     'score: Cannot write record "the-question": field "logprob" must be a finite number: got NaN\n',
   );
   assert.deepEqual(results.map(({ code, out }) => [code, out]), Array(4).fill([1, ""]));
+});
+
+test("weights that are no numbers end generation at the first token", async () => {
+  const directory = withWeights("nan-generate", ({ header, data }) => {
+    data.writeUInt16LE(0x7fc0, header[norm].data_offsets[0]);
+  });
+  const cases = ["wasm", "webgpu"].flatMap((backend) =>
+    ["0", "1"].map((temperature) => [backend, temperature])
+  );
+  await inPairs(cases, async ([backend, temperature]) => {
+    const { code, out, err } = await run("generate", [
+      ...["--model", directory, "--backend", backend, "--temperature", temperature, "--quiet"],
+      ...["--data", "arithmetic", "--limit", "1", "--max-tokens", "20", "--samples", "2"],
+    ]);
+    if (backend === "webgpu" && /found no adapter/.test(err)) return;
+    assert.deepEqual({ code, out }, { code: 1, out: "" }, err);
+    assert.equal(
+      err,
+      "generate: Cannot draw token 1 of a response: the model's logits are not finite numbers (NaN or infinity); " +
+        "its weights hold such numbers, or lead to them\n",
+    );
+  });
 });
 
 test("a directory that is no model's, and a file in its place, are told apart", async () => {

@@ -24,7 +24,7 @@ export interface Sampling {
  *
  * @param logits [N, V]; overwritten
  * @param options `streams` and `counters` [N] int32 (as bits), one pair a draw; the sampling parameters
- * @returns ids [N] int32
+ * @returns ids [N] int32; −1 where a logit is NaN or +∞, or all are −∞: no token can be drawn
  */
 export function sample(
   logits: tf.Tensor,
@@ -123,10 +123,15 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
   let start = row * params.v;
   var best = -3.4e38;
   var where_best = 0u;
+  var broken = false;
   for (var i = lane; i < params.v; i += 256u) {
     let x = logits[start + i];
     if (x > best) { best = x; where_best = i; }
+    // By bits: compilers may take it that no number is NaN. Such a row's best is the largest number, at no place.
+    let bits = bitcast<u32>(x);
+    if (bits == 0x7f800000u || (bits & 0x7fffffffu) > 0x7f800000u) { broken = true; }
   }
+  if (broken) { best = bitcast<f32>(0x7f7fffffu); where_best = 0xffffffffu; }
   numbers[lane] = best;
   wholes[lane] = where_best;
   workgroupBarrier();
@@ -142,6 +147,10 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
   }
   let best_logit = workgroupUniformLoad(&numbers[0]);
   let best_id = workgroupUniformLoad(&wholes[0]);
+  if (best_id == 0xffffffffu || best_logit <= -3.4e38) {
+    if (lane == 0u) { ids[params.first_row + row] = -1; }
+    return;
+  }
   if (params.inverse_temperature == 0.0) {
     if (lane == 0u) { ids[params.first_row + row] = i32(best_id); }
     return;

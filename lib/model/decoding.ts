@@ -296,6 +296,12 @@ export class DecodingSession {
       let finish: "stop" | "length" | undefined;
       for (let step = 0; step < steps && !finish; step++) {
         const id = drawn[step * rows + i];
+        if (id < 0) {
+          throw new InputError(
+            `Cannot draw token ${ids.length + 1} of a response: the model's logits are not finite numbers ` +
+              "(NaN or infinity); its weights hold such numbers, or lead to them",
+          );
+        }
         this.generated++;
         if (this.#ends.has(id)) finish = "stop";
         else {

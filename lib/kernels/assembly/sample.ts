@@ -56,7 +56,7 @@ function mass(z: usize, v: i32, top: f32, limit: f32): f32 {
   return sum4(total) + tail;
 }
 
-/** Samples one id a row. streams and counters: u32 a row. top_k 0 and top_p 1 switch the filters off. */
+/** Samples one id a row; −1 where a logit is NaN or +∞, or all are −∞. streams and counters: u32 a row. top_k 0 and top_p 1 switch the filters off. */
 export function sample(
   logits: usize, streams: usize, counters: usize, ids: usize, rows: i32, v: i32,
   inverseTemperature: f32, topK: i32, topP: f32,
@@ -69,6 +69,11 @@ export function sample(
     for (let i = whole; i < v; i++) top = max(top, load<f32>(z + (<usize>i << 2)));
     top = max(top, max4(top4));
     let chosen = 0;
+    // max hands a NaN on; nothing above the start means that all are −∞.
+    if (!(top > -3.4e38 && top < Infinity)) {
+      store<i32>(ids + (<usize>r << 2), -1);
+      continue;
+    }
     if (inverseTemperature == 0) {
       while (chosen < v - 1 && load<f32>(z + (<usize>chosen << 2)) != top) chosen++;
       store<i32>(ids + (<usize>r << 2), chosen);

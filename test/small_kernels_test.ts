@@ -105,6 +105,89 @@ onBothBackends(
   },
 );
 
+// One row, one column, one id for all, more columns than a workgroup has threads.
+for (const [v, d, n] of [[1, 1, 1], [9, 1, 4], [1, 7, 3], [40, 65, 1], [33, 130, 70], [3, 300, 5]]) {
+  onBothBackends(`embedding and its gradient agree with float64 at ${v}×${d}, ${n} ids`, async () => {
+    await assertNoLeak(async () => {
+      const values = gaussian(v * d, 1), host = Int32Array.from({ length: n }, (_, i) => i * 7 % v);
+      const table = upload(values, [v, d]), ids = upload(host, [n]), g = gaussian((n + 2) * d, 2);
+      const dy = upload(g, [n + 2, d]), start = gaussian(v * d, 3), dtable = upload(start, [v, d]);
+      const y = embedding(table, ids);
+      assertClose(await read(y), [...host].flatMap((id) => [...values.subarray(id * d, id * d + d)]), 0, "y");
+      embeddingGradient(host, dy, dtable);
+      // L = Σ g∘y is linear in the table: differences are exact.
+      const loss = (t: ArrayLike<number>) =>
+        host.reduce((sum, id, i) => {
+          for (let c = 0; c < d; c++) sum += g[i * d + c] * t[id * d + c];
+          return sum;
+        }, 0);
+      const wanted = v * d < 1000 ? differences(loss, values) : new Float64Array(v * d);
+      if (v * d >= 1000) {
+        host.forEach((id, i) => {
+          for (let c = 0; c < d; c++) wanted[id * d + c] += g[i * d + c];
+        });
+      }
+      assertClose(await read(dtable), wanted.map((w, i) => w + start[i]), 2e-6, "dtable");
+      [table, ids, dy, dtable, y].forEach((t) => t.dispose());
+    });
+  });
+}
+
+for (const [rows, heads, half, values] of [[1, 1, 1, 0], [2, 1, 3, 6], [5, 3, 16, 7]]) {
+  onBothBackends(
+    `rope agrees with float64, its gradient with finite differences: ${rows} rows, ${heads} heads of ${
+      2 * half
+    }`,
+    async () => {
+      await assertNoLeak(async () => {
+        const stride = heads * 2 * half + values,
+          xs = gaussian(rows * stride, 1),
+          g = gaussian(rows * stride, 2);
+        const frequencies = Array.from({ length: half }, (_, i) => 0.7 ** i),
+          table = ropeTable(frequencies, 64);
+        const at = Int32Array.from({ length: rows }, (_, i) => 63 - 11 * i), positions = upload(at, [rows]);
+        const forward = (x: ArrayLike<number>) => {
+          const y = Float64Array.from(x);
+          for (let pair = 0; pair < rows * heads * half; pair++) {
+            const row = Math.floor(pair / (heads * half)), i = pair % half;
+            const a = row * stride + Math.floor(pair % (heads * half) / half) * 2 * half + i, b = a + half;
+            const angle = at[row] * frequencies[i], c = Math.cos(angle), s = Math.sin(angle);
+            y[a] = x[a] * c - x[b] * s;
+            y[b] = x[b] * c + x[a] * s;
+          }
+          return y;
+        };
+        const x = upload(xs, [rows, stride]), dy = upload(g, [rows, stride]);
+        rope(x, positions, { table, heads });
+        assertClose(await read(x), forward(xs), 2e-6, "y");
+        rope(dy, positions, { table, heads, inverse: true });
+        const want = differences((v) => forward(v).reduce((sum, y, i) => sum + y * g[i], 0), xs);
+        assertClose(await read(dy), want, 2e-6, "dx");
+        [x, dy, positions, table].forEach((t) => t.dispose());
+      });
+    },
+  );
+}
+
+for (const [rows, queries, width, cacheRows] of [[1, 1, 1, 1], [3, 5, 7, 9], [70, 12, 33, 100]]) {
+  onBothBackends(`writeCache of ${rows} rows of ${queries} + 2·${width} into ${cacheRows}`, async () => {
+    await assertNoLeak(async () => {
+      const stride = queries + 2 * width,
+        xs = gaussian(rows * stride, 1),
+        before = gaussian(cacheRows * 2 * width, 2);
+      const hostRows = Int32Array.from({ length: rows }, (_, i) => i % 4 === 3 ? -1 : cacheRows - 1 - i);
+      const fused = upload(xs, [rows, stride]), cache = upload(before, [cacheRows, 2 * width]);
+      const list = upload(hostRows, [rows]), want = Float32Array.from(before);
+      hostRows.forEach((to, i) => {
+        if (to >= 0) want.set(xs.subarray(i * stride + queries, (i + 1) * stride), to * 2 * width);
+      });
+      writeCache(fused, cache, { rows: list, hostRows });
+      assertClose(await read(cache), want, 0, "cache");
+      [fused, cache, list].forEach((t) => t.dispose());
+    });
+  });
+}
+
 onBothBackends("writeCache puts keys and values where asked and skips −1", async () => {
   const fused = upload(Float32Array.from({ length: 12 }, (_, i) => i), [2, 6]), cache = zeros([3, 4]);
   const hostRows = Int32Array.of(2, -1), rows = upload(hostRows, [2]);

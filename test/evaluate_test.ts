@@ -135,7 +135,7 @@ onBothBackends("candidates and prompts beyond the context are reported and get n
       [true],
     ]);
     assertClose([scored[3].candidates[0].score!], [scored[0].candidates[0].score!], 1e-5);
-    assert.deepEqual(told, ["3 candidates exceed the context of 32 tokens: no score"]);
+    assert.deepEqual(told, ["3 responses exceed the context of 32 tokens: no score"]);
     await assert.rejects(collect(score(model, groups, { tooLong: "refuse" })), (error: Error) => {
       assert.ok(error instanceof InputError && !error.message.includes("\n"));
       assert.match(
@@ -245,11 +245,11 @@ onBothBackends(
         "no answer to compare",
       );
       assert.ok(
-        told.some((l) => l.startsWith("1 prompts leave no room in the context of 48 tokens")),
+        told.some((l) => l.startsWith("1 prompt leaves no room in the context of 48 tokens")),
         told.join("\n"),
       );
       assert.ok(
-        told.some((l) => l === "1 candidates exceed the context of 48 tokens: no score"),
+        told.some((l) => l === "1 response exceeds the context of 48 tokens: no score"),
         told.join("\n"),
       );
       const known = results.filter((r) => r.reference_tokens !== undefined);

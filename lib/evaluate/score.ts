@@ -113,7 +113,8 @@ export async function* score(
   }
   if (waiting.length > 0) yield* flush();
   if (tooLong > 0) {
-    warn(`${tooLong} candidates exceed the context of ${model!.config.maxPositions} tokens: no score`);
+    const context = `the context of ${model!.config.maxPositions} tokens: no score`;
+    warn(tooLong === 1 ? `1 response exceeds ${context}` : `${tooLong} responses exceed ${context}`);
   }
   if (counts.unanswered > 0) {
     warn(

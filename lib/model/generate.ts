@@ -156,7 +156,9 @@ export async function* generate(
   }
   if (tooLong > 0) {
     warn(
-      `${tooLong} prompts leave no room in the context of ${model.config.maxPositions} tokens: no candidates`,
+      `${
+        tooLong === 1 ? "1 prompt leaves" : `${tooLong} prompts leave`
+      } no room in the context of ${model.config.maxPositions} tokens: no candidates`,
     );
   }
 }

@@ -229,10 +229,11 @@ test("the environment is the one we run in", () => {
 });
 
 test("peak memory counts what was given back", () => {
-  const before = residentBytes();
   let block: Uint8Array | undefined = new Uint8Array(100_000_000).fill(1);
-  const peak = peakResidentBytes();
-  assert.ok(peak >= before + 90_000_000, `${peak} ${before}`);
+  // How much came on top is not known: the block may lie where garbage lay.
+  const resident = residentBytes(), peak = peakResidentBytes();
+  assert.ok(resident > 100_000_000, `${resident}`);
+  assert.ok(peak >= resident - 1_000_000, `${peak} ${resident}`);
   block = undefined;
   assert.equal(block, undefined);
   assert.ok(peakResidentBytes() >= peak);

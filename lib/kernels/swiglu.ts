@@ -4,6 +4,7 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
+import { eachUnit, type RowShape, rowShape, shapeName, unitType } from "./_rows_wgsl.ts";
 import module from "./assembly/swiglu.wasm.ts";
 
 /**
@@ -19,10 +20,11 @@ export function swiglu(gateUp: tf.Tensor): tf.Tensor {
     const at = wasmHeap().pointer;
     profile.run("swiglu", () => assembly(module).forward(at(gateUp), at(y), rows, f));
   } else {
-    dispatch(forwardProgram, {
+    const shape = rowShape(f);
+    dispatch(program("forward", shape), {
       tensors: { gu: gateUp, y },
-      params: { size: rows * f, f },
-      groups: [Math.ceil(rows * f / 256)],
+      params: { rows, units: shape.units },
+      groups: [rows],
     });
   }
   return y;
@@ -46,49 +48,56 @@ export function swigluGradient(gateUp: tf.Tensor, dy: tf.Tensor, y?: tf.Tensor):
       () => assembly(module).backward(at(gateUp), at(dy), at(dgu), y ? at(y) : 0, rows, f),
     );
   } else {
-    dispatch(y ? gradientAgainProgram : gradientProgram, {
+    const shape = rowShape(f);
+    dispatch(program(y ? "gradient and y" : "gradient", shape), {
       tensors: { gu: gateUp, dy, dgu, ...(y && { y }) },
-      params: { size: rows * f, f },
-      groups: [Math.ceil(rows * f / 256)],
+      params: { rows, units: shape.units },
+      groups: [rows],
     });
   }
   return dgu;
 }
 
-const forwardProgram: Program = {
-  name: "swiglu",
-  inputs: { gu: "f32" },
-  outputs: { y: "f32" },
-  params: { size: "u32", f: "u32" },
-  workgroup: [256],
-  body: `
-  let i = row * 256u + lane;
-  if (i >= params.size) { return; }
-  let at = i + (i / params.f) * params.f;
-  let g = gu[at];
-  y[i] = g / (1.0 + exp(-g)) * gu[at + params.f];`,
-};
+const programs = new Map<string, Program>();
 
-const gradientProgram: Program = {
-  name: "swiglu_gradient",
-  inputs: { gu: "f32", dy: "f32" },
-  outputs: { dgu: "f32" },
-  params: { size: "u32", f: "u32" },
-  workgroup: [256],
-  body: `
-  let i = row * 256u + lane;
-  if (i >= params.size) { return; }
-  let at = i + (i / params.f) * params.f;
-  let g = gu[at];
-  let s = 1.0 / (1.0 + exp(-g));
-  dgu[at] = dy[i] * gu[at + params.f] * (s + g * s * (1.0 - s));
-  dgu[at + params.f] = dy[i] * g * s;`,
-};
-
-const gradientAgainProgram: Program = {
-  ...gradientProgram,
-  name: "swiglu_gradient_y",
-  outputs: { dgu: "f32", y: "f32" },
-  body: `${gradientProgram.body}
-  y[i] = g * s * gu[at + params.f];`,
-};
+/**
+ * A workgroup takes a row: the column of an element then needs no division, which costs software Vulkan more than the
+ * exponential does.
+ */
+function program(kind: "forward" | "gradient" | "gradient and y", shape: RowShape): Program {
+  const name = `swiglu_${kind.replaceAll(" ", "_")}_${shapeName(shape)}`, unit = unitType(shape);
+  let made = programs.get(name);
+  if (made) return made;
+  const forward = kind === "forward", y = kind !== "gradient";
+  made = {
+    name,
+    inputs: { gu: unit, ...(!forward && { dy: unit }) },
+    outputs: { ...(!forward && { dgu: unit }), ...(y && { y: unit }) },
+    params: { rows: "u32", units: "u32" },
+    workgroup: [shape.threads],
+    body: `
+  if (row >= params.rows) { return; }
+  let gate = 2u * row * params.units;
+  let up = gate + params.units;
+  let at = row * params.units;
+  ${
+      eachUnit(
+        shape,
+        `let g = gu[gate + i]; let u = gu[up + i];
+    let s = 1.0 / (1.0 + exp(-g)); let gs = g * s;${
+          forward ? "" : `
+    let d = dy[at + i];
+    dgu[gate + i] = d * u * (s + gs * (1.0 - s));
+    dgu[up + i] = d * gs;`
+        }${
+          y
+            ? `
+    y[at + i] = gs * u;`
+            : ""
+        }`,
+      )
+    }`,
+  };
+  programs.set(name, made);
+  return made;
+}

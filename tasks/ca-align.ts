@@ -4,6 +4,7 @@
  *   deno task ca-align --model runs/vft --input scored.jsonl --constraint bc --out runs/aft
  */
 import { checkFormats } from "../lib/evaluate/format_check.ts";
+import type { ObjectiveOptions } from "../lib/objectives/objective.ts";
 import { objectives, objectiveTraits } from "../lib/objectives/objectives.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { resolveSettings } from "../lib/train/settings.ts";
@@ -14,6 +15,16 @@ import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./_r
 import { planMemory } from "./_memory.ts";
 import { pick } from "./_shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
+
+/** The defaults of an option that objectives read, as they state them: "0.2 for aft, aft-rank; 0.1 for dpo". */
+function defaultsOf(name: keyof ObjectiveOptions): string {
+  const readers = Object.entries(objectiveTraits).filter(([, { defaults }]) => defaults[name] !== undefined);
+  const byValue = Object.groupBy(readers, ([, { defaults }]) => String(defaults[name]));
+  return Object.entries(byValue).map(([value, of]) =>
+    `${value} for ${of!.map(([reader]) => reader).join(", ")}`
+  )
+    .join("; ");
+}
 
 await runTask({
   name: "ca-align",
@@ -42,7 +53,7 @@ await runTask({
   ],
   options: {
     ...trainingOptions,
-    ...pick("input", "output", "data", "beta"),
+    ...pick("input", "output", "data"),
     ...dataOptions,
     objective: preset(
       choice("--objective", { choices: Object.keys(objectives), help: "What to train with" }),
@@ -53,22 +64,41 @@ await runTask({
       help:
         "What keeps worse candidates from falling without end: nothing, detached (default of aft and aft-rank), boundary",
     }),
+    beta: number("--beta", {
+      min: 0,
+      help: "aft and aft-rank: width of bc's boundary, in nats per token; others: β of their formula: " +
+        defaultsOf("beta"),
+    }),
     boundary: number("--boundary", {
       min: 0,
-      help: "Width of bc's boundary for objectives other than aft, in nats per token",
+      help: "Width of bc's boundary for objectives other than aft and aft-rank, in nats per token: 0.2",
     }),
-    gamma: number("--gamma", { help: "simpo: target margin" }),
-    lambda: number("--lambda", { min: 0, help: "orpo: weight of the odds-ratio term" }),
-    sftWeight: number("--sft-weight", { min: 0, help: "pro, irpo: weight of the likelihood term" }),
+    gamma: number("--gamma", { help: `Target margin: ${defaultsOf("gamma")}` }),
+    lambda: number("--lambda", { min: 0, help: `Weight of the odds-ratio term: ${defaultsOf("lambda")}` }),
+    weight: number("--weight", { min: 0, help: `Weight of the ranking term: ${defaultsOf("weight")}` }),
+    sftWeight: number("--sft-weight", {
+      min: 0,
+      help: `Weight of the likelihood term: ${defaultsOf("sftWeight")}`,
+    }),
+    desirableWeight: number("--desirable-weight", {
+      min: 0,
+      help: `Weight of right candidates: ${defaultsOf("desirableWeight")}`,
+    }),
+    undesirableWeight: number("--undesirable-weight", {
+      min: 0,
+      help: `Weight of wrong candidates: ${defaultsOf("undesirableWeight")}`,
+    }),
     ...promptOptions,
   },
   plan: (options) => planMemory("train", options),
   async run(options, io) {
-    const { objective, constraint, beta, boundary, gamma, lambda, sftWeight } = options;
-    const given = { beta, boundary, gamma, lambda, sftWeight };
+    const { objective, constraint, beta, boundary, gamma, lambda, weight, sftWeight } = options;
+    const { desirableWeight, undesirableWeight } = options;
+    const given = { beta, boundary, gamma, lambda, weight, sftWeight, desirableWeight, undesirableWeight };
     for (const [name, value] of Object.entries(given)) {
       if (value !== undefined && !Object.hasOwn(objectiveTraits[objective].defaults, name)) {
-        throw new UsageError(`Option --${name} has no meaning for the objective ${objective}`);
+        const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+        throw new UsageError(`Option ${flag} has no meaning for the objective ${objective}`);
       }
     }
     // Before the model is loaded: what cannot be trained is said at once.

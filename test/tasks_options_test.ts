@@ -36,6 +36,11 @@ test("unknown options, wrong values and missing options are refused by every tas
       ["--model", base, "--out", at("x"), "--objective", "aft", "--gamma", "1"],
       "Option --gamma has no meaning for the objective aft",
     ],
+    [
+      "ca-align",
+      ["--model", base, "--out", at("x"), "--objective", "dpo", "--undesirable-weight", "2"],
+      "Option --undesirable-weight has no meaning for the objective dpo",
+    ],
     ["evaluate", ["--votes"], "Option --votes needs a value: an integer of at least 0"],
     ["align", ["--constrants", "dc"], "Unknown option --constrants: did you mean --constraints?"],
     ["doctor", ["--jsn"], "Unknown option --jsn: did you mean --json?"],

@@ -10,9 +10,11 @@ import type { Group } from "../lib/data/records.ts";
 import { evaluate } from "../lib/evaluate/evaluate.ts";
 import { summarize } from "../lib/evaluate/summary.ts";
 import { loadModel, type Model } from "../lib/model/model.ts";
+import { objectiveTraits } from "../lib/objectives/objectives.ts";
 import { InputError, UsageError } from "../lib/runtime/errors.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
 import { learningRateAt } from "../lib/train/schedule.ts";
+import { resolveSettings } from "../lib/train/settings.ts";
 import { train, type TrainOptions } from "../lib/train/trainer.ts";
 import { assertClose, assertNoLeak, onBothBackends } from "./_backends.ts";
 import { collect, freshPath, parametersOf, setParameter, smallModel, writeSmallModel } from "./_models.ts";
@@ -509,4 +511,14 @@ test("resuming with other records, settings, models or without a run is refused,
   const shape = await failure(wider, toyGroups(7), options);
   assert.match(shape.message, /must have shape .*: found .*; the run was started with another model/);
   [model, wider].forEach((m) => m.dispose());
+});
+
+test("whatever an objective reads reaches it from the options of a training", () => {
+  for (const [objective, { defaults }] of Object.entries(objectiveTraits)) {
+    for (const [name, value] of Object.entries(defaults)) {
+      if (name === "constraint") continue;
+      const { objectiveOptions } = resolveSettings({ objective, [name]: value + 1 }).loss;
+      assert.equal(objectiveOptions[name as "beta"], value + 1, `${objective} ${name}`);
+    }
+  }
 });

@@ -80,13 +80,14 @@ export interface TrainSettings extends TrainOptions {
 export function resolveSettings(options: TrainOptions): TrainSettings {
   checkNumbers(options);
   const { objective = "aft", constraint, beta, boundary, gamma, lambda, weight, sftWeight } = options;
+  const { desirableWeight, undesirableWeight } = options;
   if (!Object.hasOwn(objectives, objective)) {
     throw new UsageError(
       `Objective must be one of ${Object.keys(objectives).join(", ")}: got "${objective}"`,
     );
   }
   const traits = objectiveTraits[objective];
-  const given = { beta, boundary, gamma, lambda, weight, sftWeight };
+  const given = { beta, boundary, gamma, lambda, weight, sftWeight, desirableWeight, undesirableWeight };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const objectiveOptions: ObjectiveOptions = {
     ...traits.defaults,

@@ -133,7 +133,7 @@ for (const [v, d, n] of [[1, 1, 1], [9, 1, 4], [1, 7, 3], [40, 65, 1], [33, 130,
   });
 }
 
-for (const [rows, heads, half, values] of [[1, 1, 1, 0], [2, 1, 3, 6], [5, 3, 16, 7]]) {
+for (const [rows, heads, half, values] of [[1, 1, 1, 0], [2, 1, 3, 6], [5, 3, 16, 7], [3, 2, 8, 16]]) {
   onBothBackends(
     `rope agrees with float64, its gradient with finite differences: ${rows} rows, ${heads} heads of ${
       2 * half

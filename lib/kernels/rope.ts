@@ -52,32 +52,36 @@ export function rope(
     );
     return;
   }
-  dispatch(program, {
+  const quad = half % 4 === 0 && stride! % 4 === 0, unit = quad ? 4 : 1;
+  dispatch(quad ? byFours : byOnes, {
     tensors: { x, positions, table },
-    params: { pairs: rows * heads * half, stride, heads, half, sign },
-    groups: [Math.ceil(rows * heads * half / 256)],
+    params: { rows, units: heads * half / unit, stride: stride! / unit, half: half / unit, sign },
+    groups: [rows],
   });
 }
 
-const program: Program = {
-  name: "rope",
-  inputs: { positions: "i32", table: "f32" },
-  outputs: { x: "f32" },
-  params: { pairs: "u32", stride: "u32", heads: "u32", half: "u32", sign: "f32" },
-  workgroup: [256],
+/** A workgroup turns a row, pair by pair or four pairs at a time. */
+const program = (unit: "f32" | "vec4<f32>"): Program => ({
+  name: `rope_${unit === "f32" ? 1 : 4}`,
+  inputs: { positions: "i32", table: unit },
+  outputs: { x: unit },
+  params: { rows: "u32", units: "u32", stride: "u32", half: "u32", sign: "f32" },
+  workgroup: [64],
   body: `
-  let i = row * 256u + lane;
-  if (i >= params.pairs) { return; }
-  let n = i / (params.heads * params.half);
-  let within = i % (params.heads * params.half);
-  let pair = within % params.half;
-  let a = n * params.stride + (within / params.half) * 2u * params.half + pair;
-  let b = a + params.half;
-  let at = u32(positions[n]) * 2u * params.half + pair;
-  let c = table[at];
-  let s = table[at + params.half] * params.sign;
-  let u = x[a];
-  let v = x[b];
-  x[a] = u * c - v * s;
-  x[b] = v * c + u * s;`,
-};
+  if (row >= params.rows) { return; }
+  let turn = u32(positions[row]) * 2u * params.half;
+  for (var i = lane; i < params.units; i += 64u) {
+    let head = i / params.half;
+    let pair = i - head * params.half;
+    let a = row * params.stride + head * 2u * params.half + pair;
+    let b = a + params.half;
+    let c = table[turn + pair];
+    let s = table[turn + pair + params.half] * params.sign;
+    let u = x[a];
+    let v = x[b];
+    x[a] = u * c - v * s;
+    x[b] = v * c + u * s;
+  }`,
+});
+
+const byOnes = program("f32"), byFours = program("vec4<f32>");

@@ -101,17 +101,18 @@ export function headNormGradient(
 const HEADS_A_GROUP = 4, MOST_BLOCKS = 256;
 const HEAD_SUM = `
 var<workgroup> parts: array<vec2<f32>, 128>;
-/** The sum over the 32 threads of a head: each of them gets it. */
+var<workgroup> sums: array<vec2<f32>, ${8 * HEADS_A_GROUP}>;
+/** The sum over the 32 threads of a head: each of them gets it. Two barriers, not one for each halving. */
 fn head_sum(value: vec2<f32>, lane: u32) -> vec2<f32> {
   parts[lane] = value;
   workgroupBarrier();
-  for (var s = 16u; s > 0u; s >>= 1u) {
-    if (lane % 32u < s) { parts[lane] += parts[lane + s]; }
-    workgroupBarrier();
+  let first = lane / 32u * 8u;
+  if (lane % 32u < 8u) {
+    sums[first + lane % 32u] = (parts[lane] + parts[lane + 8u]) + (parts[lane + 16u] + parts[lane + 24u]);
   }
-  let total = parts[lane - lane % 32u];
   workgroupBarrier();
-  return total;
+  return ((sums[first] + sums[first + 1u]) + (sums[first + 2u] + sums[first + 3u])) +
+    ((sums[first + 4u] + sums[first + 5u]) + (sums[first + 6u] + sums[first + 7u]));
 }`;
 
 const forwardProgram: Program = {
@@ -159,14 +160,14 @@ ${HEAD_SUM}`,
     let item = base + lane / 32u;
     let start = ((item / count) * (params.heads + 2u * params.kv_heads) + first + item % count) * D;
     let end = select(0u, D, item < items);
-    var sums = vec2(0.0, 0.0); // of x², of w·dy·x
+    var both = vec2(0.0, 0.0); // Σ of x², of w·dy·x
     for (var i = t; i < end; i += 32u) {
       let v = x[start + i];
-      sums += vec2(v, select(k[i], q[i], queries) * dy[start + i]) * v;
+      both += vec2(v, select(k[i], q[i], queries) * dy[start + i]) * v;
     }
-    sums = head_sum(sums, lane) / f32(D);
-    let scale = inverseSqrt(sums.x + params.epsilon);
-    let pull = sums.y * scale * scale * scale;
+    both = head_sum(both, lane) / f32(D);
+    let scale = inverseSqrt(both.x + params.epsilon);
+    let pull = both.y * scale * scale * scale;
     for (var j = 0u; j < PER_THREAD; j++) {
       let i = t + 32u * j;
       if (i < end) {

@@ -101,6 +101,10 @@ test("what cannot fit is refused, with the option that would do", () => {
     /^Cannot generate .*; --slots 8 --base-dtype int8 would fit$/,
   );
   assert.match(refusal(400, { task: "train" }), /; a GPU would \(--backend webgpu\)$/);
+  assert.throws(
+    () => checkFits(wide(1), { task: "score" }, { backend: "webgpu", buffer: 2 ** 24 + 64 }),
+    /layers\.0\.gate_up takes 32\.0 MiB, one buffer of this GPU holds 16\.0 MiB; --base-dtype f16 would fit/,
+  );
   // Its gate_up weight, 32 MiB, takes two bindings; rows of activations take one.
   checkFits(wide(1), { task: "train", microBatchTokens: 64 }, { backend: "webgpu", binding: 2 ** 24 });
   assert.throws(

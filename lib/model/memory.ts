@@ -55,6 +55,8 @@ export interface MemoryPlan {
   };
   /** The largest tensor that on a GPU must fit one binding: weights and logits go by parts, activations and caches do not. */
   readonly largest: { readonly name: string; readonly bytes: number };
+  /** The largest parameter, which on a GPU must fit one buffer. */
+  readonly largestParameter: { readonly name: string; readonly bytes: number };
 }
 
 /** Logits that the head keeps at once in training and scoring. */
@@ -77,7 +79,7 @@ const LOGIT_BYTES = 16 * 2 ** 20;
 export function memoryPlan(config: DecoderConfig, options: MemoryOptions): MemoryPlan {
   const { task, lora, baseDtype = "f32", microBatchTokens: n = 4096, recompute = false } = options;
   const { layers, hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim, vocabularySize: v } = config;
-  let parameters = 0, weights = 0, largest = { name: "", bytes: 0 };
+  let parameters = 0, weights = 0, largest = { name: "", bytes: 0 }, largestParameter = largest;
   const consider = (name: string, bytes: number) => {
     if (bytes > largest.bytes) largest = { name, bytes };
   };
@@ -86,6 +88,7 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
     const bytes = isQuantizable(name, shape) ? storedBytes(shape as [number, number], baseDtype) : 4 * count;
     parameters += count;
     weights += bytes;
+    if (bytes > largestParameter.bytes) largestParameter = { name, bytes };
   }
   const adapter = lora ? adapterSize(config, lora) : 0;
   const trainable = task !== "train" ? 0 : lora ? adapter : parameters;
@@ -117,7 +120,7 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
     caches: layers * cache,
   };
   const total = Object.values(bytes).reduce((sum, part) => sum + part, 0);
-  return { parameters, trainable, bytes: { ...bytes, total }, largest };
+  return { parameters, trainable, bytes: { ...bytes, total }, largest, largestParameter };
 }
 
 /** Numbers of an adapter. */
@@ -134,6 +137,8 @@ export interface MemoryLimits {
   readonly total?: number;
   /** Bytes of one binding (WebGPU). */
   readonly binding?: number;
+  /** Bytes of one buffer (WebGPU). */
+  readonly buffer?: number;
 }
 
 /** The heap of TF.js's WASM backend. */
@@ -141,12 +146,17 @@ export const WASM_HEAP_BYTES: number = 2 ** 31;
 
 /** Why a plan does not fit; undefined when nothing says so. */
 export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | undefined {
-  const { total, binding, backend } = limits;
+  const { total, binding, buffer, backend } = limits, { largest, largestParameter } = plan;
   if (total !== undefined && plan.bytes.total > total) {
     return `it needs about ${bytesText(plan.bytes.total)}, the ${backend} heap holds ${bytesText(total)}`;
   }
-  if (binding !== undefined && plan.largest.bytes > binding) {
-    return `${plan.largest.name} takes ${bytesText(plan.largest.bytes)}, one binding of this GPU holds ${
+  if (buffer !== undefined && largestParameter.bytes > buffer) {
+    return `${largestParameter.name} takes ${
+      bytesText(largestParameter.bytes)
+    }, one buffer of this GPU holds ${bytesText(buffer)}`;
+  }
+  if (binding !== undefined && largest.bytes > binding) {
+    return `${largest.name} takes ${bytesText(largest.bytes)}, one binding of this GPU holds ${
       bytesText(binding)
     }`;
   }

@@ -6,7 +6,7 @@ import { type MemoryLimits, WASM_HEAP_BYTES } from "./memory.ts";
 export function currentLimits(): MemoryLimits {
   const active: Backend = currentBackend();
   if (active.name === "wasm") return { backend: "wasm", total: WASM_HEAP_BYTES };
-  return { backend: "webgpu", binding: active.device.limits.maxStorageBufferBindingSize };
+  return { backend: "webgpu", ...sizesOf(active.device.limits) };
 }
 
 /** What the backend that a choice leads to will allow, without opening it, and the adapter's name. */
@@ -17,5 +17,9 @@ export async function expectedLimits(
   if (choice === "wasm") return wasm;
   const { adapter, isCpu, description } = await findAdapter();
   if (!adapter || (choice === "auto" && isCpu)) return wasm;
-  return { backend: "webgpu", adapter: description, binding: adapter.limits.maxStorageBufferBindingSize };
+  return { backend: "webgpu", adapter: description, ...sizesOf(adapter.limits) };
+}
+
+function sizesOf(limits: Pick<GPUSupportedLimits, "maxStorageBufferBindingSize" | "maxBufferSize">) {
+  return { binding: limits.maxStorageBufferBindingSize, buffer: limits.maxBufferSize };
 }

@@ -10,7 +10,7 @@ import type { FloatDtype } from "./safetensors.ts";
 /**
  * Reads a parameter from its file to the active backend.
  *
- * By pieces of 4 MiB, each widened and put into place while the next is read. Through an array of the whole parameter,
+ * By pieces of 4 MiB, each widened and put into place while the system reads ahead. Through an array of the whole parameter,
  * 590 MB took four times as long: every parameter's memory was fresh, and the system must clear that first.
  *
  * @returns [out, in] or [elements], float32

@@ -2,6 +2,7 @@
  * Safetensors files: read one tensor at a time, written one tensor at a time.
  */
 
+import { setImmediate } from "node:timers";
 import { InputError } from "../runtime/errors.ts";
 import { openFile, writeAtomic } from "../runtime/files.ts";
 import { floatBytes, type FloatDtype, widen } from "./_float_bytes.ts";
@@ -37,8 +38,10 @@ export interface TensorSource extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Bytes of a piece: large enough that a read's 0.1 ms in Deno does not show, small enough to stay in the caches. */
+/** Bytes of a piece: few enough to stay in the caches until they are used. */
 const pieceBytes = 4 * 1024 * 1024;
+/** Bytes after which others have a turn, such as who waits for Ctrl-C. */
+const pauseBytes = 64 * 1024 * 1024;
 
 /** Opens a file and checks its header. Throws InputError, in one line, for a file that the format does not allow. */
 export async function openSafetensors(path: string): Promise<TensorSource> {
@@ -61,24 +64,22 @@ export async function openSafetensors(path: string): Promise<TensorSource> {
     }
     return { dtype, offset, bytes };
   };
-  const buffers: Uint8Array[][] = [];
+  const buffers: Uint8Array[] = [];
+  let read = 0;
   const readPieces = async (name: string, take: TakePiece): Promise<void> => {
     const { dtype, offset, bytes } = weight(name);
     // Used again by the next tensor: on some machines fresh memory costs more than reading into it.
-    const pair = buffers.pop() ?? [new Uint8Array(pieceBytes), new Uint8Array(pieceBytes)];
-    const read = async (at: number): Promise<Uint8Array> => {
-      const piece = pair[at / pieceBytes % 2].subarray(0, Math.min(pieceBytes, bytes - at));
-      await file.readInto(offset + at, piece);
-      return piece;
-    };
-    // One piece is taken while the next is read.
-    let next = read(0);
+    const buffer = buffers.pop() ?? new Uint8Array(pieceBytes);
     for (let at = 0; at < bytes; at += pieceBytes) {
-      const piece = await next;
-      if (at + pieceBytes < bytes) next = read(at + pieceBytes);
+      const piece = buffer.subarray(0, Math.min(pieceBytes, bytes - at));
+      file.readNow(offset + at, piece);
       take(piece, dtype, at / floatBytes[dtype]);
+      read += piece.length;
+      if (read < pauseBytes) continue;
+      read = 0;
+      await new Promise<void>((resolve) => setImmediate(resolve));
     }
-    buffers.push(pair);
+    buffers.push(buffer);
   };
   const readFloats = async (name: string, target?: Float32Array): Promise<Float32Array> => {
     const { dtype, offset, bytes } = weight(name), width = floatBytes[dtype];

@@ -29,10 +29,24 @@ export async function named<T>(verb: string, path: string, call: () => Promise<T
   try {
     return await call();
   } catch (error) {
-    const code = (error as { code?: string }).code;
-    if (typeof code !== "string") throw error;
-    throw new InputError(`Cannot ${verb} ${path}: ${reasons[code] ?? code}`, { cause: error });
+    throw inWords(error, verb, path);
   }
+}
+
+/** {@linkcode named} for a call that returns when it is done. */
+export function namedNow<T>(verb: string, path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw inWords(error, verb, path);
+  }
+}
+
+function inWords(error: unknown, verb: string, path: string): unknown {
+  const code = (error as { code?: string }).code;
+  return typeof code === "string"
+    ? new InputError(`Cannot ${verb} ${path}: ${reasons[code] ?? code}`, { cause: error })
+    : error;
 }
 
 /** Takes the content of a file that is being written, in order. */

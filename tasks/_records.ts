@@ -5,8 +5,8 @@ import { readJsonl } from "../lib/data/jsonl.ts";
 import { loadDataset } from "../lib/data/load_dataset.ts";
 import { normalizeResponses, type PromptOptions } from "../lib/data/prompts.ts";
 import { type Group, parseGroup, type Problem } from "../lib/data/records.ts";
-import type { Where } from "../lib/data/where.ts";
-import { UsageError } from "../lib/runtime/errors.ts";
+import { describeWhere, type Where } from "../lib/data/where.ts";
+import { InputError, UsageError } from "../lib/runtime/errors.ts";
 import { choice, preset, text } from "./_option.ts";
 import type { TaskIo } from "./_cli.ts";
 
@@ -68,7 +68,14 @@ export async function* problemsOf(
 
 /** As {@linkcode problemsOf}, of records that must have candidates. */
 export async function* groupsOf(options: ProblemSource, io: Pick<TaskIo, "input">): AsyncGenerator<Group> {
-  for await (const { problem, where } of placedProblems(options, io)) yield parseGroup(problem, where);
+  for await (const { problem, where } of placedProblems(options, io)) {
+    if (problem.candidates === undefined) {
+      throw new InputError(
+        `Cannot read ${describeWhere(where)}: it must have candidates; \`deno task generate\` samples some`,
+      );
+    }
+    yield parseGroup(problem, where);
+  }
 }
 
 async function* placedProblems(

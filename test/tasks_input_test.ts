@@ -66,7 +66,7 @@ test("missing and mistyped fields are named", async () => {
     ["generate", { id: "a" }, 'field "question" must be a string: got nothing'],
     ["generate", { ...problem, question: 5 }, 'field "question" must be a string: got 5'],
     ["generate", { ...problem, answer: null }, 'field "answer" must be a string: got null'],
-    ["score", problem, 'field "candidates" must be a list: got nothing'],
+    ["score", problem, "it must have candidates; `deno task generate` samples some"],
     [
       "score",
       { ...problem, candidates: [{ text: "#### 8" }, { txt: "" }] },

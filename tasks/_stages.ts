@@ -127,7 +127,7 @@ export class Stages {
         out,
         resume,
         configuration: { ...io.configuration, run: label, training: settings },
-        warn: this.warn,
+        warn: (line) => this.warn(`${label}: ${line}`),
         signal: io.signal,
         onStep: (done, total, tokens, loss) => {
           progress ??= createProgress(label, { total, quiet });
@@ -151,18 +151,19 @@ export class Stages {
     if (await exists(path)) return path;
     const model = await this.open(from);
     using progress = createProgress(label, { quiet });
+    const warn = (line: string) => this.warn(`${label}: ${line}`);
     const generated = generate(model, this.problems(problems), {
       ...sampling,
       maxTokens,
       prompt,
-      warn: this.warn,
+      warn,
       signal: io.signal,
       onProgress: (done, tokens) => progress.update(done, { tokens }),
     });
     const scoring = {
       microBatchTokens: microBatch,
       prompt,
-      warn: this.warn,
+      warn,
       onUnanswered: io.detail,
       signal: io.signal,
     };

@@ -181,6 +181,8 @@ test("test problems that were trained on are counted and told, on the page too",
   assert.equal(same.code, 0, same.err);
   assert.ok(same.err.startsWith(line("4 of 4")), same.err);
   assert.ok(one.err.startsWith(line("1 of 2")), one.err);
+  // A warning of a stage names it.
+  assert.match(same.err, /^align: test-candidates: \d+ of 8 candidates have no answer/m);
   assert.match(
     readFileSync(join(at("leak-0"), "report.html"), "utf8"),
     /4 of 4 test problems are training problems/,

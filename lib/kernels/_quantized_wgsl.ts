@@ -1,4 +1,5 @@
 import type { Program } from "../backend/dispatch.ts";
+import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
 import type { QuantizedDtype } from "./quantize.ts";
 
 /** Columns of C that a workgroup computes. */
@@ -170,5 +171,33 @@ ${widen[dtype]}`,
   if (at < params.m && j < params.n) {
     c[at * params.c_stride + params.c_column + j] = sums[256u * at + lane - at]${bias ? " + bias[j]" : ""};
   }`,
+  });
+}
+
+/**
+ * The tiled product of float32 matrices with W in B's place, widened as its tile is filled: blocks of C as large as there,
+ * and A read by vec4. Lengths of rows of A, C and W are multiples of 4.
+ */
+export function tiledAsWide(
+  dtype: QuantizedDtype,
+  variant: Omit<GemmVariant, "transposeA" | "quadA" | "quadB" | "quadC">,
+): Program {
+  const wide = tiledGemm({ ...variant, transposeA: false, quadA: true, quadB: true, quadC: true });
+  const { a, bias } = wide.inputs, [rows, columns] = variant.transposeB ? ["n", "k"] : ["k", "n"];
+  const header = wide.header!.replace(
+    /fn get_b\([^]*?\n}/,
+    `${widen[dtype]}
+fn get_b(r: u32, c: u32) -> vec4<f32> {
+  var q = vec4<f32>();
+  if (r < params.${rows} && c < params.${columns}) { q = weight4(r, c / 4u); }
+  return q;
+}`,
+  );
+  return cached({
+    ...wide,
+    name: `quantized_${dtype}_${wide.name}`,
+    inputs: { a, words: "u32", ...(dtype !== "f16" && { scales: "f32" }), ...(bias && { bias }) },
+    params: { ...wide.params, words_a_row: "u32" },
+    header,
   });
 }

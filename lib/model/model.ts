@@ -305,16 +305,17 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
   const checkpoint = await openCheckpoint(base);
   try {
     const { config, plan } = checkpoint;
+    // Before the tokenizer, which comes with an adapter: that of another base is better told by its base.
+    const fingerprint = files || options.lora ? await baseFingerprint(checkpoint) : undefined;
+    const adapter = files && await readAdapter(files, checkpoint, fingerprint!);
+    const lora = adapter?.lora ?? options.lora;
+    if (lora) adaptedProjections(config, lora); // a target that the model lacks is found before weights are read
     const tokenizers = files ? [files.directory, base] : [base];
     let tokenizer: Tokenizer | undefined;
     for (const folder of tokenizers) {
       if (tokenizer || !await exists(join(folder, "tokenizer.json"))) continue;
       tokenizer = await loadTokenizer(folder, config);
     }
-    const fingerprint = files || options.lora ? await baseFingerprint(checkpoint) : undefined;
-    const adapter = files && await readAdapter(files, checkpoint, fingerprint!);
-    const lora = adapter?.lora ?? options.lora;
-    if (lora) adaptedProjections(config, lora); // a target that the model lacks is found before weights are read
     const backend = await openBackend(options.backend);
     options.log?.(`Backend: ${backend.reason}`);
     await options.check?.(config);

@@ -10,8 +10,8 @@ import { cpus, release, tmpdir, totalmem, type } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { type BenchOutput, type Figures, performancePage, rateOfPeer } from "../bench/_report.ts";
-import { median } from "../bench/_peak.ts";
+import { type BenchOutput, type Figures, performancePage, rateOfPeer } from "./_report.ts";
+import { median } from "./_peak.ts";
 
 const page = `Measure and write docs/performance.md
 

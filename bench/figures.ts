@@ -15,6 +15,7 @@ import { Random } from "../lib/data/random.ts";
 import { linearLogprob, linearLogprobGradient, makeLabels } from "../lib/kernels/linear_logprob.ts";
 import { matmul } from "../lib/kernels/matmul.ts";
 import { loadModel } from "../lib/model/model.ts";
+import { decodingInt4, loading, lora } from "./_adapters.ts";
 import { groupsOf, ourStep, type StepCase, stepCases, stockStep, tokensOf } from "./_cases.ts";
 import { decode, generationCases, oneTokenAgain, oneTokenOfStock, sampleAll } from "./_generation.ts";
 import { inTurn, launches, median, peakBytes } from "./_peak.ts";
@@ -190,6 +191,16 @@ const figures: Record<string, () => Promise<Figures>> = {
     }
     return found;
   },
+  lora: () => lora("wasm"),
+  "lora-webgpu": () => lora("webgpu"),
+  loading: () => loading("wasm"),
+  "loading-webgpu": () => loading("webgpu"),
+  "decoding-int4": () => decodingInt4("wasm"),
+  "decoding-int4-no-blas": () => {
+    process.env.AFT_BLAS = "none"; // read when the backend opens
+    return decodingInt4("wasm");
+  },
+  "decoding-int4-webgpu": () => decodingInt4("webgpu"),
   generation: () => generation("wasm"),
   "generation-webgpu": () => generation("webgpu"),
   stories: async () => {

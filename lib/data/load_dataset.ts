@@ -40,7 +40,7 @@ interface Part {
  * A weight is how often a set is passed through; of a fraction, a random share is taken. The mixture is drawn by the
  * seed, so that every part spreads evenly over the whole; each part keeps its own order. Memory does not grow with the
  * files: a mixture reads them once more, to count. Throws UsageError for an unknown name or split, with a suggestion,
- * InputError for files that are missing or cannot be read.
+ * or for a path that is not there; InputError for files that cannot be read.
  */
 export async function* loadDataset(spec: string, options: LoadOptions = {}): AsyncGenerator<Problem> {
   const { limit = Infinity } = options;
@@ -75,7 +75,7 @@ async function openPart(item: string, options: LoadOptions): Promise<Part> {
   if (split !== undefined && await exists(name)) {
     return { spec, weight, read: await openPath(name, split, options) };
   }
-  if (/[./\\]/.test(name)) throw new InputError(`Cannot read ${name}: no such file or directory`);
+  if (/[./\\]/.test(name)) throw new UsageError(`Cannot read ${name}: no such file or directory`);
   findDataset(name); // throws, with a suggestion
   throw new Error("unreachable");
 }

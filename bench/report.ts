@@ -10,7 +10,8 @@ import { cpus, release, tmpdir, totalmem, type } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { type BenchOutput, type Figures, performancePage, rateOfPeer } from "./_report.ts";
+import { type BenchOutput, performancePage, rateOfPeer } from "./_report.ts";
+import type { Figures } from "./_targets.ts";
 import { median } from "./_peak.ts";
 
 const page = `Measure and write docs/performance.md
@@ -48,6 +49,13 @@ const programs: Readonly<
   generation: ["generation"],
   "generation-webgpu": ["generation-webgpu"],
   stories: ["stories"],
+  lora: ["lora"],
+  "lora-webgpu": ["lora-webgpu"],
+  loading: ["loading"],
+  "loading-webgpu": ["loading-webgpu"],
+  "decoding-int4": ["decoding-int4"],
+  "decoding-int4-no-blas": ["decoding-int4", { AFT_BLAS: "none" }],
+  "decoding-int4-webgpu": ["decoding-int4-webgpu"],
 };
 
 const { values, positionals } = parseArgs({

@@ -44,17 +44,20 @@ export async function ranked(cells: StudyCells): Promise<Outcome> {
       "constraint on a baseline (RRHF with BC is RRHF: its pairs act above every boundary only).",
     size: sizeOf(cells),
     claims: [
-      claimAbove(accuracy("AFT-RBC"), accuracy("VFT"), {
-        claim: "With ranked feedback AFT is above VFT",
-        theirs: "20.82 → 26.08 (GSM8K-RANK)",
-      }),
-      claimAbove(accuracy("AFT-RBC"), accuracy("RFT"), {
-        claim: "With ranked feedback AFT is above RFT",
-        theirs: "+0.88",
-      }),
+      // The account that the numbers are from names no constraint: both are set beside them.
+      ...["AFT-RDC", "AFT-RBC"].flatMap((name) => [
+        claimAbove(accuracy(name), accuracy("VFT"), {
+          claim: `With ranked feedback ${name} is above VFT`,
+          theirs: "20.82 → 26.08 (GSM8K-RANK)",
+        }),
+        claimAbove(accuracy(name), accuracy("RFT"), {
+          claim: `With ranked feedback ${name} is above RFT`,
+          theirs: "+0.88",
+        }),
+      ]),
       claimAbove(accuracy("VFT"), accuracy("RRHF"), {
-        claim: "RRHF without a constraint falls below VFT",
-        theirs: "20.82 → 7.51",
+        claim: "With ranked feedback VFT is above RRHF without a constraint",
+        theirs: "20.82 against 7.51",
       }),
       claimAbove(accuracy("RRHF + DC"), accuracy("RRHF"), {
         claim: "A constraint brings RRHF back up",

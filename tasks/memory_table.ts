@@ -54,6 +54,14 @@ function table(
     .map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
+/** The parameter that asks the most of a GPU's largest buffer, with its model. */
+function largestParameter(): string {
+  const [model, { name, bytes }] = Object.keys(published)
+    .map((model) => [model, memoryPlan(configOf(model), { task: "score" }).largestParameter] as const)
+    .reduce((most, next) => next[1].bytes > most[1].bytes ? next : most);
+  return `${model}'s ${name}, ${(bytes / GB).toFixed(2)} GB`;
+}
+
 const train = { task: "train", recompute: true, microBatchTokens: rows } as const;
 const generate = { task: "generate", slots: 24, samples: 6, promptTokens: 256, maxTokens: 256 } as const;
 const parts = table(
@@ -123,7 +131,8 @@ ${parts}
 
 - Narrow dtypes serve the matrices of the layers; embedding, head, norms and biases stay in float32.
 - int8: one scale a row; int4: one scale for 32 weights, 5 bits a weight. Both are widened as they are multiplied.
-- WebGPU binds one tensor at a time: embedding and head must each fit \`maxStorageBufferBindingSize\` (2 to 4 GiB on most
-  GPUs, 128 MiB on software Vulkan). \`deno task doctor\` prints it.
+- On WebGPU each parameter is one buffer, of at most \`maxBufferSize\` (256 MiB to several GiB, by GPU and driver):
+  the largest here, in float32, is ${largestParameter()}. Weights larger than one
+  binding (\`maxStorageBufferBindingSize\`) are computed by parts. \`deno task doctor\` prints both limits.
 - The WASM backend's heap is 2 GiB. A run that cannot fit is refused before it starts, with the option that would do.
 `);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -157,6 +157,25 @@ test("--dry-run says it from config.json alone; --lora and --base-dtype are chec
     2,
     "vft: Cannot train weights kept in int8: they are frozen; train an adapter by --lora\n",
   ]);
+});
+
+test("docs/memory.md is what its task writes", () => {
+  const root = fileURLToPath(new URL("../", import.meta.url));
+  const leading = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [...leading, join(root, "tasks/memory_table.ts")],
+    { encoding: "utf8" },
+  );
+  assert.equal(status, 0, stderr);
+  // The formatter breaks lines and pads tables anew.
+  const words = (text: string) =>
+    text.replace(/-+:/g, "-:").replace(/-{3,}/g, "-").split(/\s+/).join(" ").trim();
+  assert.equal(words(readFileSync(join(root, "docs/memory.md"), "utf8")), words(stdout));
+  const rows = stdout.match(/^\| \S+ \|/gm)!.map((row) => row.slice(2, -2));
+  const models = "SmolLM2-135M SmolLM2-360M Qwen2.5-0.5B Qwen2.5-1.5B TinyLlama-1.1B LLaMA-7B LLaMA-13B"
+    .split(" ");
+  assert.deepEqual(rows.filter((name) => /\d/.test(name)), [...models, ...models, ...models]);
 });
 
 test("bytes as people read them", () => {

@@ -48,16 +48,19 @@ function requirements(
   };
 }
 
-/** The adapter that the options lead to, with all targets where only its files would tell. */
-async function loraOf({ model, adapter, lora }: MemoryChoices): Promise<Lora | undefined> {
-  if (lora !== undefined) return parseLora(lora);
-  const directory = adapter ?? (model !== undefined && await isAdapterDirectory(model) ? model : undefined);
-  return directory === undefined ? undefined : (await readAdapterConfig(directory)).lora;
+/** A directory, or what to say in place of figures where the hub cannot be reached and the like. */
+async function reached(find: () => Promise<string>): Promise<string | { readonly memory: string }> {
+  try {
+    return await find();
+  } catch (error) {
+    return { memory: `not known: ${(error as Error).message}` };
+  }
 }
 
 /**
  * The part of `--dry-run` about memory, from config.json alone: parameters, bytes by purpose, what the machine allows
- * and whether it fits. Of a model on the hub, config.json is downloaded and nothing else; where that cannot be had it says so.
+ * and whether it fits. Of a model
+ * on the hub (an adapter, and an adapter's base too) the config is downloaded and nothing else; where it cannot be had, that is said.
  */
 export async function planMemory(
   task: MemoryOptions["task"],
@@ -65,17 +68,15 @@ export async function planMemory(
 ): Promise<Readonly<Record<string, unknown>>> {
   const { model, backend } = choices;
   if (model === undefined) return {};
-  const lora = await loraOf(choices);
-  let here: string;
-  try {
-    here = await resolveModel(model, { only: "config" });
-  } catch (error) {
-    return { memory: `not known: ${(error as Error).message}` };
-  }
-  const directory = await isAdapterDirectory(here)
-    ? await baseDirectory(await readAdapterConfig(here))
-    : here;
-  const config = await readConfig(directory), limits = await expectedLimits(backend);
+  const asked = choices.lora === undefined ? undefined : parseLora(choices.lora);
+  const here = await reached(() => resolveModel(model, { only: "config" }));
+  if (typeof here !== "string") return here;
+  const itself = await isAdapterDirectory(here), directory = itself ? here : choices.adapter;
+  const files = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const base = itself ? await reached(() => baseDirectory(files!, { only: "config" })) : here;
+  if (typeof base !== "string") return base;
+  const config = await readConfig(base), limits = await expectedLimits(backend);
+  const lora = asked ?? files?.lora; // all targets, where only the adapter's tensors would tell
   const plan = memoryPlan(config, requirements(task, choices, { config, lora }));
   return {
     memory: {
@@ -89,7 +90,6 @@ export async function planMemory(
 
 /** Refuses, once the config is known and before any weight is read, a run that cannot fit. */
 export function memoryCheck(task: MemoryOptions["task"], choices: MemoryChoices) {
-  return async (config: DecoderConfig): Promise<void> => {
-    checkFits(config, requirements(task, choices, { config, lora: await loraOf(choices) }), currentLimits());
-  };
+  return (config: DecoderConfig, lora?: Lora): void =>
+    checkFits(config, requirements(task, choices, { config, lora }), currentLimits());
 }

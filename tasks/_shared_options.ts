@@ -18,6 +18,14 @@ export const shared = {
     }),
     "f32",
   ),
+  unknownTensors: preset(
+    choice("--unknown-tensors", {
+      choices: ["refuse", "keep"],
+      help:
+        "A model with tensors that its family has no use for: refuse it, or keep and save them as they are",
+    }),
+    "refuse",
+  ),
   out: text("--out", { metavar: "DIR", help: "Directory to write; must not exist yet" }),
   input: preset(text("--input", { metavar: "FILE", help: "JSONL to read; - is standard input" }), "-"),
   output: preset(text("--output", { metavar: "FILE", help: "JSONL to write; - is standard output" }), "-"),

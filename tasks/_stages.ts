@@ -100,6 +100,7 @@ export class Stages {
         if (!this.#said.has(line)) this.options.io.log(line);
         this.#said.add(line);
       },
+      warn: this.warn,
     });
   }
 

@@ -9,6 +9,7 @@ import { loadModel, type Model } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { train, type TrainOptions } from "../lib/train/trainer.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
+import { isDirectory } from "../lib/runtime/files.ts";
 import { resolve } from "node:path";
 import type { TaskIo } from "./_cli.ts";
 import { memoryCheck } from "./_memory.ts";
@@ -19,7 +20,7 @@ import { pick, shared } from "./_shared_options.ts";
 export const trainingOptions = {
   ...pick("epochs", "steps", "learningRate", "batchSize", "seed", "backend", "limit", "resume", "overwrite"),
   model: required(shared.model),
-  ...pick("adapter", "baseDtype"),
+  ...pick("adapter", "baseDtype", "unknownTensors"),
   lora: text("--lora", {
     metavar: "r=16,…",
     help:
@@ -94,18 +95,35 @@ export async function openTrainee(
     readonly baseDtype: BaseDtype;
     readonly microBatch: number;
     readonly recompute: boolean;
+    readonly unknownTensors: "refuse" | "keep";
   },
-  io: Pick<TaskIo, "log">,
+  io: Pick<TaskIo, "log" | "warn">,
 ): Promise<Model> {
   const { model, adapter, backend, seed, baseDtype } = options;
   const lora = options.lora === undefined ? undefined : parseLora(options.lora);
-  if (baseDtype !== "f32" && !lora && adapter === undefined && !await isAdapterDirectory(model)) {
+  const frozen = (carriesAdapter: boolean) => {
+    if (baseDtype === "f32" || carriesAdapter) return;
     throw new UsageError(
       `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by --lora`,
     );
-  }
-  const check = memoryCheck("train", options);
-  return await loadModel(model, { backend, adapter, lora, seed, baseDtype, check, log: io.log });
+  };
+  // Of a name on the hub only the download tells whether it is an adapter.
+  if (await isDirectory(model)) frozen(!!lora || adapter !== undefined || await isAdapterDirectory(model));
+  const fits = memoryCheck("train", options);
+  return await loadModel(model, {
+    backend,
+    adapter,
+    lora,
+    seed,
+    baseDtype,
+    check(config, found) {
+      frozen(found !== undefined);
+      fits(config, found);
+    },
+    unknown: options.unknownTensors,
+    log: io.log,
+    warn: io.warn,
+  });
 }
 
 /** Trains, with a bar on standard error and metrics on standard output. */

@@ -40,7 +40,7 @@ await runTask({
   ],
   options: {
     model: required(shared.model),
-    ...pick("adapter", "baseDtype"),
+    ...pick("adapter", "baseDtype", "unknownTensors"),
     ...pick("input", "output", "data", "maxTokens", "seed", "limit", "backend", "overwrite"),
     ...dataOptions,
     ...promptOptions,
@@ -71,7 +71,9 @@ await runTask({
       baseDtype: options.baseDtype,
       check: memoryCheck("generate", options),
       backend: options.backend,
+      unknown: options.unknownTensors,
       log: io.log,
+      warn: io.warn,
     });
     const parts = new Map<string, ReturnType<typeof createProgress>>();
     const results: Evaluated[] = [];

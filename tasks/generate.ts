@@ -31,7 +31,7 @@ await runTask({
   ],
   options: {
     model: required(shared.model),
-    ...pick("adapter", "baseDtype"),
+    ...pick("adapter", "baseDtype", "unknownTensors"),
     ...pick(
       "input",
       "output",
@@ -72,7 +72,9 @@ await runTask({
       baseDtype: options.baseDtype,
       check: memoryCheck("generate", options),
       backend: options.backend,
+      unknown: options.unknownTensors,
       log: io.log,
+      warn: io.warn,
     });
     using progress = createProgress("generate", { total: options.limit, quiet: options.quiet });
     const filter = (problems: AsyncIterable<Problem>) =>

@@ -48,7 +48,18 @@ await runTask({
     },
   ],
   options: {
-    ...pick("model", "adapter", "baseDtype", "input", "output", "data", "limit", "backend", "overwrite"),
+    ...pick(
+      "model",
+      "adapter",
+      "baseDtype",
+      "unknownTensors",
+      "input",
+      "output",
+      "data",
+      "limit",
+      "backend",
+      "overwrite",
+    ),
     ...dataOptions,
     ...promptOptions,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
@@ -80,7 +91,9 @@ await runTask({
       baseDtype: options.baseDtype,
       check: memoryCheck("score", options),
       backend: options.backend,
+      unknown: options.unknownTensors,
       log: io.log,
+      warn: io.warn,
     });
     using progress = createProgress("score", { total: options.limit, quiet: options.quiet });
     const source = async function* (): AsyncGenerator<Group> {

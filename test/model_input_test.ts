@@ -7,8 +7,11 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { loadModel, type LoadModelOptions } from "../lib/model/model.ts";
 import { parseLora } from "../lib/model/lora.ts";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../lib/model/safetensors.ts";
+import { tokenizerDoubts } from "../lib/model/tokenizer_doubts.ts";
 import { InputError, UsageError } from "../lib/runtime/errors.ts";
 import { train } from "../lib/train/trainer.ts";
+import { run } from "./_commands.ts";
 import { freshPath, writeSmallModel } from "./_models.ts";
 
 const shared = fileURLToPath(new URL("../../shared/", import.meta.url));
@@ -96,6 +99,67 @@ test(
     );
   },
 );
+
+test("a tokenizer that may be another model's is told, and loaded", async () => {
+  const doubts = (
+    model: { vocabularySize: number; beginToken?: number; endTokens: number[] },
+    found: { vocabularySize: number; beginToken?: number; endTokens: number[] },
+  ) =>
+    tokenizerDoubts(model, found, "d").map((line) =>
+      line.replace(/^The .* of d may be another model's: /, "")
+    );
+  const qwen = { vocabularySize: 151_936, beginToken: 151_643, endTokens: [151_645, 151_643] };
+  // Padded rows, no begin token of its own, one of two end tokens: all as Qwen2.5 is published.
+  assert.deepEqual(doubts(qwen, { vocabularySize: 151_665, endTokens: [151_645] }), []);
+  assert.deepEqual(doubts(qwen, { vocabularySize: 32_000, beginToken: 1, endTokens: [2] }), [
+    "it has 32000 tokens, the model 151936",
+    "it begins a text with token 1, the model with 151643",
+    "it ends a text with token 2, the model with 151645 or 151643",
+  ]);
+  assert.deepEqual(
+    doubts({ vocabularySize: 100, endTokens: [] }, { vocabularySize: 90, endTokens: [2] }),
+    [],
+  );
+
+  const said = async (config: Record<string, unknown>) => {
+    const directory = await writeSmallModel({ config }), lines: string[] = [];
+    const warn = (line: string) => lines.push(line.replace(directory, "d"));
+    (await loadModel(directory, { backend: "wasm", warn })).dispose();
+    return lines;
+  };
+  assert.deepEqual(await said({}), []);
+  assert.deepEqual(await said({ vocab_size: 330, bos_token_id: 5 }), [
+    "The tokenizer of d may be another model's: it has 280 tokens, the model 330",
+    "The tokenizer of d may be another model's: it begins a text with token 1, the model with 5",
+  ]);
+});
+
+test("tensors that the family has no use for are refused, or kept through training", async () => {
+  const base = await writeSmallModel({ context: 256 });
+  const path = join(base, "model.safetensors"), extra = "score.weight";
+  const tensors: TensorToWrite[] = [];
+  {
+    await using source = await openSafetensors(path);
+    for (const [name, info] of source.tensors) {
+      const bytes = await source.readBytes(name);
+      tensors.push({ name, ...info, bytes: () => bytes });
+    }
+  }
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  await writeSafetensors(path, [...tensors, { name: extra, dtype: "I8", shape: [4], bytes: () => bytes }]);
+  await refused(base, /tensor "score\.weight" is not one of a llama model's$/);
+  const out = freshPath();
+  const args = ["--model", base, "--data", "arithmetic", "--limit", "1", "--steps", "1", "--out", out];
+  const wasm = ["--backend", "wasm", "--quiet"];
+  const no = await run("vft", [...args, ...wasm]);
+  assert.deepEqual([no.code, existsSync(out)], [1, false]);
+  assert.match(no.err, /^vft: .*"score\.weight" is not one of a llama model's\n$/);
+  const yes = await run("vft", [...args, ...wasm, "--unknown-tensors", "keep"]);
+  assert.equal(yes.code, 0, yes.err);
+  await using written = await openSafetensors(join(out, "model.safetensors"));
+  assert.equal(written.tensors.get(extra)?.dtype, "I8");
+  assert.deepEqual(await written.readBytes(extra), bytes);
+});
 
 test("a LoRA target that does not exist, in the option and in the model", { skip }, async () => {
   assert.throws(() => parseLora("targets=q,gates"), /unknown target "gates", .*: did you mean gate\?$/);

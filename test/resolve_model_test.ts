@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { spawn } from "node:child_process";
 import process from "node:process";
@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { loadModel } from "../lib/model/model.ts";
 import { hubModelOf, parseHubModel, resolveModel } from "../lib/model/resolve_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
+import { run } from "./_commands.ts";
 import { commit, type Hub, withHub } from "./data_hub_server.ts";
 import { freshPath, writeSmallModel } from "./_models.ts";
 
@@ -128,6 +129,38 @@ test("what can be said without weights needs config.json alone", { skip }, async
     assert.equal(await resolveModel("org/stories", options), directory);
     assert.ok(readdirSync(directory).includes("model.safetensors"));
   });
+});
+
+test("--dry-run of an adapter: its base's config and no weights, whichever of them is on the hub", async () => {
+  const base = await writeSmallModel(), adapter = freshPath();
+  const model = await loadModel(base, { backend: "wasm", lora: { r: 2, alpha: 4 } });
+  await model.save(adapter);
+  model.dispose();
+  const plan = async (
+    name: string,
+    { endpoint, cacheDirectory }: { endpoint: string; cacheDirectory: string },
+  ) => {
+    const args = ["--model", name, "--out", freshPath(), "--base-dtype", "int8", "--backend", "wasm"];
+    const env = { HF_ENDPOINT: endpoint, HF_HUB_CACHE: cacheDirectory, HF_HUB_OFFLINE: "", HF_TOKEN: "" };
+    const { code, out, err } = await run("vft", [...args, "--dry-run"], { env });
+    assert.equal(code, 0, err);
+    return JSON.parse(out).memory;
+  };
+  const weights = (hub: Hub) => hub.requests.filter((r) => /resolve.*safetensors/.test(r));
+  const here = { endpoint: "http://127.0.0.1:9", cacheDirectory: freshPath() };
+  const { trainable, bytes } = await plan(adapter, here);
+  assert.ok(trainable > 0 && trainable < 10_000, String(trainable));
+  await withHub({ files: filesOf(adapter) }, async (hub, options) => {
+    assert.deepEqual((await plan("org/adapter", options)).bytes, bytes);
+    assert.deepEqual(weights(hub), []);
+  });
+  const path = join(adapter, "adapter_config.json"), json = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...json, base_model_name_or_path: "org/base" }));
+  await withHub({ files: filesOf(base) }, async (hub, options) => {
+    assert.deepEqual((await plan(adapter, options)).bytes, bytes);
+    assert.deepEqual(weights(hub), []);
+  });
+  assert.match(await plan(adapter, here), /^not known: Cannot download org\/base from /);
 });
 
 test("an adapter of a model of the hub names it, and finds it again", async () => {

@@ -35,6 +35,7 @@ import type { Parameter } from "./parameter_plan.ts";
 import { hubModelOf, resolveModel } from "./resolve_model.ts";
 import { type BaseDtype, isQuantizable } from "./stored_bytes.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { tokenizerDoubts } from "./tokenizer_doubts.ts";
 import type { FloatDtype } from "./safetensors.ts";
 import { writeCheckpoint } from "./write_checkpoint.ts";
 
@@ -44,6 +45,10 @@ export interface LoadModelOptions {
   readonly backend?: BackendChoice;
   /** Told in one line which backend serves, and why. */
   readonly log?: (line: string) => void;
+  /** Told in one line each what makes one doubt that the tokenizer is this model's (default: `log` is). */
+  readonly warn?: (line: string) => void;
+  /** Tensors that the decoder has no use for: `refuse` (default) the model, or `keep` them, to be saved again. */
+  readonly unknown?: "refuse" | "keep";
   /** Puts a new LoRA adapter on the model: training changes it alone. */
   readonly lora?: Lora;
   /** Source of a new adapter's random numbers (default 0). */
@@ -52,8 +57,8 @@ export interface LoadModelOptions {
   readonly adapter?: string;
   /** How the layers' matrices are kept (default f32); narrower ones are frozen: they serve, or carry an adapter. */
   readonly baseDtype?: BaseDtype;
-  /** Told of the model when the backend is open and no weight is read yet; what it throws ends the loading. */
-  readonly check?: (config: DecoderConfig) => Promise<void> | void;
+  /** Told of the model and its adapter when no weight is read yet; what it throws ends the loading. */
+  readonly check?: (config: DecoderConfig, lora?: Lora) => Promise<void> | void;
   /** How to reach the hub, for a model that is no directory here. Progress goes to `log`, or to its `onProgress`. */
   readonly hub?: HubOptions;
 }
@@ -302,7 +307,7 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
   const directory = await resolveModel(name, reach);
   const files = await adapterOf(directory, options);
   const base = files && options.adapter === undefined ? await baseDirectory(files, reach) : directory;
-  const checkpoint = await openCheckpoint(base);
+  const checkpoint = await openCheckpoint(base, { unknown: options.unknown });
   try {
     const { config, plan } = checkpoint;
     // Before the tokenizer, which comes with an adapter: that of another base is better told by its base.
@@ -315,10 +320,11 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     for (const folder of tokenizers) {
       if (tokenizer || !await exists(join(folder, "tokenizer.json"))) continue;
       tokenizer = await loadTokenizer(folder, config);
+      for (const doubt of tokenizerDoubts(config, tokenizer, folder)) (options.warn ?? options.log)?.(doubt);
     }
     const backend = await openBackend(options.backend);
     options.log?.(`Backend: ${backend.reason}`);
-    await options.check?.(config);
+    await options.check?.(config, lora);
     const parameters = new Map<string, tf.Tensor>();
     const { baseDtype = "f32" } = options;
     const quantized = baseDtype === "f32" ? undefined : new Map<string, QuantizedMatrix>();

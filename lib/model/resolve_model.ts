@@ -20,7 +20,7 @@ export interface HubModel {
 export interface ResolveModelOptions extends HubOptions {
   /** Told in one line what is being downloaded, every few seconds; `onProgress` takes its place. */
   readonly log?: (line: string) => void;
-  /** `config`: of a model on the hub, download config.json alone, for what can be said without weights. */
+  /** `config`: of a model on the hub, download its config alone, for what can be said without weights. */
   readonly only?: "config";
 }
 
@@ -67,7 +67,8 @@ export async function resolveModel(
     throw new InputError(`${error.message}; there is no directory ${specification} either`, { cause: error });
   }
   if (only !== "config") return await downloadModel(model, names, session);
-  return dirname(await downloadFile({ ...model, path: "config.json" }, session));
+  const path = isAdapter(names) ? adapterConfig : "config.json";
+  return dirname(await downloadFile({ ...model, path }, session));
 }
 
 /** `ORG/NAME[@REVISION]` in its parts; undefined for anything else, such as a path with more folders. */
@@ -85,12 +86,17 @@ export function hubModelOf(directory: string): HubModel | undefined {
   return repo === undefined ? undefined : { repo: repo.replace("--", "/"), revision };
 }
 
+/** Whether a repository of these files holds an adapter and not a whole model. */
+function isAdapter(names: readonly string[]): boolean {
+  return names.includes(adapterConfig) && !names.includes("config.json");
+}
+
 async function downloadModel(
   { repo, revision }: HubModel,
   names: readonly string[],
   options: HubOptions,
 ): Promise<string> {
-  const adapter = names.includes(adapterConfig) && !names.includes("config.json");
+  const adapter = isAdapter(names);
   const first = adapter ? adapterConfig : "config.json";
   const download = (path: string, at: string) => downloadFile({ repo, path, revision: at }, options);
   const directory = dirname(await download(first, revision));

@@ -5,8 +5,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openBackend } from "../lib/backend/backend.ts";
-import { read } from "../lib/backend/tensors.ts";
-import { type Checkpoint, openCheckpoint } from "../lib/model/checkpoint.ts";
+import { fillZero, read, zeros } from "../lib/backend/tensors.ts";
+import { widenInto, widenOnGpu } from "../lib/kernels/widen.ts";
+import { widen } from "../lib/model/_float_bytes.ts";
+import { openCheckpoint } from "../lib/model/checkpoint.ts";
 import { initializeModel } from "../lib/model/initialize.ts";
 import { loadParameter } from "../lib/model/load_parameter.ts";
 import type { FloatDtype } from "../lib/model/safetensors.ts";
@@ -42,6 +44,15 @@ async function checkpointOf(dtype: FloatDtype): Promise<string> {
   return path;
 }
 
+function bitsOf(numbers: Float32Array): Uint32Array {
+  return new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
+}
+
+/** What serves this machine, and on WebGPU what serves a real GPU. */
+function waysOf(backend: "wasm" | "webgpu") {
+  return backend === "webgpu" ? [widenInto, widenOnGpu] : [widenInto];
+}
+
 onBothBackends("parameters by pieces are the file's numbers", async () => {
   for (const dtype of ["F32", "BF16", "F16"] as const) {
     await using checkpoint = await openCheckpoint(await checkpointOf(dtype));
@@ -51,9 +62,7 @@ onBothBackends("parameters by pieces are the file's numbers", async () => {
         assert.deepEqual(tensor.shape, parameter.shape);
         const values = await read(tensor) as Float32Array,
           expected = await checkpoint.readParameter(parameter);
-        const bits = (numbers: Float32Array) =>
-          new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
-        const wrong = bits(values).findIndex((bit, i) => bit !== bits(expected)[i]);
+        const wanted = bitsOf(expected), wrong = bitsOf(values).findIndex((bit, i) => bit !== wanted[i]);
         assert.equal(wrong, -1, `${parameter.name} in ${dtype} differs at ${wrong}`);
         tensor.dispose();
       }
@@ -61,32 +70,46 @@ onBothBackends("parameters by pieces are the file's numbers", async () => {
   }
 });
 
-test("infinities, NaN and the smallest numbers come as they are", async () => {
-  await openBackend("wasm");
-  const odd = Uint16Array.of(0x7f80, 0xff80, 0x7fc1, 0x0001, 0x8000, 0x3f80, 0xff81, 0x0080, 0xbf81);
-  const path = freshPath();
-  await initializeModel(path, {
-    seed: 1,
-    config: { ...config, vocab_size: 3, torch_dtype: "bfloat16" },
-    files: new Map(),
-  });
-  await using source = await openCheckpoint(path);
-  const parameter = source.plan[0];
-  const checkpoint: Checkpoint = {
-    ...source,
-    readPieces(_, take) {
-      const all = new Uint16Array(3 * 60);
-      all.set(odd);
-      // A piece of an odd number of numbers, and the rest.
-      take(new Uint8Array(all.buffer, 0, 18), "BF16", 0);
-      take(new Uint8Array(all.buffer, 18), "BF16", 9);
-      return Promise.resolve();
-    },
-  };
-  const tensor = await loadParameter(checkpoint, parameter), values = await read(tensor) as Float32Array;
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  assert.deepEqual([...bits.subarray(0, 10)], [...[...odd].map((v) => v * 65536), 0]);
-  tensor.dispose();
+onBothBackends("every number of 16 bits is widened to its float32, bit by bit", async (backend) => {
+  const halves = Uint16Array.from({ length: 65_536 }, (_, i) => i), bytes = new Uint8Array(halves.buffer);
+  for (const dtype of ["BF16", "F16"] as const) {
+    const expected = new Float32Array(halves.length);
+    widen(bytes, dtype, expected);
+    const wanted = bitsOf(expected), target = zeros([65_536 + 133]);
+    // By fours and by ones, from a binding's boundary and from between two.
+    for (const at of [0, 64, 132, 133]) {
+      for (const put of waysOf(backend)) {
+        fillZero(target);
+        put(target, bytes, { dtype, at });
+        const found = bitsOf(await read(target) as Float32Array).subarray(at);
+        const wrong = wanted.findIndex((bit, i) => bit !== found[i]);
+        assert.equal(wrong, -1, `${dtype} at ${at}: ${wrong} gives ${found[wrong]}, not ${wanted[wrong]}`);
+      }
+    }
+    target.dispose();
+  }
+});
+
+onBothBackends("widening writes its numbers and no other, whatever length and place", async (backend) => {
+  const halves = Uint16Array.from({ length: 3000 }, (_, i) => (i * 7919) & 0xffff);
+  for (const dtype of ["BF16", "F16"] as const) {
+    await assertNoLeak(async () => {
+      for (const [from, count, at] of [[1, 1, 0], [3, 2, 7], [0, 9, 63], [5, 2049, 65], [2, 1000, 128]]) {
+        const part = halves.subarray(from, from + count), target = zeros([2200]);
+        const wanted = new Float32Array(2200);
+        // From a place in memory that is odd.
+        const bytes = new Uint8Array(2 * count + 1).subarray(1);
+        bytes.set(new Uint8Array(part.buffer, part.byteOffset, 2 * count));
+        widen(bytes, dtype, wanted.subarray(at, at + count));
+        for (const put of waysOf(backend)) {
+          fillZero(target);
+          put(target, bytes, { dtype, at });
+          assert.deepEqual(bitsOf(await read(target) as Float32Array), bitsOf(wanted));
+        }
+        target.dispose();
+      }
+    });
+  }
 });
 
 test("a file that ends early leaves no tensor behind", async () => {

@@ -52,14 +52,15 @@ export function upload(values: Float32Array | Int32Array, shape: number[]): tf.T
 }
 
 /**
- * Puts values into a tensor from element `offset` on, at once: what reads them must be recorded later. Launches that are
- * recorded and not sent yet are sent first, for the tensor may have memory that they use.
+ * Puts the bytes of elements, a multiple of 4, into a tensor from element `offset` on, at once: what reads them must be
+ * recorded later. Launches that are recorded and not sent yet are sent first, for the tensor may have memory that they
+ * use.
  */
-export function writeInto(tensor: tf.Tensor, values: Float32Array, offset: number): void {
+export function writeInto(tensor: tf.Tensor, bytes: Uint8Array, offset: number): void {
   const active = currentBackend();
   if (active.name === "wasm") {
     const { memory, pointer } = active.heap;
-    new Float32Array(memory.buffer, pointer(tensor) + 4 * offset, values.length).set(values);
+    new Uint8Array(memory.buffer, pointer(tensor) + 4 * offset, bytes.length).set(bytes);
     return;
   }
   const { backend, device } = active.device;
@@ -73,9 +74,9 @@ export function writeInto(tensor: tf.Tensor, values: Float32Array, offset: numbe
   device.queue.writeBuffer(
     data.resource!,
     4 * offset,
-    values.buffer as ArrayBuffer,
-    values.byteOffset,
-    values.byteLength,
+    bytes.buffer as ArrayBuffer,
+    bytes.byteOffset,
+    bytes.byteLength,
   );
   // Sent now, or the driver's copies of all that is written would pile up until the next launch.
   device.queue.submit([]);

@@ -17,19 +17,23 @@ export function assembly(base64: string): AssemblyKernels {
   if (!made) instances.set(heap, made = new Map());
   let kernels = made.get(base64);
   if (!kernels) {
-    const module = new WebAssembly.Module(
-      Uint8Array.from(atob(base64.replace(/\s/g, "")), (c) => c.charCodeAt(0)),
-    );
-    const env = {
-      memory: heap.memory,
-      abort: () => {
-        throw new Error("A WASM kernel aborted");
-      },
-    };
-    kernels = new WebAssembly.Instance(module, { env }).exports as unknown as AssemblyKernels;
-    made.set(base64, kernels);
+    made.set(base64, kernels = instantiate(base64, heap.memory));
   }
   return kernels;
+}
+
+/** The kernels of a built module on a memory of the caller's. */
+export function instantiate(base64: string, memory: WebAssembly.Memory): AssemblyKernels {
+  const module = new WebAssembly.Module(
+    Uint8Array.from(atob(base64.replace(/\s/g, "")), (c) => c.charCodeAt(0)),
+  );
+  const env = {
+    memory,
+    abort: () => {
+      throw new Error("A WASM kernel aborted");
+    },
+  };
+  return new WebAssembly.Instance(module, { env }).exports as unknown as AssemblyKernels;
 }
 
 /** The heap of the active WASM backend. */

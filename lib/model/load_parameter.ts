@@ -1,8 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
 import { empty, upload, writeInto } from "../backend/tensors.ts";
-import { widenBfloats } from "../kernels/widen.ts";
-import { floatBytes, widen } from "./_float_bytes.ts";
+import { widenInto } from "../kernels/widen.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { Parameter } from "./parameter_plan.ts";
 import type { FloatDtype } from "./safetensors.ts";
@@ -10,7 +8,7 @@ import type { FloatDtype } from "./safetensors.ts";
 /**
  * Reads a parameter from its file to the active backend.
  *
- * By pieces of 4 MiB, each widened and put into place while the system reads ahead. Through an array of the whole parameter,
+ * By pieces of 4 MiB, each put into place and widened there while the system reads ahead. Through an array of the whole parameter,
  * 590 MB took four times as long: every parameter's memory was fresh, and the system must clear that first.
  *
  * @returns [out, in] or [elements], float32
@@ -36,15 +34,8 @@ export async function loadParameter(checkpoint: Checkpoint, parameter: Parameter
   }
 }
 
-let widened = new Float32Array(0);
-
 /** Puts a piece into a tensor from element `at` on. */
 function put(tensor: tf.Tensor, bytes: Uint8Array, dtype: FloatDtype, at: number): void {
-  const count = bytes.length / floatBytes[dtype];
-  if (dtype === "F32") return writeInto(tensor, new Float32Array(bytes.buffer, bytes.byteOffset, count), at);
-  if (dtype === "BF16" && currentBackend().name === "wasm") return widenBfloats(tensor, bytes, at);
-  if (widened.length < count) widened = new Float32Array(count);
-  const values = widened.subarray(0, count);
-  widen(bytes, dtype, values);
-  writeInto(tensor, values, at);
+  if (dtype === "F32") writeInto(tensor, bytes, at);
+  else widenInto(tensor, bytes, { dtype, at });
 }

@@ -14,6 +14,7 @@ import { openSafetensors } from "../lib/model/safetensors.ts";
 import { train } from "../lib/train/trainer.ts";
 import { assertClose, gaussian, onBothBackends } from "./_backends.ts";
 import { collect, freshPath, parametersOf, setParameter, tokenIds, writeSmallModel } from "./_models.ts";
+import { withSharedModel } from "./_shared_models.ts";
 import { toyProblems } from "./_toys.ts";
 
 const lora: Lora = { r: 2, alpha: 6, dropout: 0.25, targets: ["q", "v", "o", "gate", "down"] };
@@ -91,6 +92,36 @@ test("an adapter is written as PEFT writes it", async () => {
   assert.deepEqual(await source.readFloats(path), stacked.slice(2 * 32));
 });
 
+withSharedModel(
+  "GPT-2's fused and turned matrices, as PEFT names them",
+  "golden/models/gpt2",
+  async (model, backend) => {
+    const all: Lora = { r: 3, alpha: 6 }, values = new Map<string, Float32Array>(), path = freshPath();
+    adaptedProjections(model.config, all).flatMap((p) => adapterShapes(p, all)).forEach(([name, shape], i) =>
+      values.set(name, gaussian(shape[0] * shape[1], i + 1).map((v) => 0.2 * v))
+    );
+    const base = await loadModel(model.directory, { backend, lora: all });
+    for (const [name, numbers] of values) setParameter(base, name, numbers);
+    const adapted = await base.logits([5, 1, 77]);
+    await base.save(path);
+    base.dispose();
+    const config = json(join(path, "adapter_config.json"));
+    assert.equal(config.fan_in_fan_out, true);
+    assert.deepEqual(config.target_modules, ["attn.c_proj", "c_attn", "c_fc", "mlp.c_proj"]);
+    {
+      await using source = await openSafetensors(join(path, "adapter_model.safetensors"));
+      const shape = (name: string) =>
+        source.tensors.get(`base_model.model.transformer.h.1.${name}.weight`)?.shape;
+      assert.deepEqual([shape("attn.c_attn.lora_A"), shape("attn.c_attn.lora_B")], [[3, 48], [144, 3]]);
+      assert.deepEqual([shape("mlp.c_proj.lora_A"), shape("mlp.c_proj.lora_B")], [[3, 192], [48, 3]]);
+    }
+    const again = await loadModel(path, { backend });
+    assert.deepEqual(await again.logits([5, 1, 77]), adapted);
+    assert.notDeepEqual(await model.logits([5, 1, 77]), adapted);
+    again.dispose();
+  },
+);
+
 onBothBackends("loaded back, by its own path or beside its base, it is the same", async (backend) => {
   const { base, adapter, logits } = await writeAdapted(backend);
   for (const model of [await loadModel(adapter, { backend }), await loadModel(base, { backend, adapter })]) {
@@ -153,6 +184,16 @@ test("deno task merge writes a full model with the adapter's logits", async () =
   const merged = await loadModel(out, { backend: "wasm" });
   assertClose(await merged.logits(ids), logits, 1e-4, "logits");
   merged.dispose();
+  const half = run("--backend", "wasm", "--overwrite", "--dtype", "F16");
+  assert.equal(half.status, 0, half.stderr);
+  assert.equal(json(join(out, "config.json")).torch_dtype, "float16");
+  {
+    await using source = await openSafetensors(join(out, "model.safetensors"));
+    assert.ok([...source.tensors.values()].every(({ dtype }) => dtype === "F16"));
+  }
+  const narrow = await loadModel(out, { backend: "wasm" });
+  assertClose(await narrow.logits(ids), logits, 1e-2, "logits of F16 weights");
+  narrow.dispose();
   const again = run();
   assert.equal(again.status, 1);
   assert.match(again.stderr, /^merge: Cannot write .*: it already exists\n$/m);

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { Buffer } from "node:buffer";
 import type * as tf from "@tensorflow/tfjs";
 import { read, upload } from "../lib/backend/tensors.ts";
+import { score } from "../lib/evaluate/score.ts";
 import { attachAdapter, detachAdapter } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/model/config.ts";
 import { backward, deviceBatch, forward, makeGradients, orderedLogprobs } from "../lib/model/decoder.ts";
@@ -103,6 +104,8 @@ function adapt(model: Model, options: Lora = lora): void {
   attachAdapter(model.decoder, options, { values });
 }
 
+const group = { id: "a", question: "2+3?", answer: "5", candidates: [{ text: "5" }, { text: "6 pens" }] };
+
 /** W + (alpha/r)·B·A of every adapted parameter, one number at a time. */
 async function denseWeights(model: Model): Promise<Map<string, Float32Array>> {
   const { lora, projections } = model.decoder.adapter!, dense = new Map<string, Float32Array>();
@@ -131,7 +134,8 @@ onBothBackends(
   async (backend) => {
     const model = await smallModel(backend), ids = tokenIds(20, 3);
     await assertNoLeak(async () => {
-      const base = await model.logits(ids);
+      const base = await model.logits(ids), baseLogprobs = await model.logprobs(ids);
+      const reference = await Array.fromAsync(score(model, [group]));
       attachAdapter(model.decoder, lora, { seed: 5 });
       const fresh = await model.parameterValues("layers.1.down.lora_a"), bound = 1 / Math.sqrt(48);
       assert.ok(fresh.every((v) => Math.abs(v) <= bound) && fresh.some((v) => Math.abs(v) > 0.8 * bound));
@@ -142,7 +146,12 @@ onBothBackends(
       const adapted = await model.logits(ids), dense = await denseWeights(model);
       model.adapterEnabled = false;
       assert.deepEqual(await model.logits(ids), base);
-      assert.deepEqual(await model.logprobs(ids), await model.logprobs(ids));
+      assert.deepEqual(await model.logprobs(ids), baseLogprobs);
+      // What DPO refers to: `score` of the base, and of the adapted model with its adapter off.
+      assert.deepEqual(await Array.fromAsync(score(model, [group])), reference);
+      model.adapterEnabled = true;
+      const [{ candidates: [{ logprob }] }] = await Array.fromAsync(score(model, [group]));
+      assert.ok(Math.abs(logprob! - reference[0].candidates[0].logprob!) > 0.01);
       detachAdapter(model.decoder);
       const before = new Map<string, Float32Array>();
       for (const [name, values] of dense) {

@@ -94,6 +94,29 @@ test("problems through generate, score and ca-align, as the README pipes them", 
   assert.ok(lines[3].accuracy >= 0 && lines[3].majority_accuracy >= 0);
 });
 
+test("--system and --few-shot of a file make the prompt that one would write by hand", async () => {
+  const solved = { question: "1 + 1?", answer: "1 + 1 = 2\n#### 2" }; // as GSM8K's own files have it
+  const asked = { id: "a", question: "2 + 3?", answer: "5", candidates: [{ text: "2 + 3 = 5\n#### 5" }] };
+  const prompt = "Add.\n\nQuestion: 1 + 1?\nAnswer: 1 + 1 = 2\n#### 2\n\nQuestion: 2 + 3?\nAnswer:";
+  const shown = ["--system", "Add.", "--few-shot", write("solved.jsonl", [solved])];
+  const cases: [string[], object][] = [[shown, asked], [[], { ...asked, prompt }], [[], asked]];
+  const scored = await inPairs(cases, async ([more, group]) => {
+    const { code, out, err } = await run("score", [...wasm, "--quiet", ...more], { input: lines([group]) });
+    assert.equal(code, 0, err);
+    return records(out)[0].candidates[0].logprob;
+  });
+  assert.ok(Number.isFinite(scored[0]));
+  assert.equal(scored[0], scored[1]);
+  assert.notEqual(scored[0], scored[2]);
+  const unsolved = write("unsolved.jsonl", [{ id: "u", question: "1 + 1?" }]);
+  const refused = await run("score", [...wasm, "--quiet", "--few-shot", unsolved], { input: lines([asked]) });
+  assert.deepEqual([refused.code, refused.out], [1, ""]);
+  assert.match(
+    refused.err,
+    /^score: .*problem "u" as an example: field "reference" must be a string: got nothing\n$/,
+  );
+});
+
 test("the same seed gives the same bytes; another seed does not", async () => {
   const input = lines(problems.slice(0, 4));
   const [first, second, other] = await inPairs(

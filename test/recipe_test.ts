@@ -8,6 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { inPairs, run as runTask } from "./_commands.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const shared = fileURLToPath(new URL("../../shared/", import.meta.url));
@@ -82,6 +83,22 @@ test("every command of the recipe runs, and its figures are there", { skip, time
   }
   assert.deepEqual(lastLine("aft.jsonl").step, 3);
   assert.match(readFileSync(join(folder, "smol/aft/README.md"), "utf8"), /constraint bc, beta 0\.2/);
+});
+
+test("every command is accepted as it is written, with its own names and numbers", async () => {
+  const tasks = commands().flatMap((line) => line.split(" | ")).filter((line) =>
+    line.startsWith("deno task ")
+  );
+  const results = await inPairs(tasks, async (line) => {
+    const [name, ...words] = line.replace(/ > .*$/, "").split(/\s+/).slice(2);
+    const dry = name === "doctor" ? "--help" : "--dry-run"; // doctor has nothing to resolve
+    const env = { HF_HUB_OFFLINE: "1", HF_HUB_CACHE: folder };
+    return { line, ...await runTask(name, [...words.filter((word) => word !== dry), dry], { env }) };
+  });
+  for (const { line, code, out, err } of results) {
+    assert.deepEqual([code, err], [0, ""], line);
+    if (line.includes("SmolLM2")) assert.equal(JSON.parse(out).options.model, "HuggingFaceTB/SmolLM2-135M");
+  }
 });
 
 test("what the recipe names is there", () => {

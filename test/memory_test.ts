@@ -15,7 +15,7 @@ import { backward, deviceBatch, forward } from "../lib/model/decoder.ts";
 import { DecodingSession } from "../lib/model/decoding.ts";
 import type { Lora } from "../lib/model/lora.ts";
 import { bytesText, checkFits, memoryPlan, WASM_HEAP_BYTES } from "../lib/model/memory.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel, type Model } from "../lib/model/model.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
 import { onBothBackends } from "./_backends.ts";
 import { freshPath, tokenIds, writeSmallModel } from "./_models.ts";
@@ -213,6 +213,27 @@ const shape = {
   num_key_value_heads: 2,
 };
 const rows = 512;
+
+onBothBackends("loading takes the parameters' bytes and at most one tensor more", async (backend) => {
+  const directory = await writeSmallModel({ context: 64, config: shape });
+  (await loadModel(directory, { backend })).dispose(); // what a backend makes once is made
+  for (const baseDtype of ["f32", "int8"] as const) {
+    const before = tf.memory().numBytes;
+    let model: Model | undefined;
+    const peak = await peakOf(async () => void (model = await loadModel(directory, { backend, baseDtype })));
+    const { decoder: { parameters, quantized, plan }, config } = model!;
+    const kept = [...parameters.values()].reduce((sum, t) => sum + 4 * t.size, 0);
+    assert.equal(quantized?.size ?? 0, baseDtype === "f32" ? 0 : 4 * config.layers);
+    const largest = Math.max(...plan.map((p) => 4 * p.shape.reduce((a, b) => a * b, 1)));
+    const said = memoryPlan(config, { task: "score", baseDtype }).bytes.weights;
+    assert.ok(
+      peak - before >= kept && peak - before <= said + largest,
+      `${peak - before}, ${said} + ${largest}`,
+    );
+    model!.dispose();
+    assert.equal(tf.memory().numBytes, before);
+  }
+});
 
 onBothBackends("a training step takes what was said, within a fifth", async (backend) => {
   const model = await loadModel(await writeSmallModel({ context: 1024, config: shape }), { backend });

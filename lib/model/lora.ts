@@ -3,9 +3,9 @@
  * factors lie.
  */
 
-import { closest, distance } from "fastest-levenshtein";
 import type { Block } from "../kernels/block_product.ts";
 import { UsageError } from "../runtime/errors.ts";
+import { suggestion } from "../runtime/suggestion.ts";
 import type { DecoderConfig } from "./config.ts";
 import { parameterPlan } from "./parameter_plan.ts";
 
@@ -110,10 +110,8 @@ export function parseLora(text: string): Lora {
 const keys = ["r", "alpha", "targets", "dropout"];
 
 function unknown(what: string, name: string, known: readonly string[]): UsageError {
-  const nearest = closest(name, known);
-  const hint = distance(name, nearest) <= Math.max(1, name.length / 2) ? `: did you mean ${nearest}?` : "";
   return new UsageError(
-    `Cannot read --lora: unknown ${what} "${name}", expected ${known.join(", ")}${hint}`,
+    `Cannot read --lora: unknown ${what} "${name}", expected ${known.join(", ")}${suggestion(name, known)}`,
   );
 }
 

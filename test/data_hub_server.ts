@@ -21,6 +21,8 @@ export interface Hub {
   /** Serve the whole file whatever the range. */
   ignoreRanges?: boolean;
   token?: string;
+  /** Where the bytes of files come from, as the hub sends large ones from other hosts. */
+  storage?: string;
   sha?: unknown;
   oid?: string;
 }
@@ -62,6 +64,11 @@ function answer(hub: Hub, request: IncomingMessage, response: ServerResponse): v
       "end",
       () => json(JSON.parse(body).paths.filter((name: string) => name in hub.files).map(entry)),
     );
+    return;
+  }
+  if (hub.storage && path.includes("/resolve/")) {
+    response.writeHead(302, { location: hub.storage + request.url! });
+    response.end();
     return;
   }
   const name = path.replace(/^.*\/resolve\/[0-9a-f]{40}\//, "");

@@ -97,6 +97,37 @@ test("refusals say what to do", async () => {
   });
 });
 
+test("a file that another host serves is had without giving that host the token", async () => {
+  const seen: (string | undefined)[] = [];
+  const storage = createServer((request, response) => {
+    seen.push(request.headers.authorization);
+    const [, from, to] = request.headers.range?.match(/bytes=(\d+)-(\d+)/) ?? [];
+    const part = from === undefined ? bytes : bytes.subarray(Number(from), Number(to) + 1);
+    response.writeHead(from === undefined ? 200 : 206, {
+      "content-length": part.length,
+      etag: '"x"',
+      ...(from !== undefined && { "content-range": `bytes ${from}-${to}/${bytes.length}` }),
+    });
+    response.end(part);
+  });
+  await new Promise<void>((resolve) => storage.listen(0, "127.0.0.1", resolve));
+  const address = `http://127.0.0.1:${(storage.address() as AddressInfo).port}`;
+  try {
+    await withHub(
+      { files: { [large.path]: bytes }, token: "hf_secret", storage: address },
+      async (_, options) => {
+        const path = await downloadFile(large, { ...options, token: "hf_secret" });
+        assert.deepEqual(new Uint8Array(readFileSync(path)), bytes);
+      },
+    );
+    assert.ok(seen.length > 0);
+    assert.deepEqual(seen.filter((header) => header !== undefined), []);
+  } finally {
+    storage.closeAllConnections?.();
+    await new Promise((resolve) => storage.close(resolve));
+  }
+});
+
 test("no name, the user's or the server's, leaves the cache folder", async () => {
   for (const name of ["../x", "a/../../x", "/etc/x", "C:/x", "a\\..\\x", "a//b", "", ".", "a/./b", "x\0y"]) {
     assert.throws(() => pathInside("/cache", name), InputError, name);

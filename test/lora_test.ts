@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import type * as tf from "@tensorflow/tfjs";
 import { read, upload } from "../lib/backend/tensors.ts";
 import { score } from "../lib/evaluate/score.ts";
-import { attachAdapter, detachAdapter } from "../lib/model/adapter.ts";
+import { attachAdapter, detachAdapter, trainable } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/model/config.ts";
 import { backward, deviceBatch, forward, makeGradients, orderedLogprobs } from "../lib/model/decoder.ts";
 import type { Keep } from "../lib/model/layer.ts";
@@ -171,14 +171,17 @@ onBothBackends(
 async function pass(
   model: Model,
   keep: Keep = "products",
+  trains?: (name: string) => boolean,
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
-  const { decoder } = model, prompt = tokenIds(6, 1), responses = [tokenIds(5, 2), tokenIds(9, 3)];
+  const { decoder } = model, most = model.config.vocabularySize;
+  const [prompt, ...responses] = [tokenIds(6, 1), tokenIds(5, 2), tokenIds(9, 3)]
+    .map((ids) => ids.map((id) => id % most));
   const batch = deviceBatch(decoder, [{ prompt, responses }]), run = forward(decoder, batch, { keep });
   const logprobs = await orderedLogprobs(run, batch), weightOf = (i: number) => 0.3 - 0.1 * (i % 5);
   const loss = logprobs.reduce((sum, value, i) => sum + weightOf(i) * value, 0);
   const values = new Map<string, Float32Array>();
   if (keep !== "nothing") {
-    const host = new Float32Array(logprobs.length), gradients = makeGradients(decoder);
+    const host = new Float32Array(logprobs.length), gradients = makeGradients(decoder, trains);
     batch.labels.order.forEach((at, i) => host[at] = weightOf(i));
     const weights = upload(host, [host.length]);
     backward(decoder, run, { batch, weights, gradients });
@@ -242,6 +245,31 @@ onBothBackends(
     model.dispose();
   },
 );
+
+/** The factors' gradients are the same with all else trained and with all else frozen, or but the first normalisation. */
+async function assertSameWhenFrozen(model: Model): Promise<void> {
+  for (const given of [lora, { ...lora, targets: ["down"] }, { ...lora, dropout: 0.4 }] satisfies Lora[]) {
+    adapt(model, given);
+    model.decoder.adapter!.dropoutKey = 77;
+    const { gradients } = await pass(model), own = trainable(model.decoder);
+    for (const trains of [own, (name: string) => own(name) || name.startsWith("layers.0.norm1")]) {
+      for (const keep of ["products", "inputs"] as const) {
+        const alone = await pass(model, keep, trains);
+        assert.ok(alone.gradients.size > 0);
+        for (const [name, values] of alone.gradients) {
+          assertRelative(values, Float64Array.from(gradients.get(name)!), 1e-5, name);
+        }
+      }
+    }
+    detachAdapter(model.decoder);
+  }
+}
+
+onBothBackends("gradients of the factors do not depend on what else is trained", async (backend) => {
+  const model = await smallModel(backend, { scale: 6 });
+  await assertNoLeak(() => assertSameWhenFrozen(model));
+  model.dispose();
+});
 
 function assertRelative(actual: ArrayLike<number>, expected: Float64Array, tolerance: number, what: string) {
   const scale = expected.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
@@ -313,3 +341,9 @@ for (const path of ["golden/models/gpt2", "golden/models/qwen3", "golden/models/
     assertClose(await model.logits(ids), adapted, 1e-4, "logits");
   });
 }
+
+withSharedModel(
+  "gradients of GPT-2's factors do not depend on what else is trained",
+  "golden/models/gpt2", // biases, layer normalisation, learned positions
+  assertSameWhenFrozen,
+);

@@ -142,7 +142,7 @@ export function addAdapter(decoder: Decoder, name: string, x: tf.Tensor, y: tf.T
 }
 
 /**
- * Gradient of {@linkcode addAdapter}: adds to dx, in place, and returns what adds to the factors' gradients, where they
+ * Gradient of {@linkcode addAdapter}: adds to dx, in place, where it is needed, and returns what adds to the factors' gradients, where they
  * are listed, once x is there; undefined where the projection has no adapter. It must be called.
  *
  * With du = (alpha/r)·dy·B: dB += (alpha/r)·dyᵀ·u, dA += duᵀ·x̃, dx += du·A. u is computed again: it costs r·in a row,
@@ -151,17 +151,17 @@ export function addAdapter(decoder: Decoder, name: string, x: tf.Tensor, y: tf.T
 export function addAdapterGradient(
   decoder: Decoder,
   name: string,
-  options: { readonly dy: tf.Tensor; readonly dx: tf.Tensor; readonly gradients: Parameters },
+  options: { readonly dy: tf.Tensor; readonly dx?: tf.Tensor; readonly gradients: Parameters },
 ): ((x: tf.Tensor) => void) | undefined {
   const parts = partsOf(decoder, name);
   if (!parts) return undefined;
   const { names, a, b, blocks, masks } = parts, { dy, dx, gradients } = options;
   const du = blockProductGradient(b, dy, blocks);
-  if (masks) {
+  if (dx && masks) {
     const masked = matmul(du, a);
     dropout(masked, { ...masks, into: dx });
     masked.dispose();
-  } else matmul(du, a, { into: dx });
+  } else if (dx) matmul(du, a, { into: dx });
   return (x) => {
     const dropped = masks ? dropout(x, masks) : x;
     const da = gradients.get(names.a), db = gradients.get(names.b);

@@ -188,16 +188,21 @@ export function backward(
     labels: batch.labels,
     dweight: gradients.get(name),
   });
-  let dx = normalizeGradient(decoder, "norm", { normalized: final, dy: dfinal, gradients });
+  const dtable = gradients.get("embedding"), dpositions = gradients.get("positions");
+  let dx: tf.Tensor | undefined = normalizeGradient(decoder, "norm", {
+    normalized: final,
+    dy: dfinal,
+    gradients,
+  });
   dfinal.dispose();
   for (let l = decoder.config.layers - 1; l >= 0; l--) {
-    dx = layerGradient(decoder, l, { kept: layers.pop()!, dy: dx, batch, gradients });
+    const frozenInput = l === 0 && !dtable && !dpositions;
+    dx = layerGradient(decoder, l, { kept: layers.pop()!, dy: dx!, batch, gradients, frozenInput });
   }
   const { host } = batch;
-  const dtable = gradients.get("embedding"), dpositions = gradients.get("positions");
-  if (dtable) embeddingGradient(host.ids.subarray(0, host.tokens), dx, dtable);
-  if (dpositions) embeddingGradient(host.positions.subarray(0, host.tokens), dx, dpositions);
-  dx.dispose();
+  if (dx && dtable) embeddingGradient(host.ids.subarray(0, host.tokens), dx, dtable);
+  if (dx && dpositions) embeddingGradient(host.positions.subarray(0, host.tokens), dx, dpositions);
+  dx?.dispose();
   pass.dispose();
 }
 

@@ -8,7 +8,7 @@ import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type Decoder, type DeviceBatch, headsOf, parameter, type Parameters } from "./decoder.ts";
 import { normalize, normalizeGradient } from "./_norm.ts";
-import { project, projectGradient, type ProjectionGradient } from "./projection.ts";
+import { parametersGradient, project, projectGradient, type ProjectionGradient } from "./projection.ts";
 
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */
 export interface Stream {
@@ -176,8 +176,9 @@ export function disposeKept({ input, inner }: KeptLayer): void {
  *
  * @param kept consumed
  * @param dy gradient with respect to the residual stream after the layer [N, D]; consumed
- * @param options `gradients`, to which the parameters' gradients are added
- * @returns gradient with respect to the residual stream before the layer [N, D]
+ * @param options `gradients`, to which the parameters' gradients are added; `frozenInput`, whether nothing before the
+ * layer is trained
+ * @returns gradient with respect to the residual stream before the layer [N, D]; none where nothing needs it
  */
 export function layerGradient(
   decoder: Decoder,
@@ -187,8 +188,9 @@ export function layerGradient(
     readonly dy: tf.Tensor;
     readonly batch: DeviceBatch;
     readonly gradients: Parameters;
+    readonly frozenInput?: boolean;
   },
-): tf.Tensor {
+): tf.Tensor | undefined {
   const { batch, dy, gradients } = options;
   const kept = options.kept.inner ? options.kept : recompute(decoder, index, options.kept, batch);
   const { input, inner } = kept;
@@ -228,18 +230,46 @@ export function layerGradient(
       dk: gradients.get(names("k_norm")),
     });
   }
-  const fused = projectGradient(decoder, names("qkv"), { dy: dqkv, gradients });
-  const dx = withInput(fused, input.shape, (y) =>
-    normalizeGradient(decoder, names("norm1"), {
-      normalized: { sum: input, statistics: first },
-      dy: fused.dx,
-      dsum: dmiddle,
-      gradients,
-      y,
-    }));
-  [output.dx, dqkv, fused.dx, dmiddle].forEach((t) => t.dispose());
+  const dx = options.frozenInput && !gradients.has(names("norm1")) && !gradients.has(names("norm1_bias"))
+    ? addFirstGradients(decoder, index, { input, dqkv, gradients })
+    : firstGradient(decoder, index, { input, statistics: first, dqkv, dmiddle, gradients });
+  [output.dx, dqkv, dmiddle].forEach((t) => t.dispose());
   disposeKept(kept);
   return dx;
+}
+
+/** The way back through a layer's first projection and normalisation, and the gradient of its input. */
+function firstGradient(decoder: Decoder, index: number, options: {
+  readonly input: tf.Tensor;
+  readonly statistics: readonly tf.Tensor[];
+  readonly dqkv: tf.Tensor;
+  readonly dmiddle: tf.Tensor;
+  readonly gradients: Parameters;
+}): tf.Tensor {
+  const { input, statistics, dqkv, dmiddle, gradients } = options;
+  const fused = projectGradient(decoder, `layers.${index}.qkv`, { dy: dqkv, gradients });
+  const normalized = { sum: input, statistics };
+  const dx = withInput(fused, input.shape, (y) =>
+    normalizeGradient(decoder, `layers.${index}.norm1`, {
+      ...{ normalized, dy: fused.dx, dsum: dmiddle },
+      ...{ gradients, y },
+    }));
+  fused.dx.dispose();
+  return dx;
+}
+
+/** {@linkcode firstGradient} where nothing before the projection is trained. */
+function addFirstGradients(decoder: Decoder, index: number, options: {
+  readonly input: tf.Tensor;
+  readonly dqkv: tf.Tensor;
+  readonly gradients: Parameters;
+}): undefined {
+  const { input, dqkv, gradients } = options;
+  const addParameters = parametersGradient(decoder, `layers.${index}.qkv`, { dy: dqkv, gradients });
+  if (!addParameters) return;
+  const { y, statistics } = normalize(decoder, `layers.${index}.norm1`, input);
+  addParameters(y);
+  [y, ...statistics].forEach((t) => t.dispose());
 }
 
 /** Runs a gradient that makes a projection's input once more, where the projection's parameters want it. */

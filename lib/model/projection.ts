@@ -27,18 +27,29 @@ export interface ProjectionGradient {
 export function projectGradient(
   decoder: Decoder,
   name: string,
-  options: { readonly dy: tf.Tensor; readonly gradients: Parameters },
+  { dy, gradients }: { readonly dy: tf.Tensor; readonly gradients: Parameters },
 ): ProjectionGradient {
-  const { dy, gradients } = options, narrow = decoder.quantized?.get(name);
-  const dweight = gradients.get(name), dbias = gradients.get(`${name}_bias`);
+  const narrow = decoder.quantized?.get(name);
   const dx = narrow ? quantizedLinearGradient(narrow, dy) : linearGradient(parameter(decoder, name), dy);
-  const adapt = addAdapterGradient(decoder, name, { dy, dx, gradients });
-  if (!dweight && !dbias && !adapt) return { dx };
-  return {
-    dx,
-    addParameters(x) {
-      addLinearGradients(x, dy, { dweight, dbias });
-      adapt?.(x);
-    },
+  return { dx, addParameters: parametersGradient(decoder, name, { dy, dx, gradients }) };
+}
+
+/**
+ * {@linkcode ProjectionGradient.addParameters} alone, for a projection whose input needs no gradient.
+ *
+ * @param options `dx` [N, in], where it is needed: the adapter's share is added to it
+ */
+export function parametersGradient(
+  decoder: Decoder,
+  name: string,
+  options: { readonly dy: tf.Tensor; readonly dx?: tf.Tensor; readonly gradients: Parameters },
+): ProjectionGradient["addParameters"] {
+  const { dy, gradients } = options;
+  const dweight = gradients.get(name), dbias = gradients.get(`${name}_bias`);
+  const adapt = addAdapterGradient(decoder, name, options);
+  if (!dweight && !dbias && !adapt) return undefined;
+  return (x) => {
+    addLinearGradients(x, dy, { dweight, dbias });
+    adapt?.(x);
   };
 }

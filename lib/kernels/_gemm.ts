@@ -5,7 +5,7 @@ import { profile } from "../backend/profile.ts";
 import { wasmHeap } from "./_assembly.ts";
 import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
 import { rowBlocks } from "./_row_blocks.ts";
-import { sgemm } from "./_sgemm.ts";
+import { onOneThreadIfNarrow, sgemm } from "./_sgemm.ts";
 
 /** The operands of one product: op(A) [m, k], op(B) [k, n], C [m, n], all row-major without gaps. */
 export interface GemmOperands {
@@ -61,22 +61,9 @@ export function gemm(operands: GemmOperands, options: GemmOptions): void {
   if (m === 0 || n === 0) return;
   if (currentBackend().name === "wasm") {
     const lda = transposeA ? m : k, ldb = transposeB ? k : n;
-    profile.run("sgemm", () =>
-      sgemm(
-        transposeA,
-        transposeB,
-        m,
-        n,
-        k,
-        1,
-        heapPointer(a),
-        lda,
-        heapPointer(b),
-        ldb,
-        add ? 1 : 0,
-        heapPointer(c),
-        n,
-      ));
+    const [pa, pb, pc] = [a, b, c].map(heapPointer), beta = add ? 1 : 0;
+    const product = () => sgemm(transposeA, transposeB, m, n, k, 1, pa, lda, pb, ldb, beta, pc, n);
+    profile.run("sgemm", () => onOneThreadIfNarrow([m, n, k], product));
     return;
   }
   const product: Product = {

@@ -57,6 +57,15 @@ export function onOneThread<T>(run: () => T): T {
   }
 }
 
+/**
+ * Runs products of m×n×k with one BLAS thread where a side is as short as an adapter's rank and all is over within about
+ * a millisecond. On 2 busy cores 3280×16×768 took 1.75 ms with two threads and 1.21 with one, 192×48×768 0.21 and 0.15.
+ */
+export function onOneThreadIfNarrow<T>(sizes: readonly [m: number, n: number, k: number], run: () => T): T {
+  const narrow = Math.min(...sizes) <= 64 && sizes[0] * sizes[1] * sizes[2] <= 2 ** 26;
+  return narrow ? onOneThread(run) : run();
+}
+
 const scratches = new WeakMap<WasmHeap, number>();
 
 /** {@linkcode sgemm} by our own SIMD kernel, on one core: what machines without a BLAS use. */

@@ -4,7 +4,7 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { wasmHeap } from "./_assembly.ts";
-import { sgemm } from "./_sgemm.ts";
+import { onOneThreadIfNarrow, sgemm } from "./_sgemm.ts";
 
 /** One of the matrices B_p that lie one below the other in B: where it lies, and the columns of y that it makes. */
 export interface Block {
@@ -39,23 +39,21 @@ export function addBlockProduct(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, option
   const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
   if (currentBackend().name === "webgpu") return launch("forward", { u, b, y }, { ...options, rows, r });
   const at = wasmHeap().pointer;
-  profile.run("block_product", () =>
-    blocks.forEach((block, p) =>
-      sgemm(
-        false,
-        true,
-        rows,
-        block.rows,
-        r,
-        scale,
-        at(u) + 4 * p * r,
-        wide,
-        at(b) + 4 * block.row * r,
-        r,
-        1,
-        at(y) + 4 * block.column,
-        out,
-      )
+  onEach("block_product", rows, r, blocks, (block, p) =>
+    sgemm(
+      false,
+      true,
+      rows,
+      block.rows,
+      r,
+      scale,
+      at(u) + 4 * p * r,
+      wide,
+      at(b) + 4 * block.row * r,
+      r,
+      1,
+      at(y) + 4 * block.column,
+      out,
     ));
 }
 
@@ -74,11 +72,10 @@ export function blockProductGradient(b: tf.Tensor, dy: tf.Tensor, options: Block
     return du;
   }
   const at = wasmHeap().pointer;
-  profile.run("block_product_gradient", () =>
-    blocks.forEach((block, p) => {
-      const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
-      sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
-    }));
+  onEach("block_product_gradient", rows, r, blocks, (block, p) => {
+    const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
+    sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
+  });
   return du;
 }
 
@@ -97,11 +94,22 @@ export function addBlockWeightGradient(
   const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
   if (currentBackend().name === "webgpu") return launch("weight", { dy, u, db }, { ...options, rows, r });
   const at = wasmHeap().pointer;
-  profile.run("block_product_weight_gradient", () =>
-    blocks.forEach((block, p) => {
-      const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
-      sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
-    }));
+  onEach("block_product_weight_gradient", rows, r, blocks, (block, p) => {
+    const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
+    sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
+  });
+}
+
+/** Runs every block's product on WASM: on one BLAS thread where they are small. */
+function onEach(
+  name: string,
+  rows: number,
+  r: number,
+  blocks: readonly Block[],
+  product: (block: Block, p: number) => void,
+): void {
+  const largest = Math.max(...blocks.map((block) => block.rows));
+  profile.run(name, () => onOneThreadIfNarrow([rows, r, largest], () => blocks.forEach(product)));
 }
 
 function sizesOf(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, { blocks }: BlockOptions) {

@@ -103,6 +103,16 @@ test("sliding windows", () => {
   );
 });
 
+test("kinds of layers", () => {
+  const kinds = (...layer_types: string[]) => ({ ...llama, layer_types });
+  assert.equal(parse(kinds("full_attention")).slidingWindow, 0);
+  refused(
+    kinds("linear_attention"),
+    'layer_types "linear_attention" is not supported, expected full_attention or sliding_attention',
+  );
+  refused(kinds("full_attention", "full_attention"), "layer_types must name each of the 1 layers: got 2");
+});
+
 test("both spellings of dtype and RoPE", () => {
   const scaling = {
     factor: 8,

@@ -22,10 +22,24 @@ export interface WindowFields {
 
 /**
  * The window of all layers in tokens, 0 for none, with the defaults of transformers. Throws InputError when only some
- * of the layers have one.
+ * of the layers have one, and for layers of another kind.
  */
 export function slidingWindow(json: WindowFields, where: string): number {
-  const modelType = json.model_type;
+  const modelType = json.model_type, kinds = ["full_attention", "sliding_attention"];
+  const odd = json.layer_types?.find((kind) => !kinds.includes(kind));
+  if (odd !== undefined) {
+    throw new InputError(
+      `Cannot read ${where}: layer_types ${JSON.stringify(odd)} is not supported, expected ${
+        kinds.join(" or ")
+      }`,
+    );
+  }
+  if (json.layer_types && json.layer_types.length !== json.num_hidden_layers) {
+    throw new InputError(
+      `Cannot read ${where}: layer_types must name each of the ${json.num_hidden_layers} layers: got ` +
+        `${json.layer_types.length}`,
+    );
+  }
   if (modelType === "llama") return 0;
   // Mistral's first models left the field out and meant 4096; null means no window.
   if (modelType === "mistral" && json.sliding_window === undefined) return 4096;

@@ -47,6 +47,8 @@ interface Product {
   readonly bias?: Binding;
   readonly sizes: Readonly<Record<"m" | "n" | "k", number>>;
   readonly add: boolean;
+  /** Factor of the product. */
+  readonly scale: number;
 }
 
 const programs = new Map<string, Program>();
@@ -73,7 +75,30 @@ export function gemm(operands: GemmOperands, options: GemmOptions): void {
     bias,
     sizes: { m, n, k },
     add,
+    scale: 1,
   };
+  for (const part of partsThatFit(product, { transposeA, transposeB })) {
+    launch(part, { transposeA, transposeB });
+  }
+}
+
+/** A part of a matrix [rows, stride] that begins `from` elements after its first. */
+export interface MatrixPart {
+  readonly tensor: tf.Tensor;
+  readonly from: number;
+}
+
+/** C ← scale·op(A)·op(B), or C ← C + scale·op(A)·op(B), on parts of matrices. WebGPU only. */
+export function gemmOfParts(
+  { a, b, c }: Readonly<Record<"a" | "b" | "c", MatrixPart>>,
+  options: GemmOptions & { readonly scale: number },
+): void {
+  const { m, n, k, transposeA = false, transposeB = false, add = false, scale } = options;
+  const side = ({ tensor, from }: MatrixPart): Side => {
+    const [rows, stride] = tensor.shape as [number, number];
+    return { tensor, offset: 0, rows, stride, column: from };
+  };
+  const product = { a: side(a), b: side(b), c: side(c), sizes: { m, n, k }, add, scale };
   for (const part of partsThatFit(product, { transposeA, transposeB })) {
     launch(part, { transposeA, transposeB });
   }
@@ -86,13 +111,16 @@ function sideOf(binding: Binding, rows: number, stride: number): Side {
 }
 
 /** Which of m, n and k is the number of an operand's stored rows, and which that of its columns. */
-function axesOf({ transposeA, transposeB }: Transposes) {
+function axesOf({ transposeA, transposeB }: Transposes): Readonly<Record<"a" | "b" | "c", Axes>> {
   return {
     a: transposeA ? { rows: "k", columns: "m" } : { rows: "m", columns: "k" },
     b: transposeB ? { rows: "n", columns: "k" } : { rows: "k", columns: "n" },
     c: { rows: "m", columns: "n" },
-  } as const;
+  };
 }
+
+type Axis = "m" | "n" | "k";
+type Axes = { readonly rows: Axis; readonly columns: Axis };
 
 type Transposes = { readonly transposeA: boolean; readonly transposeB: boolean };
 
@@ -118,6 +146,7 @@ function* partsThatFit(product: Product, layout: Transposes): Generator<Product>
           ? { tensor: product.bias as tf.Tensor, offset: from, length: count }
           : product.bias,
         sizes: { ...product.sizes, [along]: count },
+        scale: product.scale,
         add: product.add || (along === "k" && from > 0),
       }, layout);
     }
@@ -126,14 +155,18 @@ function* partsThatFit(product: Product, layout: Transposes): Generator<Product>
   yield product;
 }
 
-function launch({ a, b, c, bias, sizes: { m, n, k }, add }: Product, layout: Transposes): void {
-  const quad = ({ stride, column }: Side) => stride % 4 === 0 && column % 4 === 0;
+function launch(product: Product, layout: Transposes): void {
+  const { a, b, c, bias, sizes: { m, n, k }, add, scale } = product, axes = axesOf(layout);
+  const quad = (name: "a" | "b" | "c") => {
+    const { stride, column } = product[name];
+    return [stride, column, product.sizes[axes[name].columns]].every((length) => length % 4 === 0);
+  };
   const variant: GemmVariant = {
     ...layout,
     epilogue: add ? "add" : bias ? "bias" : "set",
-    quadA: quad(a),
-    quadB: quad(b),
-    quadC: quad(c),
+    quadA: quad("a"),
+    quadB: quad("b"),
+    quadC: quad("c"),
     ...tileOf(m, n),
   };
   const key = Object.values(variant).join();
@@ -154,6 +187,7 @@ function launch({ a, b, c, bias, sizes: { m, n, k }, add }: Product, layout: Tra
       b_column: b.column,
       c_stride: c.stride,
       c_column: c.column,
+      scale,
     },
     groups: [Math.ceil(n / variant.tileN), Math.ceil(m / variant.tileM)],
   });

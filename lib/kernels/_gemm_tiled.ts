@@ -4,7 +4,7 @@ import type { Program } from "../backend/dispatch.ts";
 export interface GemmVariant {
   readonly transposeA: boolean;
   readonly transposeB: boolean;
-  /** `set`: C ← P, `add`: C ← C + P, `bias`: C ← P + bias. */
+  /** `set`: C ← P, `add`: C ← C + P, `bias`: C ← P + bias, where P is the product times `params.scale`. */
   readonly epilogue: "set" | "add" | "bias";
   /** Whether rows of A, B and C, as they are stored, are a multiple of 4 long, so that they are read and written as vec4. */
   readonly quadA: boolean;
@@ -80,8 +80,8 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
   };
   const put = (place: string, value: string, column: string) =>
     v.epilogue === "add"
-      ? `c[${place}] += ${value};`
-      : `c[${place}] = ${value}${v.epilogue === "bias" ? ` + bias[${column}]` : ""};`;
+      ? `c[${place}] += params.scale * ${value};`
+      : `c[${place}] = params.scale * ${value}${v.epilogue === "bias" ? ` + bias[${column}]` : ""};`;
   return {
     name: `gemm_${v.transposeA ? "t" : "n"}${v.transposeB ? "t" : "n"}_${v.epilogue}_${
       [v.quadA, v.quadB, v.quadC].map((q) => q ? 4 : 1).join("")
@@ -101,6 +101,7 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
         b_column: "u32",
         c_stride: "u32",
         c_column: "u32",
+        scale: "f32",
       },
     },
     workgroup: [threads],

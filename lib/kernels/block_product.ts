@@ -1,9 +1,9 @@
 import type * as tf from "@tensorflow/tfjs";
 import { currentBackend } from "../backend/backend.ts";
-import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { wasmHeap } from "./_assembly.ts";
+import { gemmOfParts } from "./_gemm.ts";
 import { onOneThreadIfNarrow, sgemm } from "./_sgemm.ts";
 
 /** One of the matrices B_p that lie one below the other in B: where it lies, and the columns of y that it makes. */
@@ -37,7 +37,15 @@ export interface BlockOptions {
  */
 export function addBlockProduct(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, options: BlockOptions): void {
   const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
-  if (currentBackend().name === "webgpu") return launch("forward", { u, b, y }, { ...options, rows, r });
+  if (currentBackend().name === "webgpu") {
+    return blocks.forEach((block, p) =>
+      gemmOfParts({
+        a: { tensor: u, from: p * r },
+        b: { tensor: b, from: block.row * r },
+        c: { tensor: y, from: block.column },
+      }, { m: rows, n: block.rows, k: r, transposeB: true, add: true, scale })
+    );
+  }
   const at = wasmHeap().pointer;
   onEach("block_product", rows, r, blocks, (block, p) =>
     sgemm(
@@ -68,7 +76,13 @@ export function blockProductGradient(b: tf.Tensor, dy: tf.Tensor, options: Block
   const wide = blocks.length * r, du = empty([rows, wide]);
   sizesOf(du, b, dy, options);
   if (currentBackend().name === "webgpu") {
-    launch("input", { dy, b, du }, { ...options, rows, r });
+    blocks.forEach((block, p) =>
+      gemmOfParts({
+        a: { tensor: dy, from: block.column },
+        b: { tensor: b, from: block.row * r },
+        c: { tensor: du, from: p * r },
+      }, { m: rows, n: r, k: block.rows, scale })
+    );
     return du;
   }
   const at = wasmHeap().pointer;
@@ -92,7 +106,15 @@ export function addBlockWeightGradient(
   options: BlockOptions,
 ): void {
   const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
-  if (currentBackend().name === "webgpu") return launch("weight", { dy, u, db }, { ...options, rows, r });
+  if (currentBackend().name === "webgpu") {
+    return blocks.forEach((block, p) =>
+      gemmOfParts({
+        a: { tensor: dy, from: block.column },
+        b: { tensor: u, from: p * r },
+        c: { tensor: db, from: block.row * r },
+      }, { m: block.rows, n: r, k: rows, transposeA: true, add: true, scale })
+    );
+  }
   const at = wasmHeap().pointer;
   onEach("block_product_weight_gradient", rows, r, blocks, (block, p) => {
     const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
@@ -124,141 +146,3 @@ function sizesOf(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, { blocks }: BlockOpti
   }
   return { rows, r, wide, out };
 }
-
-type Kind = "forward" | "input" | "weight";
-
-function launch(
-  kind: Kind,
-  tensors: Readonly<Record<string, tf.Tensor>>,
-  { blocks, scale, rows, r }: BlockOptions & { readonly rows: number; readonly r: number },
-): void {
-  const largest = Math.max(...blocks.map((block) => block.rows));
-  const [m, n] = kind === "forward" ? [rows, largest] : kind === "input" ? [rows, r] : [largest, r];
-  const tileN = n <= 16 ? 16 : 32;
-  const at = (p: number) => blocks[p] ?? { column: 0, row: 0, rows: 0 };
-  dispatch(programs[kind][tileN], {
-    tensors,
-    params: {
-      rows,
-      r,
-      wide: blocks.length * r,
-      out: (tensors.y ?? tensors.dy).shape[1]!,
-      scale,
-      ...Object.fromEntries([0, 1, 2].flatMap((p) => [
-        [`column${p}`, at(p).column],
-        [`row${p}`, at(p).row],
-        [`rows${p}`, at(p).rows],
-      ])),
-    },
-    groups: [Math.ceil(n / tileN), Math.ceil(m / TILE_M), blocks.length],
-  });
-}
-
-const TILE_M = 32, TILE_K = 16;
-
-/** M, N, K, the two factors' element (i, kk) and (kk, j), and where C[i, j] goes; `along k` picks the order of loads. */
-const products = {
-  forward: {
-    inputs: ["u", "b"],
-    output: "y",
-    sizes: ["params.rows", "rows_p", "params.r"],
-    a: "u[i * params.wide + first + kk]",
-    b: "b[(row_p + j) * params.r + kk]",
-    aAlongK: true,
-    bAlongK: true,
-    put: "y[i * params.out + column_p + j] += params.scale * ",
-  },
-  input: {
-    inputs: ["dy", "b"],
-    output: "du",
-    sizes: ["params.rows", "params.r", "rows_p"],
-    a: "dy[i * params.out + column_p + kk]",
-    b: "b[(row_p + kk) * params.r + j]",
-    aAlongK: true,
-    bAlongK: false,
-    put: "du[i * params.wide + first + j] = params.scale * ",
-  },
-  weight: {
-    inputs: ["dy", "u"],
-    output: "db",
-    sizes: ["rows_p", "params.r", "params.rows"],
-    a: "dy[kk * params.out + column_p + i]",
-    b: "u[kk * params.wide + first + j]",
-    aAlongK: false,
-    bAlongK: false,
-    put: "db[(row_p + i) * params.r + j] += params.scale * ",
-  },
-} as const;
-
-/** A product by tiles, one block along z: 256 threads, each 2 rows and 1 or 2 columns of a 32×16 or 32×32 tile. */
-function program(kind: Kind, tileN: 16 | 32): Program {
-  const { inputs, output, sizes: [m, n, k], a, b, aAlongK, bAlongK, put } = products[kind];
-  const columns = tileN / 16;
-  const pick = (name: string) =>
-    `select(select(params.${name}0, params.${name}1, group.z == 1u), params.${name}2, group.z == 2u)`;
-  const spots = [0, 1].flatMap((s) => Array.from({ length: columns }, (_, c) => [s, c]));
-  const place = (tile: number, alongK: boolean) =>
-    alongK ? [`l / ${TILE_K}u`, `l % ${TILE_K}u`] : [`l % ${tile}u`, `l / ${tile}u`];
-  const [ai, ak] = place(TILE_M, aAlongK), [bj, bk] = place(tileN, bAlongK);
-  return {
-    name: `block_product_${kind}_${tileN}`,
-    inputs: Object.fromEntries(inputs.map((name) => [name, "f32"])),
-    outputs: { [output]: "f32" },
-    params: {
-      rows: "u32",
-      r: "u32",
-      wide: "u32",
-      out: "u32",
-      scale: "f32",
-      ...Object.fromEntries(
-        [0, 1, 2].flatMap((p) => ["column", "row", "rows"].map((name) => [`${name}${p}`, "u32" as const])),
-      ),
-    },
-    workgroup: [256],
-    header: `
-var<workgroup> tile_a: array<f32, ${TILE_K * TILE_M}>;
-var<workgroup> tile_b: array<f32, ${TILE_K * tileN}>;`,
-    body: `
-  let column_p = ${pick("column")}; let row_p = ${pick("row")}; let rows_p = ${pick("rows")};
-  let first = group.z * params.r;
-  let i0 = group.y * ${TILE_M}u; let j0 = group.x * ${tileN}u;
-  let tx = lane % 16u; let ty = lane / 16u;
-  ${spots.map(([s, c]) => `var acc_${s}_${c} = 0.0;`).join(" ")}
-  for (var step = 0u; step < ${k}; step += ${TILE_K}u) {
-    for (var l = lane; l < ${TILE_K * TILE_M}u; l += 256u) {
-      let li = ${ai}; let lk = ${ak}; let i = i0 + li; let kk = step + lk;
-      var value = 0.0;
-      if (i < ${m} && kk < ${k}) { value = ${a}; }
-      tile_a[lk * ${TILE_M}u + li] = value;
-    }
-    for (var l = lane; l < ${TILE_K * tileN}u; l += 256u) {
-      let lj = ${bj}; let lk = ${bk}; let j = j0 + lj; let kk = step + lk;
-      var value = 0.0;
-      if (j < ${n} && kk < ${k}) { value = ${b}; }
-      tile_b[lk * ${tileN}u + lj] = value;
-    }
-    workgroupBarrier();
-    for (var q = 0u; q < ${TILE_K}u; q++) {
-      ${
-      spots.map(([s, c]) =>
-        `acc_${s}_${c} += tile_a[q * ${TILE_M}u + ty + ${s * 16}u] * tile_b[q * ${tileN}u + tx + ${c * 16}u];`
-      ).join(" ")
-    }
-    }
-    workgroupBarrier();
-  }
-  ${
-      spots.map(([s, c]) =>
-        `{ let i = i0 + ty + ${s * 16}u; let j = j0 + tx + ${
-          c * 16
-        }u; if (i < ${m} && j < ${n}) { ${put}acc_${s}_${c}; } }`
-      ).join("\n  ")
-    }`,
-  };
-}
-
-const programs = {
-  forward: { 16: program("forward", 16), 32: program("forward", 32) },
-  input: { 16: program("input", 16), 32: program("input", 32) },
-  weight: { 16: program("weight", 16), 32: program("weight", 32) },
-} as const;

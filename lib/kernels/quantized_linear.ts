@@ -156,7 +156,7 @@ function asWide(weight: QuantizedMatrix, product: {
         ...{ m, n, k: transposed ? columns : run.count },
         ...{ a_stride, a_column: transposed ? 0 : run.from, b_stride: 0, b_column: 0 },
         ...{ c_stride, c_column: transposed ? run.from : 0 },
-        words_a_row: paddedColumns(columns) / weightsPerWord[dtype],
+        ...{ scale: 1, words_a_row: paddedColumns(columns) / weightsPerWord[dtype] },
       },
       groups: [Math.ceil(n / tile.tileN), Math.ceil(m / tile.tileM)],
     });

@@ -193,7 +193,8 @@ function launch(product: Product, layout: Transposes): void {
   });
 }
 
-type Tile = Pick<GemmVariant, "tileM" | "tileN" | "blockM" | "blockN">;
+/** Sizes of tiles and blocks of one product. */
+export type Tile = Pick<GemmVariant, "tileM" | "tileN" | "blockM" | "blockN">;
 
 /**
  * The tile of C a workgroup computes, and a thread's block of it. Blocks of 8×8 halve the reads of workgroup memory
@@ -204,7 +205,7 @@ type Tile = Pick<GemmVariant, "tileM" | "tileN" | "blockM" | "blockN">;
  * of 16×16 took software Vulkan (Mesa 22.3) from 4.9 to 8.8 GFLOP a CPU second at 1664×384×128, from 5.2 to 9.2 at
  * 1664×128×768 and from 5.6 to 9.7 at 768×128×1664 with A transposed; at 8×1024×128 8×8 beat both 8×4 and 8×16.
  */
-function tileOf(m: number, n: number): Tile {
+export function tileOf(m: number, n: number): Tile {
   const tile = gpuTileOf(m, n), active = currentBackend();
   if (active.name !== "webgpu" || !active.device.isCpu) return tile;
   const block = m <= 8 ? 8 : 16;

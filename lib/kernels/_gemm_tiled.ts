@@ -15,6 +15,19 @@ export interface GemmVariant {
   readonly tileN: number;
   readonly blockM: number;
   readonly blockN: number;
+  /** Where B comes from other than from an array of float32; then rows as it stores them are a multiple of 4 long. */
+  readonly loader?: Loader;
+}
+
+/** Another source of B. */
+export interface Loader {
+  /** Goes before the program's name. */
+  readonly name: string;
+  /** Arrays and scalars in the place of B's array. */
+  readonly inputs: Program["inputs"];
+  readonly params: Program["params"];
+  /** Declares `load_b(r, c4)`, four neighbours of a stored row of B, from column 4·c4 on. */
+  readonly header: string;
 }
 
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
@@ -69,12 +82,13 @@ export function tiledGemm(v: GemmVariant): Program {
   const get = (name: "a" | "b", along: boolean) => {
     const { outer, quad } = side[name];
     const [rows, columns] = along ? [outer, "k"] : ["k", outer];
+    const place = `(r * params.${name}_stride + params.${name}_column + c)${quad ? " / 4u" : ""}`;
     return `
 fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
   var q = ${quad ? "vec4<f32>()" : "0.0"};
-  if (r < params.${rows} && c < params.${columns}) { q = ${name}[(r * params.${name}_stride + params.${name}_column + c)${
-      quad ? " / 4u" : ""
-    }]; }
+  if (r < params.${rows} && c < params.${columns}) { q = ${
+      name === "b" && v.loader ? "load_b(r, c / 4u)" : `${name}[${place}]`
+    }; }
   return q;
 }`;
   };
@@ -83,12 +97,12 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
       ? `c[${place}] += params.scale * ${value};`
       : `c[${place}] = params.scale * ${value}${v.epilogue === "bias" ? ` + bias[${column}]` : ""};`;
   return {
-    name: `gemm_${v.transposeA ? "t" : "n"}${v.transposeB ? "t" : "n"}_${v.epilogue}_${
+    name: `${v.loader?.name ?? ""}gemm_${v.transposeA ? "t" : "n"}${v.transposeB ? "t" : "n"}_${v.epilogue}_${
       [v.quadA, v.quadB, v.quadC].map((q) => q ? 4 : 1).join("")
     }_${v.tileM}x${v.tileN}_${v.blockM}x${v.blockN}`,
     inputs: {
       a: v.quadA ? "vec4<f32>" : "f32",
-      b: v.quadB ? "vec4<f32>" : "f32",
+      ...v.loader?.inputs ?? { b: v.quadB ? "vec4<f32>" : "f32" },
       ...(v.epilogue === "bias" ? { bias: v.quadC ? "vec4<f32>" : "f32" } : {}),
     },
     outputs: { c: v.quadC ? "vec4<f32>" : "f32" },
@@ -103,12 +117,13 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
         c_column: "u32",
         scale: "f32",
       },
+      ...v.loader?.params,
     },
     workgroup: [threads],
     header: `
 var<workgroup> tile_a: array<${v.quadA ? "vec4<f32>" : "f32"}, ${tileK * v.tileM / (v.quadA ? 4 : 1)}>;
 var<workgroup> tile_b: array<${v.quadB ? "vec4<f32>" : "f32"}, ${tileK * v.tileN / (v.quadB ? 4 : 1)}>;
-${get("a", !v.transposeA)}
+${v.loader?.header ?? ""}${get("a", !v.transposeA)}
 ${get("b", v.transposeB)}`,
     body: `
   let tx = lane % ${across}u; let ty = lane / ${across}u;

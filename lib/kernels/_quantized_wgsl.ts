@@ -1,5 +1,5 @@
 import type { Program } from "../backend/dispatch.ts";
-import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
+import { type GemmVariant, type Loader, tiledGemm } from "./_gemm_tiled.ts";
 import type { QuantizedDtype } from "./quantize.ts";
 
 /** Columns of C that a workgroup computes. */
@@ -180,24 +180,14 @@ ${widen[dtype]}`,
  */
 export function tiledAsWide(
   dtype: QuantizedDtype,
-  variant: Omit<GemmVariant, "transposeA" | "quadA" | "quadB" | "quadC">,
+  variant: Omit<GemmVariant, "transposeA" | "quadA" | "quadB" | "quadC" | "loader">,
 ): Program {
-  const wide = tiledGemm({ ...variant, transposeA: false, quadA: true, quadB: true, quadC: true });
-  const { a, bias } = wide.inputs, [rows, columns] = variant.transposeB ? ["n", "k"] : ["k", "n"];
-  const header = wide.header!.replace(
-    /fn get_b\([^]*?\n}/,
-    `${widen[dtype]}
-fn get_b(r: u32, c: u32) -> vec4<f32> {
-  var q = vec4<f32>();
-  if (r < params.${rows} && c < params.${columns}) { q = weight4(r, c / 4u); }
-  return q;
-}`,
-  );
-  return cached({
-    ...wide,
-    name: `quantized_${dtype}_${wide.name}`,
-    inputs: { a, words: "u32", ...(dtype !== "f16" && { scales: "f32" }), ...(bias && { bias }) },
-    params: { ...wide.params, words_a_row: "u32" },
-    header,
-  });
+  const loader: Loader = {
+    name: `quantized_${dtype}_`,
+    inputs: { words: "u32", ...(dtype !== "f16" && { scales: "f32" }) },
+    params: { words_a_row: "u32" },
+    header: `${widen[dtype]}
+fn load_b(r: u32, c4: u32) -> vec4<f32> { return weight4(r, c4); }`,
+  };
+  return cached(tiledGemm({ ...variant, transposeA: false, quadA: true, quadB: true, quadC: true, loader }));
 }

@@ -4,6 +4,7 @@ import { dispatch } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
+import { tileOf as gemmTileOf } from "./_gemm.ts";
 import { fewRows, TILE_N, tiled, tiledAsWide } from "./_quantized_wgsl.ts";
 import { elementsOf, rowBlocks, type Run } from "./_row_blocks.ts";
 import { sgemm, sgemmSimd } from "./_sgemm.ts";
@@ -141,10 +142,11 @@ function asWide(weight: QuantizedMatrix, product: {
   readonly transposed: boolean;
 }): void {
   const { a, c, bias, m, transposed } = product, { dtype, columns } = weight;
-  const a_stride = a.shape[1]!, c_stride = c.shape[1]!, tile = wideTileOf(m);
+  const a_stride = a.shape[1]!, c_stride = c.shape[1]!;
   for (const run of partsOf(weight)) {
     const whole = run.count === weight.rows, add = !transposed && run.from > 0;
     const epilogue = add ? "add" : bias ? "bias" : "set", n = transposed ? run.count : columns;
+    const tile = gemmTileOf(m, n);
     dispatch(tiledAsWide(dtype, { transposeB: transposed, epilogue, ...tile }), {
       tensors: {
         a,
@@ -161,13 +163,6 @@ function asWide(weight: QuantizedMatrix, product: {
       groups: [Math.ceil(n / tile.tileN), Math.ceil(m / tile.tileM)],
     });
   }
-}
-
-/** Tiles as the product of float32 matrices has them; a CPU that stands in for a GPU wants larger blocks. */
-function wideTileOf(m: number) {
-  const active = currentBackend(), block = active.name === "webgpu" && active.device.isCpu && m > 8 ? 16 : 8;
-  const tileM = m <= 8 ? 8 : m <= 16 ? 16 : m <= 32 ? 32 : 64;
-  return { tileM, tileN: tileM < 32 ? 128 : 64, blockM: Math.min(block, tileM), blockN: block };
 }
 
 /** Runs of a weight's rows whose words each fit a binding; its scales are fewer than its words. */

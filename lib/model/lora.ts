@@ -38,7 +38,7 @@ export interface AdaptedPart extends Block {
  * W[column_p … column_p + rows_p − 1] + (alpha/r)·B_p·A_p.
  *
  * The A_p [r, in] of all parts lie one below the other in one parameter, `NAME.lora_a` [T·r, in], and the B_p
- * [rows_p, r] in another, `NAME.lora_b` [Σ rows_p, r], so that a projection's adapters are two launches.
+ * [rows_p, r] in another, `NAME.lora_b` [Σ rows_p, r], so that x is multiplied once for all parts.
  */
 export interface AdaptedProjection {
   /** The parameter's name, such as `layers.0.qkv`. */

@@ -36,7 +36,8 @@ export type { BaseDtype } from "./lib/model/stored_bytes.ts";
 export type { Tokenizer } from "./lib/model/tokenizer.ts";
 export { type Lora, type LoraTarget, parseLora } from "./lib/model/lora.ts";
 export { mergeAdapter, type MergeOptions } from "./lib/model/merge.ts";
-export { loadModel, type LoadModelOptions, Model, type SaveOptions } from "./lib/model/model.ts";
+export { loadModel, type LoadModelOptions } from "./lib/model/load_model.ts";
+export { Model, type SaveOptions } from "./lib/model/model.ts";
 export type {
   Constraint,
   Feedback,

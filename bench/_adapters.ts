@@ -15,7 +15,7 @@ import { quantize, type QuantizedMatrix } from "../lib/kernels/quantize.ts";
 import { attachAdapter } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/model/config.ts";
 import type { Decoder } from "../lib/model/decoder.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { parameterPlan, partShape } from "../lib/model/parameter_plan.ts";
 import { writeTensors } from "../lib/model/sharded_tensors.ts";
 import { isQuantizable } from "../lib/model/stored_bytes.ts";

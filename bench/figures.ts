@@ -14,7 +14,7 @@ import { packFlat } from "../lib/data/packing.ts";
 import { Random } from "../lib/data/random.ts";
 import { linearLogprob, linearLogprobGradient, makeLabels } from "../lib/kernels/linear_logprob.ts";
 import { matmul } from "../lib/kernels/matmul.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { decodingInt4, loading, lora } from "./_adapters.ts";
 import { groupsOf, ourStep, type StepCase, stepCases, stockStep, tokensOf } from "./_cases.ts";
 import { decode, generationCases, oneTokenAgain, oneTokenOfStock, sampleAll } from "./_generation.ts";

@@ -11,7 +11,8 @@ import { evaluate, type Evaluated, type EvaluateOptions } from "../lib/evaluate/
 import { score } from "../lib/evaluate/score.ts";
 import { summarize, type Summary } from "../lib/evaluate/summary.ts";
 import { generate, type GenerateOptions } from "../lib/model/generate.ts";
-import { loadModel, type Model } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
+import type { Model } from "../lib/model/model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../lib/runtime/files.ts";

@@ -7,7 +7,7 @@ import { endOfResponse } from "../lib/data/answers.ts";
 import type { Evaluated } from "../lib/evaluate/evaluate.ts";
 import { evaluate } from "../lib/evaluate/evaluate.ts";
 import { summarize } from "../lib/evaluate/summary.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./_cli.ts";

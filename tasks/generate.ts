@@ -5,7 +5,7 @@
  */
 import type { Problem } from "../lib/data/records.ts";
 import { generate } from "../lib/model/generate.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { runTask } from "./_cli.ts";
 import { choice, integer, preset, required, toggle } from "./_option.ts";

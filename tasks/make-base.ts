@@ -11,7 +11,7 @@ import { optionsProblems } from "../lib/data/options.ts";
 import { questionTemplate, renderPrompt, renderResponse } from "../lib/data/prompts.ts";
 import type { Problem } from "../lib/data/records.ts";
 import { initializeModel } from "../lib/model/initialize.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { buildTokenizer } from "../lib/model/tokenizer_builder.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { UsageError } from "../lib/runtime/errors.ts";

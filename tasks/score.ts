@@ -8,7 +8,7 @@ import { normalizeResponses } from "../lib/data/prompts.ts";
 import type { Group } from "../lib/data/records.ts";
 import { rank } from "../lib/evaluate/rank.ts";
 import { label, score } from "../lib/evaluate/score.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { runTask } from "./_cli.ts";
 import { choice, integer, preset, toggle } from "./_option.ts";

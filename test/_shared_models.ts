@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { loadModel, type Model } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
+import type { Model } from "../lib/model/model.ts";
 import { assertNoLeak, onBothBackends } from "./_backends.ts";
 
 const shared = fileURLToPath(new URL("../../shared/", import.meta.url));

@@ -1,6 +1,6 @@
 /** A process that trains slowly, for a test to kill: _train_until_killed.ts BACKEND MODEL OUT OPTIONS(JSON). */
 import process from "node:process";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { train } from "../lib/train/trainer.ts";
 import { toyGroups } from "./_toys.ts";
 

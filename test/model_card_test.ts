@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { type ModelCard, modelCard, readCardHead, shellCommand } from "../lib/model/model_card.ts";
 import { train } from "../lib/train/trainer.ts";
 import { freshPath, writeSmallModel } from "./_models.ts";

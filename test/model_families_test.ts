@@ -9,7 +9,8 @@ import { read, upload } from "../lib/backend/tensors.ts";
 import { backward, deviceBatch, forward, makeGradients, orderedLogprobs } from "../lib/model/decoder.ts";
 import { DecodingSession, type Sampled } from "../lib/model/decoding.ts";
 import type { Keep } from "../lib/model/layer.ts";
-import { loadModel, type Model } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
+import type { Model } from "../lib/model/model.ts";
 import { assertClose } from "./_backends.ts";
 import { goldenModels, withSharedModel } from "./_shared_models.ts";
 

@@ -5,7 +5,7 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { loadModel, type LoadModelOptions } from "../lib/model/model.ts";
+import { loadModel, type LoadModelOptions } from "../lib/model/load_model.ts";
 import { parseLora } from "../lib/model/lora.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../lib/model/safetensors.ts";
 import { tokenizerDoubts } from "../lib/model/tokenizer_doubts.ts";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { writeSafetensors } from "../lib/model/safetensors.ts";
 import { assertClose, gaussian, onBothBackends } from "./_backends.ts";
 import { freshPath } from "./_models.ts";

@@ -7,7 +7,7 @@ import { quantize, quantizedBytes, type QuantizedDtype, quantizeValues } from ".
 import { quantizedLinear, quantizedLinearGradient } from "../lib/kernels/quantized_linear.ts";
 import { trainable } from "../lib/model/adapter.ts";
 import { backward, deviceBatch, forward, makeGradients } from "../lib/model/decoder.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { train } from "../lib/train/trainer.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends } from "./_backends.ts";
 import { freshPath, setParameter, smallModel, tokenIds, writeSmallModel } from "./_models.ts";

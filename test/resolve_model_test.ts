@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { hubModelOf, parseHubModel, resolveModel } from "../lib/model/resolve_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { run } from "./_commands.ts";

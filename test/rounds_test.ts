@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseGroup } from "../lib/data/records.ts";
 import { score } from "../lib/evaluate/score.ts";
-import { loadModel } from "../lib/model/model.ts";
+import { loadModel } from "../lib/model/load_model.ts";
 import { assertClose } from "./_backends.ts";
 import { collect, freshPath, writeSmallModel } from "./_models.ts";
 import { toyProblems } from "./_toys.ts";

@@ -1,22 +1,10 @@
 import { join, resolve } from "node:path";
-import type * as tf from "@tensorflow/tfjs";
-import { type BackendChoice, openBackend } from "../backend/backend.ts";
 import { assign, read, upload } from "../backend/tensors.ts";
-import type { HubOptions } from "../data/hub.ts";
-import { quantize, type QuantizedMatrix } from "../kernels/quantize.ts";
 import { matmul } from "../kernels/matmul.ts";
-import { exists, listDirectory, remove, rename, writeText } from "../runtime/files.ts";
-import { InputError, UsageError } from "../runtime/errors.ts";
-import { attachAdapter, detachAdapter, mergeUpdates } from "./adapter.ts";
-import {
-  type AdapterFiles,
-  baseDirectory,
-  baseFingerprint,
-  isAdapterDirectory,
-  readAdapter,
-  readAdapterConfig,
-  writeAdapter,
-} from "./adapter_files.ts";
+import { listDirectory, remove, rename, writeText } from "../runtime/files.ts";
+import { InputError } from "../runtime/errors.ts";
+import { detachAdapter, mergeUpdates } from "./adapter.ts";
+import { writeAdapter } from "./adapter_files.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import {
@@ -29,39 +17,11 @@ import {
   makeGradients,
   parameter,
 } from "./decoder.ts";
-import { loadParameter } from "./load_parameter.ts";
-import { adaptedProjections, type Lora } from "./lora.ts";
 import type { Parameter } from "./parameter_plan.ts";
-import { hubModelOf, resolveModel } from "./resolve_model.ts";
-import { type BaseDtype, isQuantizable } from "./stored_bytes.ts";
-import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { tokenizerDoubts } from "./tokenizer_doubts.ts";
+import { hubModelOf } from "./resolve_model.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 import type { FloatDtype } from "./safetensors.ts";
 import { writeCheckpoint } from "./write_checkpoint.ts";
-
-/** How to load a model. */
-export interface LoadModelOptions {
-  /** Default `auto`: WebGPU on a real adapter, WASM otherwise. */
-  readonly backend?: BackendChoice;
-  /** Told in one line which backend serves, and why. */
-  readonly log?: (line: string) => void;
-  /** Told in one line each what makes one doubt that the tokenizer is this model's (default: `log` is). */
-  readonly warn?: (line: string) => void;
-  /** Tensors that the decoder has no use for: `refuse` (default) the model, or `keep` them, to be saved again. */
-  readonly unknown?: "refuse" | "keep";
-  /** Puts a new LoRA adapter on the model: training changes it alone. */
-  readonly lora?: Lora;
-  /** Source of a new adapter's random numbers (default 0). */
-  readonly seed?: number;
-  /** An adapter directory in PEFT's layout to put on the model. */
-  readonly adapter?: string;
-  /** How the layers' matrices are kept (default f32); narrower ones are frozen: they serve, or carry an adapter. */
-  readonly baseDtype?: BaseDtype;
-  /** Told of the model and its adapter when no weight is read yet; what it throws ends the loading. */
-  readonly check?: (config: DecoderConfig, lora?: Lora) => Promise<void> | void;
-  /** How to reach the hub, for a model that is no directory here. Progress goes to `log`, or to its `onProgress`. */
-  readonly hub?: HubOptions;
-}
 
 /** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
 export interface SaveOptions {
@@ -292,74 +252,4 @@ function transposeMatrix(values: Float32Array, rows: number, columns: number): F
     for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c];
   }
   return out;
-}
-
-/**
- * Loads a model directory in Hugging Face's layout onto a backend.
- *
- * @param name a directory with config.json, model.safetensors (or shards with their index), tokenizer.json; or an adapter's directory in
- * PEFT's layout, which names its base; or ORG/NAME[@REVISION] on the hub, which is downloaded first
- * @throws {InputError} when something is missing, contradicts the config or is not supported, or an adapter is another
- * base's, before weights are read
- */
-export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
-  const reach = { log: options.log, ...options.hub };
-  const directory = await resolveModel(name, reach);
-  const files = await adapterOf(directory, options);
-  const base = files && options.adapter === undefined ? await baseDirectory(files, reach) : directory;
-  const checkpoint = await openCheckpoint(base, { unknown: options.unknown });
-  try {
-    const { config, plan } = checkpoint;
-    // Before the tokenizer, which comes with an adapter: that of another base is better told by its base.
-    const fingerprint = files || options.lora ? await baseFingerprint(checkpoint) : undefined;
-    const adapter = files && await readAdapter(files, checkpoint, fingerprint!);
-    const lora = adapter?.lora ?? options.lora;
-    if (lora) adaptedProjections(config, lora); // a target that the model lacks is found before weights are read
-    const tokenizers = files ? [files.directory, base] : [base];
-    let tokenizer: Tokenizer | undefined;
-    for (const folder of tokenizers) {
-      if (tokenizer || !await exists(join(folder, "tokenizer.json"))) continue;
-      tokenizer = await loadTokenizer(folder, config);
-      for (const doubt of tokenizerDoubts(config, tokenizer, folder)) (options.warn ?? options.log)?.(doubt);
-    }
-    const backend = await openBackend(options.backend);
-    options.log?.(`Backend: ${backend.reason}`);
-    await options.check?.(config, lora);
-    const parameters = new Map<string, tf.Tensor>();
-    const { baseDtype = "f32" } = options;
-    const quantized = baseDtype === "f32" ? undefined : new Map<string, QuantizedMatrix>();
-    for (const entry of plan) {
-      const { name, shape } = entry;
-      if (quantized && baseDtype !== "f32" && isQuantizable(name, shape)) {
-        const values = await checkpoint.readParameter(entry);
-        quantized.set(name, quantize(values, shape as [number, number], baseDtype));
-      } else parameters.set(name, await loadParameter(checkpoint, entry));
-    }
-    const model = new Model(
-      base,
-      { config, plan, parameters, quantized },
-      tokenizer,
-      fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
-    );
-    if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
-    return model;
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-/** The adapter to load, if any: the one asked for, or the directory itself when it is one. */
-async function adapterOf(directory: string, options: LoadModelOptions): Promise<AdapterFiles | undefined> {
-  const itself = await isAdapterDirectory(directory);
-  if (itself && options.adapter !== undefined) {
-    throw new UsageError(`Cannot put adapter ${options.adapter} on ${directory}: it is an adapter itself`);
-  }
-  const chosen = itself ? directory : options.adapter;
-  if (chosen === undefined) return undefined;
-  if (options.lora) {
-    throw new UsageError(
-      `Cannot make a new adapter on ${directory}: adapter ${chosen} is on it; merge it first, or leave --lora out to train it on`,
-    );
-  }
-  return await readAdapterConfig(chosen);
 }

@@ -156,14 +156,16 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
       most: true,
       unit: "",
     }))),
-    ...(["generation", "generation-webgpu"].map((name): TargetRow =>
-      compared(
-        name,
-        `generation, 16×6×128, ${name === "generation" ? "WASM with BLAS" : "WebGPU"}`,
-        at(name, speed),
-        at(name, "prefix again, our kernels, tokens a second"),
-        "prefix again, our kernels",
-        20,
+    ...(["generation", "generation-webgpu"].flatMap((name) =>
+      ["prefix again, our kernels", "prefix again, stock TF.js"].map((baseline) =>
+        compared(
+          name,
+          `generation, 16×6×128, ${backendOf(name)}`,
+          at(name, speed),
+          at(name, `${baseline}, tokens a second`),
+          baseline,
+          20,
+        )
       )
     )),
     {

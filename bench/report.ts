@@ -147,6 +147,7 @@ await writeFile(
     bench: store.bench,
   }),
 );
+await run("deno", ["fmt", "-q", resolve(values.output), resolve(values.store)]);
 
 async function measure(figure: string): Promise<Figures> {
   const [name, environment = {}] = programs[figure];

@@ -111,7 +111,7 @@ test("what is wrong with the model or the data is found before there is a folder
     broken.err,
     /^align: Cannot read record 1 of \S+bad\.jsonl: field "question" must be a string: got 1\n$/,
   );
-  assert.deepEqual([model.code, data.code, broken.code], [1, 1, 1]);
+  assert.deepEqual([model.code, data.code, broken.code], [1, 2, 1]);
   assert.ok(!existsSync(out));
 });
 

@@ -137,8 +137,8 @@ test("SIGINT ends a training with 130; --resume brings it to the parameters of a
   ];
   let sent = false;
   const [whole, cut] = await Promise.all([
-    run("ca-align", args("whole"), { input: groups }),
-    run("ca-align", args("cut"), {
+    run("ca-align", args("trained-whole"), { input: groups }),
+    run("ca-align", args("trained-cut"), {
       input: groups,
       onOutput(child, text) {
         if (sent || text.split("\n").length < 7) return; // six lines: past the checkpoint of step 4
@@ -151,12 +151,12 @@ test("SIGINT ends a training with 130; --resume brings it to the parameters of a
   assert.deepEqual([cut.code, cut.err], [130, "ca-align: Interrupted\n"]);
   const done = records(cut.out).length;
   assert.ok(done >= 6 && done < 24, `${done} steps`);
-  assert.ok(!existsSync(join(at("cut"), "config.json")));
+  assert.ok(!existsSync(join(at("trained-cut"), "config.json")));
 
-  const other = await run("ca-align", [...args("cut"), "--resume", "--seed", "5"], { input: groups });
+  const other = await run("ca-align", [...args("trained-cut"), "--resume", "--seed", "5"], { input: groups });
   assert.deepEqual([other.code, other.out], [2, ""]);
   assert.match(other.err, /^ca-align: Cannot resume \S+: it was started with seed 0, not 5\n$/);
-  const fewer = await run("ca-align", [...args("cut"), "--resume"], {
+  const fewer = await run("ca-align", [...args("trained-cut"), "--resume"], {
     input: groups.split("\n").slice(1).join("\n"),
   });
   assert.equal(fewer.code, 2);
@@ -165,11 +165,11 @@ test("SIGINT ends a training with 130; --resume brings it to the parameters of a
     /^ca-align: Cannot resume \S+: it was trained on 9 other records; the input has 8\n$/,
   );
 
-  const resumed = await run("ca-align", [...args("cut"), "--resume"], { input: groups });
+  const resumed = await run("ca-align", [...args("trained-cut"), "--resume"], { input: groups });
   assert.equal(resumed.code, 0, resumed.err);
   assert.ok(records(resumed.out).length < 24);
-  assert.deepEqual(weights(at("cut")), weights(at("whole")));
+  assert.deepEqual(weights(at("trained-cut")), weights(at("trained-whole")));
   const path = (name: string) =>
     records(readFileSync(join(at(name), "metrics.jsonl"), "utf8")).map(({ step, loss }) => [step, loss]);
-  assert.deepEqual(path("cut"), path("whole"));
+  assert.deepEqual(path("trained-cut"), path("trained-whole"));
 });

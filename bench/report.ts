@@ -5,7 +5,7 @@
  *   deno task bench:report aft-wasm start        these figures again, the others as they were measured last
  */
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem, type } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -16,12 +16,12 @@ import { median } from "./_peak.ts";
 
 const page = `Measure and write docs/performance.md
 
-Usage: deno task bench:report [FIGURE...] [--bench] [--peers DIR] [--store FILE] [--output FILE]
+Usage: deno task bench:report [FIGURE...] [--bench FILES] [--peers DIR] [--store FILE] [--output FILE]
 
 Without figures all are measured, and deno bench is run.
 
 Options:
-  --bench        run deno bench again where figures are named
+  --bench FILES  files of bench/ that deno bench runs, with commas (default: all, where no figures are named)
   --no-measure   write the page of what was measured before
   --peers DIR    directory of pytorch_step.py and jaxjs_step.ts (with @jax-js/jax in node_modules)
   --store FILE   measurements of earlier calls (default bench/measured.json)
@@ -61,7 +61,7 @@ const programs: Readonly<
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    bench: { type: "boolean" },
+    bench: { type: "string" },
     "no-measure": { type: "boolean" },
     peers: { type: "string" },
     store: { type: "string", default: join(root, "bench/measured.json") },
@@ -128,7 +128,7 @@ if (!values["no-measure"]) {
     }
     await writeFile(values.store, JSON.stringify(store, null, 1) + "\n");
   }
-  if (all || values.bench) store.bench = JSON.parse(await run("deno", ["bench", "-A", "--json", "bench/"]));
+  if (all || values.bench !== undefined) await runBenches();
 }
 await writeFile(values.store, JSON.stringify(store, null, 1) + "\n");
 const packages = JSON.parse(await readFile(join(root, "package.json"), "utf8")).dependencies;
@@ -148,6 +148,24 @@ await writeFile(
   }),
 );
 await run("deno", ["fmt", "-q", resolve(values.output), resolve(values.store)]);
+
+/** Runs deno bench file by file: what was measured is kept when a later one fails. */
+async function runBenches(): Promise<void> {
+  const files = values.bench?.split(",") ??
+    (await readdir(join(root, "bench"))).filter((name) => name.endsWith("_bench.ts"));
+  for (const file of files) {
+    process.stderr.write(`deno bench ${file} … `);
+    const { benches } = JSON.parse(
+      await run("deno", ["bench", "-A", "--json", join("bench", file)]),
+    ) as BenchOutput;
+    const other = (store.bench?.benches ?? []).filter(({ origin }) => !origin.endsWith(`/${file}`));
+    // The folder that the project lies in is nobody's business.
+    const named = benches.map((b) => ({ ...b, origin: `/${file}` }));
+    store.bench = { benches: [...other, ...named] };
+    await writeFile(values.store, JSON.stringify(store, null, 1) + "\n");
+    process.stderr.write(`${benches.length} measurements\n`);
+  }
+}
 
 async function measure(figure: string): Promise<Figures> {
   const [name, environment = {}] = programs[figure];

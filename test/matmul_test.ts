@@ -53,6 +53,8 @@ const CASES: readonly [m: number, n: number, k: number, layouts: readonly Layout
   [12, 132, 20, TURNED_B],
   [90, 68, 36, TURNED_B],
   [130, 4, 33, TURNED_B],
+  [6, 1024, 256, TURNED_B],
+  [19, 1030, 256, TURNED_B],
 ];
 for (const [m, n, k, layouts] of CASES) {
   for (const [transposeA, transposeB] of layouts) {

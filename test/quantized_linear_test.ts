@@ -77,6 +77,8 @@ const shapes: [m: number, n: number, k: number][] = [
   [30, 64, 64],
   [67, 130, 97],
   [67, 132, 100], // by vec4
+  [6, 40, 64], // six rows at once on WASM
+  [17, 20, 64], // six, six, four, one
   [3, 600, 512],
 ];
 

@@ -5,7 +5,7 @@ import { profile } from "../backend/profile.ts";
 import { wasmHeap } from "./_assembly.ts";
 import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
 import { rowBlocks } from "./_row_blocks.ts";
-import { onOneThreadIfNarrow, sgemm } from "./_sgemm.ts";
+import { onOneThreadIfNarrow, sgemm, sgemmFewRows } from "./_sgemm.ts";
 
 /** The operands of one product: op(A) [m, k], op(B) [k, n], C [m, n], all row-major without gaps. */
 export interface GemmOperands {
@@ -64,8 +64,11 @@ export function gemm(operands: GemmOperands, options: GemmOptions): void {
   if (currentBackend().name === "wasm") {
     const lda = transposeA ? m : k, ldb = transposeB ? k : n;
     const [pa, pb, pc] = [a, b, c].map(heapPointer), beta = add ? 1 : 0;
-    const product = () => sgemm(transposeA, transposeB, m, n, k, 1, pa, lda, pb, ldb, beta, pc, n);
-    profile.run("sgemm", () => onOneThreadIfNarrow([m, n, k], product));
+    const product = () =>
+      !transposeA && transposeB
+        ? sgemmFewRows({ m, n, k }, pa, pb, beta, pc)
+        : sgemm(transposeA, transposeB, m, n, k, 1, pa, lda, pb, ldb, beta, pc, n);
+    profile.run("sgemm", () => onOneThreadIfNarrow({ m, n, k }, product));
     return;
   }
   const product: Product = {

@@ -131,7 +131,7 @@ function onEach(
   product: (block: Block, p: number) => void,
 ): void {
   const largest = Math.max(...blocks.map((block) => block.rows));
-  profile.run(name, () => onOneThreadIfNarrow([rows, r, largest], () => blocks.forEach(product)));
+  profile.run(name, () => onOneThreadIfNarrow({ m: rows, n: r, k: largest }, () => blocks.forEach(product)));
 }
 
 function sizesOf(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, { blocks }: BlockOptions) {

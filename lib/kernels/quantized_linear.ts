@@ -7,7 +7,7 @@ import { assembly, wasmHeap } from "./_assembly.ts";
 import { tileOf as gemmTileOf } from "./_gemm.ts";
 import { fewRows, TILE_N, tiled, tiledAsWide } from "./_quantized_wgsl.ts";
 import { elementsOf, rowBlocks, type Run } from "./_row_blocks.ts";
-import { sgemm, sgemmSimd } from "./_sgemm.ts";
+import { onOneThread, sgemm } from "./_sgemm.ts";
 import module from "./assembly/quantized_linear.wasm.ts";
 import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
 
@@ -63,24 +63,27 @@ export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf
     multiplyFew(x, weight, y, bias !== undefined);
     return y;
   }
-  const product = m <= 8 ? sgemmSimd : sgemm;
-  forRowBlocks(
-    weight,
-    m,
-    (block, from, rows, stride) =>
-      product(false, true, m, rows, k, 1, at(x), k, block, stride, bias ? 1 : 0, at(y) + 4 * from, n),
-  );
+  const beta = bias ? 1 : 0,
+    multiply = () =>
+      forRowBlocks(
+        weight,
+        m,
+        (block, from, rows, stride) =>
+          sgemm(false, true, m, rows, k, 1, at(x), k, block, stride, beta, at(y) + 4 * from, n),
+      );
+  if (m <= ROWS_IN_CACHE) onOneThread(multiply);
+  else multiply();
   return y;
 }
 
 /**
- * Up to how many rows int4 is multiplied without a copy of W. At 3072×512 out of the caches, in ms, float32 / without a
- * copy / widened first: 1 row 0.90 / 0.44 / 0.75, 8 rows 1.28 / 1.18 / 1.20, 16 rows 1.20 / 2.39 / 1.24 with BLAS on two
- * cores and 2.82 / 2.39 / 2.78 without, 32 rows 4.6 / 4.8 / 5.0 without.
+ * Up to how many rows int4 is multiplied without a copy of W. At 3072×512 out of the caches, in ms, without a copy /
+ * widened first: 1 row 0.26 / 0.67, 6 rows 0.69 / 0.82, 8 rows 0.86 / 0.75 with BLAS; 16 rows 1.9 / 2.8, 32 rows
+ * 4.8 / 5.0 without.
  */
 function fewRowsOnWasm(): number {
   const active = currentBackend();
-  return active.name === "wasm" && active.blas ? 8 : 32;
+  return active.name === "wasm" && active.blas ? 6 : 32;
 }
 
 /** y = x·Wᵀ (+ y with `add`), each weight widened where it is multiplied. */
@@ -183,10 +186,15 @@ function tileOf(m: number): 16 | 32 | 64 {
 }
 
 /**
- * Bytes of widened rows at once on WASM. For few rows, what stays in a core's own cache until it is multiplied, there and
- * then on that core: 0.75 ms against 1.08 through BLAS at 3072×512; for many, enough for BLAS to share out among cores.
+ * Up to how many rows of x a weight is widened into what a core's own cache holds and multiplied there and then on that
+ * core. A second BLAS thread would have to fetch it from the first one's cache, which is worth it for more rows, and then
+ * in few large blocks. 3072×512 out of the caches, in ms, so / by two threads: 8 rows 0.75 / 1.2, 16 rows 0.98 / 1.0,
+ * 32 rows 1.64 / 1.38, 96 rows 3.6 / 2.3.
  */
-const scratchBytes = (m: number) => m <= 8 ? 2 ** 18 : 2 ** 22;
+const ROWS_IN_CACHE = 24;
+
+/** Bytes of widened rows at once on WASM. */
+const scratchBytes = (m: number) => m <= ROWS_IN_CACHE ? 2 ** 19 : 2 ** 23;
 
 /** Widens a weight for a product with m rows, some of its rows at a time, into memory that the next ones take over. */
 function forRowBlocks(

@@ -91,7 +91,7 @@ function plus(sum: v128, a: v128, x: usize): v128 {
 
 /**
  * y = x·Wᵀ (+ y with `add`) for few rows, W in nibbles, x in the order of {@link orderColumns}. Each weight is widened in
- * a register, once for four rows of x (then two, then one): of a matrix too large for the caches, 0.6 bytes a weight are
+ * a register, once for six rows of x (then four, two, one): of a matrix too large for the caches, 0.6 bytes a weight are
  * read and none is written.
  */
 export function multiplyNibbles(
@@ -100,6 +100,7 @@ export function multiplyNibbles(
   const bytes = <usize>stride << 2, next = <usize>n << 2, blocks = stride >> 5;
   for (let j = 0; j < n; j++, y += 4, words += <usize>blocks << 4, scales += <usize>blocks << 2) {
     let i = 0;
+    for (; i + 6 <= m; i += 6) six(words, scales, x + <usize>i * bytes, bytes, blocks, y + <usize>i * next, next, add);
     for (; i + 4 <= m; i += 4) four(words, scales, x + <usize>i * bytes, bytes, blocks, y + <usize>i * next, next, add);
     if (i + 2 <= m) {
       two(words, scales, x + <usize>i * bytes, bytes, blocks, y + <usize>i * next, next, add);
@@ -165,19 +166,25 @@ function four(words: usize, scales: usize, x: usize, bytes: usize, blocks: i32, 
   const top = i32x4.splat(0xf0000000), flip = i32x4.splat(0x88888888);
   let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
   for (let b = 0; b < blocks; b++, words += 16, scales += 4, x += 128) {
-    const w = v128.xor(v128.load(words), flip);
-    const scale = f32x4.splat(load<f32>(scales) * UNIT);
+    const w = v128.xor(v128.load(words), flip), scale = f32x4.splat(load<f32>(scales) * UNIT);
     const z = x + bytes, u = z + bytes, v = u + bytes;
     let q = nibble(w, 28, top);
     let t0 = f32x4.mul(q, v128.load(x)), t1 = f32x4.mul(q, v128.load(z));
     let t2 = f32x4.mul(q, v128.load(u)), t3 = f32x4.mul(q, v128.load(v));
-    for (let o: usize = 16, shift = 24; o < 128; o += 16, shift -= 4) {
-      q = nibble(w, shift, top);
-      t0 = plus(t0, q, x + o);
-      t1 = plus(t1, q, z + o);
-      t2 = plus(t2, q, u + o);
-      t3 = plus(t3, q, v + o);
-    }
+    q = nibble(w, 24, top);
+    t0 = plus(t0, q, x + 16); t1 = plus(t1, q, z + 16); t2 = plus(t2, q, u + 16); t3 = plus(t3, q, v + 16);
+    q = nibble(w, 20, top);
+    t0 = plus(t0, q, x + 32); t1 = plus(t1, q, z + 32); t2 = plus(t2, q, u + 32); t3 = plus(t3, q, v + 32);
+    q = nibble(w, 16, top);
+    t0 = plus(t0, q, x + 48); t1 = plus(t1, q, z + 48); t2 = plus(t2, q, u + 48); t3 = plus(t3, q, v + 48);
+    q = nibble(w, 12, top);
+    t0 = plus(t0, q, x + 64); t1 = plus(t1, q, z + 64); t2 = plus(t2, q, u + 64); t3 = plus(t3, q, v + 64);
+    q = nibble(w, 8, top);
+    t0 = plus(t0, q, x + 80); t1 = plus(t1, q, z + 80); t2 = plus(t2, q, u + 80); t3 = plus(t3, q, v + 80);
+    q = nibble(w, 4, top);
+    t0 = plus(t0, q, x + 96); t1 = plus(t1, q, z + 96); t2 = plus(t2, q, u + 96); t3 = plus(t3, q, v + 96);
+    q = nibble(w, 0, top);
+    t0 = plus(t0, q, x + 112); t1 = plus(t1, q, z + 112); t2 = plus(t2, q, u + 112); t3 = plus(t3, q, v + 112);
     sum0 = f32x4.add(sum0, f32x4.mul(t0, scale));
     sum1 = f32x4.add(sum1, f32x4.mul(t1, scale));
     sum2 = f32x4.add(sum2, f32x4.mul(t2, scale));
@@ -187,4 +194,50 @@ function four(words: usize, scales: usize, x: usize, bytes: usize, blocks: i32, 
   put(y + next, sum1, add);
   put(y + 2 * next, sum2, add);
   put(y + 3 * next, sum3, add);
+}
+
+function six(words: usize, scales: usize, x: usize, bytes: usize, blocks: i32, y: usize, next: usize, add: bool): void {
+  const top = i32x4.splat(0xf0000000), flip = i32x4.splat(0x88888888);
+  let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0, sum4 = sum0, sum5 = sum0;
+  for (let b = 0; b < blocks; b++, words += 16, scales += 4, x += 128) {
+    const w = v128.xor(v128.load(words), flip), scale = f32x4.splat(load<f32>(scales) * UNIT);
+    const z = x + bytes, u = z + bytes, v = u + bytes, s = v + bytes, r = s + bytes;
+    let q = nibble(w, 28, top);
+    let t0 = f32x4.mul(q, v128.load(x)), t1 = f32x4.mul(q, v128.load(z));
+    let t2 = f32x4.mul(q, v128.load(u)), t3 = f32x4.mul(q, v128.load(v));
+    let t4 = f32x4.mul(q, v128.load(s)), t5 = f32x4.mul(q, v128.load(r));
+    q = nibble(w, 24, top);
+    t0 = plus(t0, q, x + 16); t1 = plus(t1, q, z + 16); t2 = plus(t2, q, u + 16);
+    t3 = plus(t3, q, v + 16); t4 = plus(t4, q, s + 16); t5 = plus(t5, q, r + 16);
+    q = nibble(w, 20, top);
+    t0 = plus(t0, q, x + 32); t1 = plus(t1, q, z + 32); t2 = plus(t2, q, u + 32);
+    t3 = plus(t3, q, v + 32); t4 = plus(t4, q, s + 32); t5 = plus(t5, q, r + 32);
+    q = nibble(w, 16, top);
+    t0 = plus(t0, q, x + 48); t1 = plus(t1, q, z + 48); t2 = plus(t2, q, u + 48);
+    t3 = plus(t3, q, v + 48); t4 = plus(t4, q, s + 48); t5 = plus(t5, q, r + 48);
+    q = nibble(w, 12, top);
+    t0 = plus(t0, q, x + 64); t1 = plus(t1, q, z + 64); t2 = plus(t2, q, u + 64);
+    t3 = plus(t3, q, v + 64); t4 = plus(t4, q, s + 64); t5 = plus(t5, q, r + 64);
+    q = nibble(w, 8, top);
+    t0 = plus(t0, q, x + 80); t1 = plus(t1, q, z + 80); t2 = plus(t2, q, u + 80);
+    t3 = plus(t3, q, v + 80); t4 = plus(t4, q, s + 80); t5 = plus(t5, q, r + 80);
+    q = nibble(w, 4, top);
+    t0 = plus(t0, q, x + 96); t1 = plus(t1, q, z + 96); t2 = plus(t2, q, u + 96);
+    t3 = plus(t3, q, v + 96); t4 = plus(t4, q, s + 96); t5 = plus(t5, q, r + 96);
+    q = nibble(w, 0, top);
+    t0 = plus(t0, q, x + 112); t1 = plus(t1, q, z + 112); t2 = plus(t2, q, u + 112);
+    t3 = plus(t3, q, v + 112); t4 = plus(t4, q, s + 112); t5 = plus(t5, q, r + 112);
+    sum0 = f32x4.add(sum0, f32x4.mul(t0, scale));
+    sum1 = f32x4.add(sum1, f32x4.mul(t1, scale));
+    sum2 = f32x4.add(sum2, f32x4.mul(t2, scale));
+    sum3 = f32x4.add(sum3, f32x4.mul(t3, scale));
+    sum4 = f32x4.add(sum4, f32x4.mul(t4, scale));
+    sum5 = f32x4.add(sum5, f32x4.mul(t5, scale));
+  }
+  put(y, sum0, add);
+  put(y + next, sum1, add);
+  put(y + 2 * next, sum2, add);
+  put(y + 3 * next, sum3, add);
+  put(y + 4 * next, sum4, add);
+  put(y + 5 * next, sum5, add);
 }

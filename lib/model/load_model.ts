@@ -1,8 +1,6 @@
 import { join } from "node:path";
-import type * as tf from "@tensorflow/tfjs";
 import { type BackendChoice, openBackend } from "../backend/backend.ts";
 import type { HubOptions } from "../data/hub.ts";
-import { quantize, type QuantizedMatrix } from "../kernels/quantize.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
 import { attachAdapter } from "./adapter.ts";
@@ -16,11 +14,11 @@ import {
 } from "./adapter_files.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
-import { loadParameter } from "./load_parameter.ts";
+import { loadWeights } from "./load_weights.ts";
 import { adaptedProjections, type Lora } from "./lora.ts";
 import { Model } from "./model.ts";
 import { resolveModel } from "./resolve_model.ts";
-import { type BaseDtype, isQuantizable } from "./stored_bytes.ts";
+import type { BaseDtype } from "./stored_bytes.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { tokenizerDoubts } from "./tokenizer_doubts.ts";
 
@@ -79,19 +77,10 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     const backend = await openBackend(options.backend);
     options.log?.(`Backend: ${backend.reason}`);
     await options.check?.(config, lora);
-    const parameters = new Map<string, tf.Tensor>();
-    const { baseDtype = "f32" } = options;
-    const quantized = baseDtype === "f32" ? undefined : new Map<string, QuantizedMatrix>();
-    for (const entry of plan) {
-      const { name, shape } = entry;
-      if (quantized && baseDtype !== "f32" && isQuantizable(name, shape)) {
-        const values = await checkpoint.readParameter(entry);
-        quantized.set(name, quantize(values, shape as [number, number], baseDtype));
-      } else parameters.set(name, await loadParameter(checkpoint, entry));
-    }
+    const weights = await loadWeights(checkpoint, options.baseDtype ?? "f32");
     const model = new Model(
       base,
-      { config, plan, parameters, quantized },
+      { config, plan, ...weights },
       tokenizer,
       fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
     );

@@ -10,8 +10,8 @@ import { widenInto, widenOnGpu } from "../lib/kernels/widen.ts";
 import { widen } from "../lib/model/_float_bytes.ts";
 import { openCheckpoint } from "../lib/model/checkpoint.ts";
 import { initializeModel } from "../lib/model/initialize.ts";
-import { loadParameter } from "../lib/model/load_parameter.ts";
-import type { FloatDtype } from "../lib/model/safetensors.ts";
+import { loadParameter, loadWeights } from "../lib/model/load_weights.ts";
+import type { FloatDtype, TakePiece } from "../lib/model/safetensors.ts";
 import { writeCheckpoint } from "../lib/model/write_checkpoint.ts";
 import { assertNoLeak, gaussian, onBothBackends } from "./_backends.ts";
 import { freshPath } from "./_models.ts";
@@ -69,6 +69,29 @@ onBothBackends("parameters by pieces are the file's numbers", async () => {
     });
   }
 });
+
+onBothBackends(
+  "weights keep the plan's order, and those before one that cannot be read are freed",
+  async () => {
+    await using checkpoint = await openCheckpoint(await checkpointOf("BF16"));
+    const names = checkpoint.plan.map(({ name }) => name),
+      last = checkpoint.plan.at(-1)!.parts.at(-1)!.tensor;
+    for (const dtype of ["f32", "int8"] as const) {
+      await assertNoLeak(async () => {
+        const { parameters, quantized } = await loadWeights(checkpoint, dtype);
+        assert.deepEqual([...parameters.keys()], names.filter((name) => !quantized?.has(name)));
+        assert.equal(quantized?.size ?? 0, dtype === "f32" ? 0 : 4);
+        [...parameters.values(), ...quantized?.values() ?? []].forEach((weight) => weight.dispose());
+        const torn = {
+          ...checkpoint,
+          readPieces: (name: string, take: TakePiece) =>
+            name === last ? Promise.reject(new Error("the disk is gone")) : checkpoint.readPieces(name, take),
+        };
+        await assert.rejects(loadWeights(torn, dtype), /the disk is gone/);
+      });
+    }
+  },
+);
 
 onBothBackends("every number of 16 bits is widened to its float32, bit by bit", async (backend) => {
   const halves = Uint16Array.from({ length: 65_536 }, (_, i) => i), bytes = new Uint8Array(halves.buffer);

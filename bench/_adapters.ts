@@ -149,32 +149,18 @@ export async function loading(backend: Backend["name"]): Promise<Figures> {
   return found;
 }
 
-/** Steps of a whole model and of an adapter on it: one where weights are most of the bytes, one where they are not. */
-export const loraCases: Readonly<Record<Backend["name"], Readonly<Record<string, StepCase>>>> = {
-  wasm: {
-    // Activations of 0.9 bytes a parameter, as LLaMA-7B has with a micro-batch of 1,024.
-    "weights dominate": {
-      backend: "wasm",
-      size: { layers: 6, width: 768, vocabulary: 4096 },
-      batch: { questions: 1, candidates: 2, prompt: 64, response: 64 },
-    },
-    "activations dominate": {
-      backend: "wasm",
-      size: { layers: 8, width: 256, vocabulary: 4096 },
-      batch: { questions: 4, candidates: 6, prompt: 100, response: 120 },
-    },
+/**
+ * Steps of a whole model and of an adapter on it: one where weights are most of the bytes (activations of 0.9 bytes a
+ * parameter, as LLaMA-7B has with a micro-batch of 1,024), and one where they are not.
+ */
+export const loraSizes: Readonly<Record<string, Omit<StepCase, "backend">>> = {
+  "weights dominate": {
+    size: { layers: 6, width: 768, vocabulary: 4096 },
+    batch: { questions: 1, candidates: 2, prompt: 64, response: 64 },
   },
-  webgpu: {
-    "weights dominate": {
-      backend: "webgpu",
-      size: { layers: 4, width: 256, vocabulary: 1024 },
-      batch: { questions: 1, candidates: 2, prompt: 32, response: 32 },
-    },
-    "activations dominate": {
-      backend: "webgpu",
-      size: { layers: 4, width: 128, vocabulary: 1024 },
-      batch: { questions: 2, candidates: 6, prompt: 100, response: 120 },
-    },
+  "activations dominate": {
+    size: { layers: 8, width: 256, vocabulary: 4096 },
+    batch: { questions: 4, candidates: 6, prompt: 100, response: 120 },
   },
 };
 
@@ -228,7 +214,8 @@ export async function trainingStep(
  */
 export async function lora(backend: Backend["name"]): Promise<Figures> {
   const found: Figures = {};
-  for (const [name, given] of Object.entries(loraCases[backend])) {
+  for (const [name, sizes] of Object.entries(loraSizes)) {
+    const given = { backend, ...sizes };
     const full = await trainingStep(given, { lora: false }), low = await trainingStep(given, { lora: true });
     const again = await trainingStep(given, { lora: true, keep: "inputs" });
     const times = await inTurn(RUNS, {

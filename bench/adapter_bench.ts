@@ -14,7 +14,7 @@ import {
   decodingCases,
   fourBits,
   loadAndFree,
-  loraCases,
+  loraSizes,
   randomCheckpoints,
   readThrough,
   trainingStep,
@@ -55,7 +55,8 @@ for (const checkpoint of randomCheckpoints) {
 
 for (const backend of ["wasm", "webgpu"] as const) {
   const ignore = backend === "webgpu" && !adapter;
-  for (const [name, given] of Object.entries(loraCases[backend])) {
+  for (const [name, sizes] of Object.entries(loraSizes)) {
+    const given = { backend, ...sizes };
     for (const lora of [false, true]) {
       let step: ReturnType<typeof trainingStep> | undefined;
       Deno.bench({

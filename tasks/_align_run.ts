@@ -5,8 +5,11 @@ import type { PromptOptions } from "../lib/data/prompts.ts";
 import type { Group, Problem } from "../lib/data/records.ts";
 import { score } from "../lib/evaluate/score.ts";
 import type { Summary } from "../lib/evaluate/summary.ts";
+import { isAdapterDirectory } from "../lib/model/adapter_files.ts";
 import { openCheckpoint } from "../lib/model/checkpoint.ts";
+import type { Lora } from "../lib/model/lora.ts";
 import { resolveModel } from "../lib/model/resolve_model.ts";
+import type { BaseDtype } from "../lib/model/stored_bytes.ts";
 import { renderReport, type Report } from "../lib/report/report.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 import { machine, peakResidentBytes } from "../lib/runtime/environment.ts";
@@ -25,6 +28,7 @@ import type { TaskIo } from "./_cli.ts";
 import { sharedProblems } from "./_held_out.ts";
 import { checkOut, configurationDifference } from "./_out.ts";
 import { readMetrics, readRecords, Stages } from "./_stages.ts";
+import { refuseFrozen } from "./_training.ts";
 
 /** What `align` was asked to do. */
 export interface AlignOptions {
@@ -41,6 +45,11 @@ export interface AlignOptions {
   readonly beta?: number;
   readonly seed: number;
   readonly backend: "auto" | "webgpu" | "wasm";
+  /** The adapter to train in place of the whole model. */
+  readonly lora?: Lora;
+  readonly baseDtype: BaseDtype;
+  readonly unknownTensors: "refuse" | "keep";
+  readonly recompute: boolean;
   readonly epochs: number;
   readonly alignEpochs: number;
   readonly learningRate: number;
@@ -249,7 +258,7 @@ export class AlignRun {
       metrics: await readMetrics(join(out, fileName(name))),
     })));
     const groups = await exampleGroups(judged);
-    const named = io.configuration.options;
+    const named = io.configuration.options, adapter = named["lora"];
     return {
       title: "Alignment Fine-Tuning",
       about: [
@@ -259,6 +268,7 @@ export class AlignRun {
         ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
         ["Seed", String(options.seed)],
         ...(options.rounds > 1 ? [["Rounds", String(options.rounds)] as const] : []),
+        ...(adapter === undefined ? [] : [["Adapter", `LoRA, ${adapter}`] as const]),
         ["Backend", this.#stages.backend],
         ["Machine", `${processor}, ${system}, ${cores} cores; ${io.configuration.runtime}`],
         ["Time", `${Math.round((performance.now() - this.#started) / 1000)} s`],
@@ -300,9 +310,11 @@ async function exampleGroups(judged: string): Promise<Group[]> {
 }
 
 /** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
-async function checkSources({ model, train, test, io }: AlignOptions): Promise<void> {
-  const directory = await resolveModel(model, { log: io.log });
-  if (!await exists(join(directory, "adapter_config.json"))) await (await openCheckpoint(directory)).close();
+async function checkSources(options: AlignOptions): Promise<void> {
+  const { model, train, test, baseDtype, lora, unknownTensors, io } = options;
+  const directory = await resolveModel(model, { log: io.log }), adapted = await isAdapterDirectory(directory);
+  refuseFrozen(baseDtype, adapted || lora !== undefined);
+  if (!adapted) await (await openCheckpoint(directory, { unknown: unknownTensors })).close();
   for (const source of [train, test]) {
     for await (const _ of source()) break;
   }

@@ -18,6 +18,11 @@ export const shared = {
     }),
     "f32",
   ),
+  lora: text("--lora", {
+    metavar: "r=16,…",
+    help:
+      "Train a low-rank adapter alone: r=16, or r=16,alpha=32,dropout=0,targets=q,v of q,k,v,o,gate,up,down",
+  }),
   unknownTensors: preset(
     choice("--unknown-tensors", {
       choices: ["refuse", "keep"],
@@ -73,6 +78,13 @@ export const shared = {
   steps: integer("--steps", { help: "Optimizer steps, in place of --epochs" }),
   learningRate: preset(number("--learning-rate", { above: 0, help: "Peak learning rate" }), 2e-5),
   batchSize: preset(integer("--batch-size", { help: "Questions per optimizer step" }), 8),
+  microBatch: preset(
+    integer("--micro-batch", { help: "Tokens computed at once; less needs less memory" }),
+    4096,
+  ),
+  recompute: toggle("--recompute", {
+    help: "Compute layers again in the backward pass, to need less memory",
+  }),
   resume: toggle("--resume", { help: "Go on from the last checkpoint in --out" }),
   overwrite: toggle("--overwrite", { help: "Replace what is already there" }),
 } as const;

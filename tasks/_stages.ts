@@ -10,19 +10,32 @@ import type { Group, Problem } from "../lib/data/records.ts";
 import { evaluate, type Evaluated, type EvaluateOptions } from "../lib/evaluate/evaluate.ts";
 import { score } from "../lib/evaluate/score.ts";
 import { summarize, type Summary } from "../lib/evaluate/summary.ts";
+import { isAdapterDirectory } from "../lib/model/adapter_files.ts";
 import { generate, type GenerateOptions } from "../lib/model/generate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
+import type { Lora } from "../lib/model/lora.ts";
 import type { Model } from "../lib/model/model.ts";
+import { resolveModel } from "../lib/model/resolve_model.ts";
+import type { BaseDtype } from "../lib/model/stored_bytes.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../lib/runtime/files.ts";
 import type { Metrics } from "../lib/train/metrics.ts";
 import { train, type TrainOptions } from "../lib/train/trainer.ts";
 import type { TaskIo } from "./_cli.ts";
+import { memoryCheck } from "./_memory.ts";
 
 /** What all stages of a run share. */
 export interface StagesOptions {
   readonly backend: "auto" | "webgpu" | "wasm";
+  /** The adapter that a whole model gets before it is trained. */
+  readonly lora?: Lora;
+  /** How the layers' frozen matrices are kept (default f32). */
+  readonly baseDtype?: BaseDtype;
+  /** What to do with tensors that a model's family has no use for (default refuse). */
+  readonly unknownTensors?: "refuse" | "keep";
+  /** Whether layers are computed again in the backward pass. */
+  readonly recompute?: boolean;
   /** Longest response, in tokens. */
   readonly maxTokens: number;
   /** Tokens computed at once. */
@@ -93,10 +106,12 @@ export class Stages {
     this.options.io.warn(line);
   };
 
-  /** Loads a model; says which backend serves once. */
-  async open(directory: string): Promise<Model> {
+  /** Loads a model, with a new adapter where one is to be trained; says which backend serves once. */
+  async open(directory: string, adapter?: { readonly lora: Lora; readonly seed?: number }): Promise<Model> {
+    const { backend, baseDtype = "f32", unknownTensors: unknown, microBatch, recompute } = this.options;
     return await loadModel(directory, {
-      backend: this.options.backend,
+      ...{ backend, baseDtype, unknown, ...adapter },
+      check: memoryCheck("train", { baseDtype, backend, microBatch, recompute }),
       log: (line) => {
         if (!this.#said.has(line)) this.options.io.log(line);
         this.#said.add(line);
@@ -116,15 +131,17 @@ export class Stages {
   /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
   async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
     const { io, quiet, microBatch, prompt } = this.options;
-    if (await exists(join(out, "config.json"))) return out;
-    const resume = await exists(join(out, "run.json"));
-    const model = await this.open(from);
+    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) return out;
+    const resume = await exists(join(out, "run.json")), { lora, recompute } = this.options;
+    const whole = lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
+    const model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
     let progress: ReturnType<typeof createProgress> | undefined;
     try {
       await probe?.(model, undefined);
       const lines = train(model, records(), {
         ...settings,
         microBatchTokens: microBatch,
+        recompute,
         prompt,
         out,
         resume,

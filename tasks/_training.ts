@@ -7,6 +7,7 @@ import { parseLora } from "../lib/model/lora.ts";
 import type { BaseDtype } from "../lib/model/stored_bytes.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import type { Model } from "../lib/model/model.ts";
+import type { FloatDtype } from "../lib/model/safetensors.ts";
 import { createProgress } from "../lib/report/progress.ts";
 import { train, type TrainOptions } from "../lib/train/trainer.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
@@ -14,20 +15,19 @@ import { isDirectory } from "../lib/runtime/files.ts";
 import { resolve } from "node:path";
 import type { TaskIo } from "./_cli.ts";
 import { memoryCheck } from "./_memory.ts";
-import { choice, integer, number, preset, required, text, toggle } from "./_option.ts";
+import { choice, integer, number, preset, required } from "./_option.ts";
 import { pick, shared } from "./_shared_options.ts";
 
 /** Options of a task that trains. */
 export const trainingOptions = {
   ...pick("epochs", "steps", "learningRate", "batchSize", "seed", "backend", "limit", "resume", "overwrite"),
   model: required(shared.model),
-  ...pick("adapter", "baseDtype", "unknownTensors"),
-  lora: text("--lora", {
-    metavar: "r=16,…",
-    help:
-      "Train a low-rank adapter alone: r=16, or r=16,alpha=32,dropout=0,targets=q,v of q,k,v,o,gate,up,down",
-  }),
+  ...pick("adapter", "baseDtype", "unknownTensors", "lora"),
   out: required(shared.out),
+  dtype: choice("--dtype", {
+    choices: ["F32", "F16", "BF16"],
+    help: "Kind of the weights that are written; default: each as it was read",
+  }),
   warmup: preset(
     number("--warmup", { min: 0, max: 1, help: "Share of the steps that the learning rate rises in" }),
     0.05,
@@ -38,13 +38,7 @@ export const trainingOptions = {
   ),
   weightDecay: preset(number("--weight-decay", { min: 0, help: "Decoupled weight decay of matrices" }), 0),
   clip: preset(number("--clip", { above: 0, help: "Largest global gradient norm" }), 1),
-  microBatch: preset(
-    integer("--micro-batch", { help: "Tokens computed at once; less needs less memory" }),
-    4096,
-  ),
-  recompute: toggle("--recompute", {
-    help: "Compute layers again in the backward pass, to need less memory",
-  }),
+  ...pick("microBatch", "recompute"),
   logEvery: preset(integer("--log-every", { help: "Steps between two lines of metrics" }), 10),
   saveEvery: preset(
     integer("--save-every", { min: 0, help: "Steps between two checkpoints; 0 for none" }),
@@ -77,12 +71,21 @@ export function trainerOptions(
     readonly saveEvery: number;
     readonly tooLong: "skip" | "refuse";
     readonly out: string;
+    readonly dtype?: FloatDtype;
     readonly resume: boolean;
     readonly overwrite: boolean;
   },
 ): TrainOptions {
   const { microBatch, ...rest } = options;
   return { ...rest, microBatchTokens: microBatch };
+}
+
+/** Refuses to train a model that keeps its matrices in fewer bits and carries no adapter. */
+export function refuseFrozen(baseDtype: BaseDtype, carriesAdapter: boolean): void {
+  if (baseDtype === "f32" || carriesAdapter) return;
+  throw new UsageError(
+    `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by --lora`,
+  );
 }
 
 /** Loads the model to train, with the adapter that the options ask for. */
@@ -102,12 +105,7 @@ export async function openTrainee(
 ): Promise<Model> {
   const { model, adapter, backend, seed, baseDtype } = options;
   const lora = options.lora === undefined ? undefined : parseLora(options.lora);
-  const frozen = (carriesAdapter: boolean) => {
-    if (baseDtype === "f32" || carriesAdapter) return;
-    throw new UsageError(
-      `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by --lora`,
-    );
-  };
+  const frozen = (carriesAdapter: boolean) => refuseFrozen(baseDtype, carriesAdapter);
   // Of a name on the hub only the download tells whether it is an adapter.
   if (await isDirectory(model)) frozen(!!lora || adapter !== undefined || await isAdapterDirectory(model));
   const fits = memoryCheck("train", options);

@@ -8,9 +8,11 @@
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadDataset } from "../lib/data/load_dataset.ts";
+import { parseLora } from "../lib/model/lora.ts";
 import { AlignRun } from "./_align_run.ts";
 import { runTask } from "./_cli.ts";
 import { testSpecOf } from "./_held_out.ts";
+import { planMemory } from "./_memory.ts";
 import { choice, integer, number, preset, text } from "./_option.ts";
 import { dataOptions, promptOptions, promptsOf } from "./_records.ts";
 import { pick, shared } from "./_shared_options.ts";
@@ -29,6 +31,11 @@ await runTask({
       does: "A model and data of your own",
       command:
         "deno task align --model models/smol --data train.jsonl --test-data test.jsonl --learning-rate 2e-5 --out runs/mine",
+    },
+    {
+      does: "A LoRA adapter on a model of the hub, its matrices kept in 8 bits",
+      command: "deno task align --model Qwen/Qwen2.5-0.5B --data gsm8k --lora r=16 --base-dtype int8 " +
+        "--learning-rate 2e-4 --max-tokens 256 --out runs/qwen",
     },
     {
       does: "Three rounds of sampling and alignment",
@@ -56,10 +63,7 @@ await runTask({
       help: "Peak learning rate of alignment; default: a third of VFT's",
     }),
     batchSize: preset(shared.batchSize, 16),
-    microBatch: preset(
-      integer("--micro-batch", { help: "Tokens computed at once; less needs less memory" }),
-      4096,
-    ),
+    ...pick("microBatch", "recompute", "lora", "baseDtype", "unknownTensors"),
     constraints: preset(
       choice("--constraints", { choices: ["all", "none", "dc", "bc"], help: "Which alignment runs to make" }),
       "all",
@@ -71,11 +75,13 @@ await runTask({
     ...dataOptions,
     ...promptOptions,
   },
+  plan: (options) => planMemory("train", options),
   async run(options, io) {
     const { data, dataDirectory: directory, limit, testLimit } = options;
     const testSpec = options.testData ?? testSpecOf(data);
     const run = await AlignRun.open({
       ...options,
+      lora: options.lora === undefined ? undefined : parseLora(options.lora),
       alignLearningRate: options.alignLearningRate ?? options.learningRate / 3,
       prompt: await promptsOf(options),
       train: () => loadDataset(data, { directory, limit, seed: options.seed }),

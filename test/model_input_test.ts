@@ -147,13 +147,19 @@ test("tensors that the family has no use for are refused, or kept through traini
   }
   const bytes = Uint8Array.of(1, 2, 3, 4);
   await writeSafetensors(path, [...tensors, { name: extra, dtype: "I8", shape: [4], bytes: () => bytes }]);
-  await refused(base, /tensor "score\.weight" is not one of a llama model's$/);
+  await refused(
+    base,
+    /tensor "score\.weight" is not one of a llama model's; --unknown-tensors keep carries it along unchanged$/,
+  );
   const out = freshPath();
   const args = ["--model", base, "--data", "arithmetic", "--limit", "1", "--steps", "1", "--out", out];
   const wasm = ["--backend", "wasm", "--quiet"];
   const no = await run("vft", [...args, ...wasm]);
   assert.deepEqual([no.code, existsSync(out)], [1, false]);
-  assert.match(no.err, /^vft: .*"score\.weight" is not one of a llama model's\n$/);
+  assert.match(
+    no.err,
+    /^vft: .*"score\.weight" is not one of a llama model's; --unknown-tensors keep carries it along unchanged\n$/,
+  );
   const yes = await run("vft", [...args, ...wasm, "--unknown-tensors", "keep"]);
   assert.equal(yes.code, 0, yes.err);
   await using written = await openSafetensors(join(out, "model.safetensors"));

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -96,6 +96,37 @@ test("align killed with SIGKILL in and between its stages, and resumed, ends lik
   const joined = await run("table", [whole, cut]);
   assert.equal(joined.code, 0, joined.err);
   assert.match(joined.out, /^\| model +\|[^]*\n\| aft-dc +\|/);
+});
+
+test("align with LoRA on 8 bits writes adapters alone, goes on where it stopped, and leaves the base as it is", async () => {
+  const out = at("adapters"), lora = [...small, "--lora", "r=4", "--base-dtype", "int8", "--out", out];
+  const whole = await run("align", lora);
+  assert.equal(whole.code, 0, whole.err);
+  const rank = JSON.parse(readFileSync(join(out, "aft-dc", "adapter_config.json"), "utf8")).r;
+  assert.equal(rank, 4);
+  for (const name of ["vft", "control", "aft-dc"]) {
+    assert.ok(existsSync(join(out, name, "adapter_model.safetensors")), name);
+    assert.ok(!existsSync(join(out, name, "model.safetensors")), name);
+  }
+  // Each went on from VFT's adapter, which is another one than what it became.
+  assert.notDeepEqual(
+    bytes(out, "vft", "adapter_model.safetensors"),
+    bytes(out, "aft-dc", "adapter_model.safetensors"),
+  );
+  const [vft, control] = results(out).rows;
+  assert.ok(control.perplexity < vft.perplexity);
+  assert.match(readFileSync(join(out, "report.html"), "utf8"), /LoRA, r=4/);
+
+  const adapter = bytes(out, "aft-dc", "adapter_model.safetensors");
+  for (const name of ["results.json", "report.html"]) rmSync(join(out, name));
+  rmSync(join(out, "aft-dc"), { recursive: true });
+  const again = await run("align", [...lora, "--resume"]);
+  assert.deepEqual([again.code, again.out], [0, whole.out], again.err);
+  assert.deepEqual(bytes(out, "aft-dc", "adapter_model.safetensors"), adapter);
+
+  const frozen = await run("align", [...small, "--base-dtype", "int8", "--out", at("frozen")]);
+  const why = "they are frozen; train an adapter by --lora";
+  assert.deepEqual(frozen, { code: 2, out: "", err: `align: Cannot train weights kept in int8: ${why}\n` });
 });
 
 test("what is wrong with the model or the data is found before there is a folder", async () => {

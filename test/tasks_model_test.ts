@@ -184,3 +184,47 @@ test("a directory that is no model's, and a file in its place, are told apart", 
   assert.equal(folder.err, `evaluate: Cannot open model directory ${at("folder")}: config.json is missing\n`);
   assert.equal(file.err, `evaluate: Cannot open model directory ${at("file")}: it is a file\n`);
 });
+
+test("--dtype chooses how the weights are written; without it they stay as they were read", async () => {
+  const settings = [
+    "--model",
+    base,
+    "--data",
+    "arithmetic",
+    "--limit",
+    "4",
+    "--steps",
+    "1",
+    "--backend",
+    "wasm",
+  ];
+  const kinds = (directory: string): string[] => {
+    const bytes = readFileSync(join(directory, "model.safetensors"));
+    const header = JSON.parse(bytes.toString("utf8", 8, 8 + Number(bytes.readBigUInt64LE(0)))) as Header;
+    return [...new Set(Object.entries(header).filter(([n]) => n !== "__metadata__").map(([, t]) => t.dtype))];
+  };
+  for (
+    const [dtype, args] of [["BF16", []], ["F32", ["--dtype", "F32"]], ["F16", ["--dtype", "F16"]]] as const
+  ) {
+    const out = at(`written-${dtype}`);
+    const { code, err } = await run("vft", [...settings, ...args, "--out", out]);
+    assert.equal(code, 0, err);
+    assert.deepEqual(kinds(out), [dtype]);
+    const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8"));
+    assert.equal(config.torch_dtype, { BF16: "bfloat16", F32: "float32", F16: "float16" }[dtype]);
+  }
+  const adapter = await run("vft", [
+    ...settings,
+    "--lora",
+    "r=2",
+    "--dtype",
+    "F16",
+    "--out",
+    at("no-adapter"),
+  ]);
+  assert.equal(adapter.code, 2);
+  assert.equal(
+    adapter.err.trimEnd().split("\n").at(-1),
+    "vft: Cannot choose the dtype of an adapter, which is F32: choose it when it is merged",
+  );
+});

@@ -1,4 +1,5 @@
 import type { PromptOptions } from "../data/prompts.ts";
+import type { FloatDtype } from "../model/safetensors.ts";
 import type { ObjectiveOptions, ObjectiveTraits } from "../objectives/objective.ts";
 import { objectives, objectiveTraits } from "../objectives/objectives.ts";
 import { UsageError } from "../runtime/errors.ts";
@@ -42,6 +43,8 @@ export interface TrainOptions extends ObjectiveOptions {
   readonly saveEvery?: number;
   /** Run directory: metrics, checkpoints and, at the end, the model. Without it nothing is written. */
   readonly out?: string;
+  /** Kind of the weights in `out` (default: each as it was read). An adapter's are F32. */
+  readonly dtype?: FloatDtype;
   /** Go on from the newest checkpoint in `out`. */
   readonly resume?: boolean;
   /** Replace what is in `out`. */

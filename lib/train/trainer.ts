@@ -42,6 +42,9 @@ export async function* train(
       "Cannot train weights kept in fewer bits: they are frozen; train an adapter on them (--lora)",
     );
   }
+  if (settings.dtype !== undefined && model.decoder.adapter) {
+    throw new UsageError("Cannot choose the dtype of an adapter, which is F32: choose it when it is merged");
+  }
   const inside = out === undefined ? undefined : model.sources.find((source) => isWithin(source, out));
   if (settings.overwrite && inside !== undefined) {
     throw new UsageError(`Cannot overwrite ${out}: the model that is trained, ${inside}, lies in it`);
@@ -124,7 +127,7 @@ export async function* train(
     }
     if (directory && out) {
       const run = { settings, steps, records: store.size, data: [...data], metrics: last };
-      await model.saveInto(out, { files: await modelFiles(model, run) });
+      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype });
       await directory.removeCheckpoints();
     }
   } finally {

@@ -38,6 +38,7 @@ function small(command: string): string {
     .replaceAll("HuggingFaceTB/SmolLM2-135M", `'${join(shared, "models/stories260K")}'`)
     .replaceAll("runs/smol", `'${folder}/smol'`)
     .replaceAll(/--limit \d+/g, "--limit 8")
+    .replaceAll(/--test-limit \d+/g, "--test-limit 4")
     .replaceAll(/--max-tokens \d+/g, "--max-tokens 12")
     .replaceAll(/--epochs \d+ --learning-rate \S+/g, "--steps 3 --log-every 1 --learning-rate 1e-3")
     .replaceAll(/--votes \d+/g, "--votes 2")

@@ -48,7 +48,8 @@ if (!bun) {
   passed += Number(p);
   failed += Number(f);
   skipped += Number(result.text.match(/\| (\d+) ignored/)?.[1] ?? 0);
-  // Software Vulkan now and then corrupts the heap while its process ends, after the last test.
+  // Of a run of several files that ask for an adapter, and do nothing else, about one in fifteen ends so: the last file's
+  // thread frees its memory while the process already unloads the Vulkan driver. Every test has passed by then.
   const ended = /\nok \| \d+ passed[^\n]*\| 0 failed/.test(result.text) && result.signal === "SIGABRT";
   if (ended) process.stdout.write("The process was aborted after its last test had passed\n");
   else code ||= result.code;

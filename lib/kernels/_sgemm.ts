@@ -1,5 +1,6 @@
 import { currentBackend } from "../backend/backend.ts";
 import type { WasmHeap } from "../backend/wasm.ts";
+import type { Sgemm } from "../runtime/native.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
 import module from "./assembly/sgemm.wasm.ts";
 
@@ -10,21 +11,7 @@ let baseOf: ArrayBuffer | undefined;
  * C ← alpha·op(A)·op(B) + beta·C on the WASM heap, row-major, matrices by byte offset and row stride in elements: by
  * the BLAS where there is one, by {@linkcode sgemmSimd} elsewhere.
  */
-export function sgemm(
-  transposeA: boolean,
-  transposeB: boolean,
-  m: number,
-  n: number,
-  k: number,
-  alpha: number,
-  a: number,
-  lda: number,
-  b: number,
-  ldb: number,
-  beta: number,
-  c: number,
-  ldc: number,
-): void {
+export const sgemm: Sgemm = (transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
   if (m === 0 || n === 0) return;
   const active = currentBackend();
   const blas = active.name === "wasm" ? active.blas : undefined;
@@ -38,7 +25,7 @@ export function sgemm(
     baseOf = buffer;
   }
   blas.sgemm(transposeA, transposeB, m, n, k, alpha, base + a, lda, base + b, ldb, beta, base + c, ldc);
-}
+};
 
 /**
  * Runs something whose products are small with one BLAS thread. On 2 cores span attention of 48 responses of 120 tokens
@@ -96,40 +83,12 @@ export function sgemmFewRows(
 const scratches = new WeakMap<WasmHeap, number>();
 
 /** {@linkcode sgemm} by our own SIMD kernel, on one core: what machines without a BLAS use. */
-export function sgemmSimd(
-  transposeA: boolean,
-  transposeB: boolean,
-  m: number,
-  n: number,
-  k: number,
-  alpha: number,
-  a: number,
-  lda: number,
-  b: number,
-  ldb: number,
-  beta: number,
-  c: number,
-  ldc: number,
-): void {
+export const sgemmSimd: Sgemm = (transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
   if (m === 0 || n === 0) return;
   const heap = wasmHeap(), kernels = assembly(module);
   let scratch = scratches.get(heap);
   // Kept for good: 0.3 MB, and a product is called thousands of times a step.
   if (scratch === undefined) scratches.set(heap, scratch = heap.allocate(kernels.scratchBytes()));
-  kernels.sgemm(
-    transposeA ? 1 : 0,
-    transposeB ? 1 : 0,
-    m,
-    n,
-    k,
-    alpha,
-    a,
-    lda,
-    b,
-    ldb,
-    beta,
-    c,
-    ldc,
-    scratch,
-  );
-}
+  const ta = transposeA ? 1 : 0, tb = transposeB ? 1 : 0;
+  kernels.sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, scratch);
+};

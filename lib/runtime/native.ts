@@ -1,6 +1,23 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 
+/** A product of matrices by their places, with their strides. */
+export type Sgemm = (
+  transposeA: boolean,
+  transposeB: boolean,
+  m: number,
+  n: number,
+  k: number,
+  alpha: number,
+  a: number,
+  lda: number,
+  b: number,
+  ldb: number,
+  beta: number,
+  c: number,
+  ldc: number,
+) => void;
+
 /** `cblas_sgemm` of a native library, bound to the addresses of one buffer. Strides and sizes in elements. */
 export interface NativeBlas {
   /** Path of the library. */
@@ -12,21 +29,7 @@ export interface NativeBlas {
   /** How many threads products use, and a call that changes it; absent where the library has no such call. */
   readonly threads?: { readonly default: number; set(count: number): void };
   /** C[m,n] ← alpha·op(A)·op(B) + beta·C, row-major, matrices given by address. */
-  sgemm(
-    transposeA: boolean,
-    transposeB: boolean,
-    m: number,
-    n: number,
-    k: number,
-    alpha: number,
-    a: number,
-    lda: number,
-    b: number,
-    ldb: number,
-    beta: number,
-    c: number,
-    ldc: number,
-  ): void;
+  readonly sgemm: Sgemm;
 }
 
 /**
@@ -49,6 +52,17 @@ export const BLAS_PATHS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112;
+// usize numbers cost less a call than a buffer argument, which Deno must look up each time.
+const SIZES = ["i32", "i32", "i32"] as const, MATRIX = ["usize", "i32"] as const;
+const ARGUMENTS = [...SIZES, ...SIZES, "f32", ...MATRIX, ...MATRIX, "f32", ...MATRIX] as const;
+
+/** `cblas_sgemm` for row-major matrices. */
+function rowMajor(gemm: (...values: number[]) => void): Sgemm {
+  const kind = (transpose: boolean) => transpose ? TRANSPOSE : NO_TRANSPOSE;
+  // Each by name: a call with a spread would not be one of the fast ones.
+  return (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
+    gemm(ROW_MAJOR, kind(ta), kind(tb), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
 
 /** The first CBLAS that loads, or `undefined` with the reason in `why` (no library, no FFI, no permission). */
 export async function findBlas(): Promise<{ blas?: NativeBlas; why: string }> {
@@ -93,27 +107,11 @@ function describe(config: string, path: string): string {
 }
 
 function openInDeno(path: string): NativeBlas {
-  // usize numbers cost less a call than a buffer argument, which Deno must look up each time. Addresses come from the
-  // C library's own memmove, found through the BLAS that depends on it: Deno's UnsafePointer would need permission to
-  // load any library at all.
+  // Addresses come from the C library's own memmove, found through the BLAS that depends on it: Deno's UnsafePointer
+  // would need permission to load any library at all.
   const library = Deno.dlopen(path, {
     cblas_sgemm: {
-      parameters: [
-        "i32",
-        "i32",
-        "i32",
-        "i32",
-        "i32",
-        "i32",
-        "f32",
-        "usize",
-        "i32",
-        "usize",
-        "i32",
-        "f32",
-        "usize",
-        "i32",
-      ],
+      parameters: ARGUMENTS,
       result: "void",
     },
     memmove: { parameters: ["buffer", "buffer", "usize"], result: "usize" },
@@ -135,23 +133,7 @@ function openInDeno(path: string): NativeBlas {
       const bytes = new Uint8Array(buffer);
       return Number(memmove(bytes, bytes, 0n));
     },
-    sgemm: (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
-      gemm(
-        ROW_MAJOR,
-        ta ? TRANSPOSE : NO_TRANSPOSE,
-        tb ? TRANSPOSE : NO_TRANSPOSE,
-        m,
-        n,
-        k,
-        alpha,
-        a,
-        lda,
-        b,
-        ldb,
-        beta,
-        c,
-        ldc,
-      ),
+    sgemm: rowMajor(gemm),
   };
 }
 
@@ -159,22 +141,7 @@ async function openInBun(path: string): Promise<NativeBlas> {
   const { dlopen, ptr } = await import("bun:ffi");
   const library = dlopen(path, {
     cblas_sgemm: {
-      args: [
-        "i32",
-        "i32",
-        "i32",
-        "i32",
-        "i32",
-        "i32",
-        "f32",
-        "usize",
-        "i32",
-        "usize",
-        "i32",
-        "f32",
-        "usize",
-        "i32",
-      ],
+      args: ARGUMENTS,
       returns: "void",
     },
   });
@@ -199,22 +166,6 @@ async function openInBun(path: string): Promise<NativeBlas> {
     description: describe(config, path),
     threads,
     addressOf: (buffer) => Number(ptr(new Uint8Array(buffer))),
-    sgemm: (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
-      gemm(
-        ROW_MAJOR,
-        ta ? TRANSPOSE : NO_TRANSPOSE,
-        tb ? TRANSPOSE : NO_TRANSPOSE,
-        m,
-        n,
-        k,
-        alpha,
-        a,
-        lda,
-        b,
-        ldb,
-        beta,
-        c,
-        ldc,
-      ),
+    sgemm: rowMajor(gemm),
   };
 }

@@ -2,15 +2,14 @@
 
 import { join } from "node:path";
 import type { PromptOptions } from "../lib/data/prompts.ts";
-import type { Group, Problem } from "../lib/data/records.ts";
+import type { Problem } from "../lib/data/records.ts";
 import { score } from "../lib/evaluate/score.ts";
-import type { Summary } from "../lib/evaluate/summary.ts";
 import { isAdapterDirectory } from "../lib/model/adapter_files.ts";
 import { openCheckpoint } from "../lib/model/checkpoint.ts";
 import type { Lora } from "../lib/model/lora.ts";
 import { resolveModel } from "../lib/model/resolve_model.ts";
 import type { BaseDtype } from "../lib/model/stored_bytes.ts";
-import { renderReport, type Report } from "../lib/report/report.ts";
+import { renderReport } from "../lib/report/report.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 import { machine, peakResidentBytes } from "../lib/runtime/environment.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
@@ -24,10 +23,11 @@ import {
   writeText,
 } from "../lib/runtime/files.ts";
 import type { TrainOptions } from "../lib/train/trainer.ts";
+import { alignReport, exampleGroups, fileName, type Row } from "./_align_report.ts";
 import type { TaskIo } from "./_cli.ts";
 import { sharedProblems } from "./_held_out.ts";
 import { checkOut, configurationDifference } from "./_out.ts";
-import { readMetrics, readRecords, Stages } from "./_stages.ts";
+import { readRecords, Stages } from "./_stages.ts";
 import { refuseFrozen } from "./_training.ts";
 
 /** What `align` was asked to do. */
@@ -65,15 +65,6 @@ export interface AlignOptions {
   readonly overwrite: boolean;
   readonly quiet: boolean;
   readonly io: TaskIo;
-}
-
-/** One line of the table. */
-interface Row {
-  readonly name: string;
-  readonly round: number;
-  readonly summary: Summary;
-  /** Its scores of the example candidates, question by question. */
-  readonly examples: readonly (readonly number[])[];
 }
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
@@ -131,20 +122,22 @@ export class AlignRun {
     const rows: Row[] = [];
     for (const model of models) rows.push(await this.measure(model, judged));
     const table = summaryTable(rows);
-    await writeText(join(out, "report.html"), renderReport(await this.report(rows, judged)));
+    const run = { options, stages: this.#stages, seconds: this.#seconds() };
+    await writeText(join(out, "report.html"), renderReport(await alignReport(run, rows, judged)));
     await writeJson(join(out, "results.json"), {
       rows: rows.map(({ name, round, summary }) => ({ name, round, ...summary })),
-      seconds: Math.round((performance.now() - this.#started) / 100) / 10,
+      seconds: this.#seconds(),
       peak_resident_bytes: peakResidentBytes(),
       machine: machine(),
     });
     for (const line of table.split("\n")) if (line !== "") await io.output.write(line);
-    const seconds = Math.round((performance.now() - this.#started) / 1000);
-    io.log(
-      `Done in ${seconds} s, peak memory ${
-        Math.round(peakResidentBytes() / 2 ** 20)
-      } MiB; everything is in ${out}`,
-    );
+    const mib = Math.round(peakResidentBytes() / 2 ** 20);
+    io.log(`Done in ${Math.round(this.#seconds())} s, peak memory ${mib} MiB; everything is in ${out}`);
+  }
+
+  /** Since the run began, to a tenth. */
+  #seconds(): number {
+    return Math.round((performance.now() - this.#started) / 100) / 10;
   }
 
   /**
@@ -247,66 +240,11 @@ export class AlignRun {
     }
     return { name, round, summary, examples: await readJson(path) as number[][] };
   }
-
-  /** Everything the HTML page shows. */
-  async report(rows: readonly Row[], judged: string): Promise<Report> {
-    const { options } = this, { io, out } = options;
-    const { processor, system, cores } = machine();
-    const models = await Promise.all(rows.map(async ({ name, summary }) => ({
-      name,
-      summary,
-      metrics: await readMetrics(join(out, fileName(name))),
-    })));
-    const groups = await exampleGroups(judged);
-    const named = io.configuration.options, adapter = named["lora"];
-    return {
-      title: "Alignment Fine-Tuning",
-      about: [
-        ["Model", options.model],
-        ["Data", String(named["data"])],
-        ["Problems", `${named["limit"]} to train, ${rows[0].summary.questions} to test`],
-        ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
-        ["Seed", String(options.seed)],
-        ...(options.rounds > 1 ? [["Rounds", String(options.rounds)] as const] : []),
-        ...(adapter === undefined ? [] : [["Adapter", `LoRA, ${adapter}`] as const]),
-        ["Backend", this.#stages.backend],
-        ["Machine", `${processor}, ${system}, ${cores} cores; ${io.configuration.runtime}`],
-        ["Time", `${Math.round((performance.now() - this.#started) / 1000)} s`],
-      ],
-      models,
-      examples: groups.map((group, g) => ({
-        question: group.question,
-        answer: group.answer,
-        reference: group.reference,
-        candidates: group.candidates.map((candidate, c) => ({
-          text: candidate.text,
-          correct: candidate.correct,
-          scores: Object.fromEntries(rows.map(({ name, examples }) => [name, examples[g]?.[c] ?? NaN])),
-        })),
-      })),
-      warnings: this.#stages.warnings,
-    };
-  }
 }
 
 /** `aft-dc` of `aft-dc round 2`. */
 function kindOf(name: string): string {
   return name.replace(/ round \d+$/, "");
-}
-
-/** `aft-dc-round-2` of `aft-dc round 2`. */
-function fileName(name: string): string {
-  return name.replaceAll(" ", "-");
-}
-
-/** The first questions with right and wrong candidates: what the report shows one by one. */
-async function exampleGroups(judged: string): Promise<Group[]> {
-  const found: Group[] = [];
-  for await (const group of readRecords(judged)) {
-    if (new Set(group.candidates.map((c) => c.correct)).size === 2) found.push(group);
-    if (found.length === 6) break;
-  }
-  return found;
 }
 
 /** What is wrong with the model or the data is found before there is a folder, and before hours of work. */

@@ -214,6 +214,15 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
           },
           {
             figure: name,
+            what: `${where}: time with --recompute`,
+            ours: ms("LoRA computed again, milliseconds"),
+            theirs: ms("full, milliseconds"),
+            ratio: over(value("LoRA computed again, milliseconds"), value("full, milliseconds")),
+            most: true,
+            unit: "×",
+          },
+          {
+            figure: name,
             what: `${where}: peak bytes with --recompute`,
             ours: "",
             theirs: megabytes(value("full, peak bytes")),

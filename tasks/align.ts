@@ -56,11 +56,11 @@ await runTask({
     maxTokens: preset(shared.maxTokens, 96),
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote of maj@k" }), 8),
     epochs: preset(shared.epochs, 4, "Passes of VFT over the training problems"),
-    alignEpochs: preset(integer("--align-epochs", { help: "Passes of alignment, and of the control" }), 1),
+    alignEpochs: preset(integer("--align-epochs", { help: "Passes of alignment, and of the control" }), 3),
     learningRate: preset(shared.learningRate, 1e-3, "Peak learning rate of VFT"),
     alignLearningRate: number("--align-learning-rate", {
       above: 0,
-      help: "Peak learning rate of alignment; default: a third of VFT's",
+      help: "Peak learning rate of alignment; default: a tenth of VFT's",
     }),
     batchSize: preset(shared.batchSize, 16),
     ...pick("microBatch", "recompute", "lora", "baseDtype", "unknownTensors"),
@@ -82,7 +82,7 @@ await runTask({
     const run = await AlignRun.open({
       ...options,
       lora: options.lora === undefined ? undefined : parseLora(options.lora),
-      alignLearningRate: options.alignLearningRate ?? options.learningRate / 3,
+      alignLearningRate: options.alignLearningRate ?? options.learningRate / 10,
       prompt: await promptsOf(options),
       train: () => loadDataset(data, { directory, limit, seed: options.seed }),
       test: () => loadDataset(testSpec, { split: "test", directory, limit: testLimit, seed: options.seed }),

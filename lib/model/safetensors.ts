@@ -2,6 +2,7 @@
  * Safetensors files: read one tensor at a time, written one tensor at a time.
  */
 
+import { setImmediate } from "node:timers";
 import { InputError } from "../runtime/errors.ts";
 import { openFile, writeAtomic } from "../runtime/files.ts";
 import { floatBytes, type FloatDtype, widen } from "./_float_bytes.ts";
@@ -39,6 +40,8 @@ export interface TensorSource extends AsyncDisposable {
 
 /** Bytes of a piece: few enough to stay in the caches until they are used. */
 const pieceBytes = 4 * 1024 * 1024;
+/** Bytes after which others have a turn, such as who waits for Ctrl-C. */
+const pauseBytes = 64 * 1024 * 1024;
 
 /** Opens a file and checks its header. Throws InputError, in one line, for a file that the format does not allow. */
 export async function openSafetensors(path: string): Promise<TensorSource> {
@@ -62,14 +65,19 @@ export async function openSafetensors(path: string): Promise<TensorSource> {
     return { dtype, offset, bytes };
   };
   const buffers: Uint8Array[] = [];
+  let read = 0;
   const readPieces = async (name: string, take: TakePiece): Promise<void> => {
     const { dtype, offset, bytes } = weight(name);
     // Used again by the next tensor: on some machines fresh memory costs more than reading into it.
     const buffer = buffers.pop() ?? new Uint8Array(pieceBytes);
     for (let at = 0; at < bytes; at += pieceBytes) {
       const piece = buffer.subarray(0, Math.min(pieceBytes, bytes - at));
-      await file.readInto(offset + at, piece);
+      file.readNow(offset + at, piece);
       take(piece, dtype, at / floatBytes[dtype]);
+      read += piece.length;
+      if (read < pauseBytes) continue;
+      read = 0;
+      await new Promise<void>((resolve) => setImmediate(resolve));
     }
     buffers.push(buffer);
   };

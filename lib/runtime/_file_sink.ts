@@ -34,6 +34,14 @@ export async function named<T>(verb: string, path: string, call: () => Promise<T
 }
 
 /** {@linkcode named} for a call that returns when it is done. */
+export function namedNow<T>(verb: string, path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw inWords(error, verb, path);
+  }
+}
+
 function inWords(error: unknown, verb: string, path: string): unknown {
   const code = (error as { code?: string }).code;
   return typeof code === "string"

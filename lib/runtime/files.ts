@@ -3,12 +3,13 @@
  * {@linkcode InputError} of one line, and nothing is ever seen half-written under its final name.
  */
 
+import { readSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "./errors.ts";
-import { bufferedSink, type FileSink, largestTransfer, named, reasons } from "./_file_sink.ts";
+import { bufferedSink, type FileSink, largestTransfer, named, namedNow, reasons } from "./_file_sink.ts";
 
 export type { FileSink };
 
@@ -24,6 +25,11 @@ export interface RandomAccessFile extends AsyncDisposable {
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   /** Fills `target` with the bytes from byte `offset` on. Throws InputError when the file ends before. */
   readInto(offset: number, target: Uint8Array): Promise<void>;
+  /**
+   * The same, waiting for the disk: where much is read in a row, a thread that is asked for each piece costs more than
+   * the reading on a busy machine. The system reads ahead meanwhile.
+   */
+  readNow(offset: number, target: Uint8Array): void;
   /** Gives the file back to the system. */
   close(): Promise<void>;
 }
@@ -42,6 +48,18 @@ export async function openFile(path: string): Promise<RandomAccessFile> {
       `Cannot read ${path}: expected ${target.length} bytes at byte ${offset}, the file ends at byte ` +
         `${offset + filled}`,
     );
+  const readNow = (offset: number, target: Uint8Array): void => {
+    for (let filled = 0; filled < target.length;) {
+      const wanted = Math.min(target.length - filled, largestTransfer);
+      const count = namedNow(
+        "read",
+        path,
+        () => readSync(handle.fd, target, filled, wanted, offset + filled),
+      );
+      if (count === 0) throw short(offset, target, filled);
+      filled += count;
+    }
+  };
   const readInto = async (offset: number, target: Uint8Array): Promise<void> => {
     let filled = 0;
     while (filled < target.length) {
@@ -60,7 +78,7 @@ export async function openFile(path: string): Promise<RandomAccessFile> {
     await readInto(offset, target);
     return target;
   };
-  return { path, size: status.size, read, readInto, close, [Symbol.asyncDispose]: close };
+  return { path, size: status.size, read, readInto, readNow, close, [Symbol.asyncDispose]: close };
 }
 
 /** The bytes of a file, in chunks of at most 256 KiB. Throws InputError when it cannot be read. */

@@ -252,6 +252,11 @@ async function checkSources(options: AlignOptions): Promise<void> {
   const { model, train, test, baseDtype, lora, unknownTensors, io } = options;
   const directory = await resolveModel(model, { log: io.log }), adapted = await isAdapterDirectory(directory);
   refuseFrozen(baseDtype, adapted || lora !== undefined);
+  if (adapted && lora) {
+    throw new UsageError(
+      `Cannot make a new adapter on ${model}: it is an adapter itself; merge it first, or leave --lora out to train it on`,
+    );
+  }
   if (!adapted) await (await openCheckpoint(directory, { unknown: unknownTensors })).close();
   for (const source of [train, test]) {
     for await (const _ of source()) break;

@@ -124,6 +124,16 @@ test("align with LoRA on 8 bits writes adapters alone, goes on where it stopped,
   assert.deepEqual([again.code, again.out], [0, whole.out], again.err);
   assert.deepEqual(bytes(out, "aft-dc", "adapter_model.safetensors"), adapter);
 
+  const vftAdapter = join(out, "vft"),
+    twice = [...small, "--lora", "r=4", "--model", vftAdapter, "--out", at("twice")];
+  assert.deepEqual(await run("align", twice), {
+    code: 2,
+    out: "",
+    err:
+      `align: Cannot make a new adapter on ${vftAdapter}: it is an adapter itself; merge it first, or leave ` +
+      "--lora out to train it on\n",
+  });
+  assert.ok(!existsSync(at("twice")));
   const frozen = await run("align", [...small, "--base-dtype", "int8", "--out", at("frozen")]);
   const why = "they are frozen; train an adapter by --lora";
   assert.deepEqual(frozen, { code: 2, out: "", err: `align: Cannot train weights kept in int8: ${why}\n` });

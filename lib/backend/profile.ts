@@ -53,5 +53,5 @@ class Profile {
   }
 }
 
-/** The one profile of this process. */
+/** The one profile: counts of all kernels, whoever calls them. */
 export const profile: Profile = new Profile();

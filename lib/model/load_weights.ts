@@ -40,8 +40,8 @@ export async function loadWeights(checkpoint: Checkpoint, baseDtype: BaseDtype):
 /**
  * Reads a parameter from its file to the active backend.
  *
- * By pieces of 4 MiB, each put into place and widened there while the system reads ahead. Through an array of the whole parameter, 590 MB took four
- * times as long: every parameter's memory was fresh, and the system must clear that first.
+ * By pieces of 4 MiB, each put into place and widened there while the system reads ahead. Through an array of the whole
+ * parameter, 590 MB took four times as long: every parameter's memory was fresh, and the system must clear that first.
  *
  * @returns [out, in] or [elements], float32
  */

@@ -52,9 +52,12 @@ export const BLAS_PATHS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112;
-// usize numbers cost less a call than a buffer argument, which Deno must look up each time.
-const SIZES = ["i32", "i32", "i32"] as const, MATRIX = ["usize", "i32"] as const;
-const ARGUMENTS = [...SIZES, ...SIZES, "f32", ...MATRIX, ...MATRIX, "f32", ...MATRIX] as const;
+const MATRIX = ["usize", "i32"] as const;
+/** Of `cblas_sgemm`. An address as a usize costs less a call than a buffer, which Deno must look up each time. */
+const ARGUMENTS = [
+  ...["i32", "i32", "i32", "i32", "i32", "i32"] as const, // order, both transposes, m, n, k
+  ...["f32", ...MATRIX, ...MATRIX, "f32", ...MATRIX] as const,
+] as const;
 
 /** `cblas_sgemm` for row-major matrices. */
 function rowMajor(gemm: (...values: number[]) => void): Sgemm {

@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import { type Backend, openBackend } from "../lib/backend/backend.ts";
 import { read } from "../lib/backend/tensors.ts";
 import { Random } from "../lib/data/random.ts";
-import { matmul } from "../lib/kernels/matmul.ts";
+import { matmul } from "../lib/kernels/product/matmul.ts";
 import { type Decoder, deviceBatch, hiddenStates, parameter } from "../lib/model/decoder.ts";
 import { DecodingSession } from "../lib/model/decoding.ts";
 import type { Step } from "./_cases.ts";

@@ -10,10 +10,14 @@ import * as tf from "@tensorflow/tfjs";
 import { currentBackend, openBackend } from "../lib/backend/backend.ts";
 import { findAdapter } from "../lib/backend/webgpu.ts";
 import { finish, upload, zeros } from "../lib/backend/tensors.ts";
-import { packFlat } from "../lib/data/packing.ts";
+import { packFlat } from "../lib/model/packing.ts";
 import { Random } from "../lib/data/random.ts";
-import { linearLogprob, linearLogprobGradient, makeLabels } from "../lib/kernels/linear_logprob.ts";
-import { matmul } from "../lib/kernels/matmul.ts";
+import {
+  linearLogprob,
+  linearLogprobGradient,
+  makeLabels,
+} from "../lib/kernels/vocabulary/linear_logprob.ts";
+import { matmul } from "../lib/kernels/product/matmul.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { decodingInt4, loading, lora } from "./_adapters.ts";
 import { groupsOf, ourStep, type StepCase, stepCases, stockStep, tokensOf } from "./_cases.ts";

@@ -7,15 +7,15 @@
 import * as tf from "@tensorflow/tfjs";
 import { type BackendChoice, openBackend } from "../lib/backend/backend.ts";
 import { finish, upload, zeros } from "../lib/backend/tensors.ts";
-import { packFlat } from "../lib/data/packing.ts";
+import { packFlat } from "../lib/model/packing.ts";
 import { Random } from "../lib/data/random.ts";
 import { adamw, sumOfSquares } from "../lib/kernels/adamw.ts";
-import { fusedViews, spanAttention, spanAttentionGradient } from "../lib/kernels/attention.ts";
-import { embedding, embeddingGradient } from "../lib/kernels/embedding.ts";
-import { matmul } from "../lib/kernels/matmul.ts";
-import { rmsNorm, rmsNormGradient } from "../lib/kernels/rms_norm.ts";
-import { rope, ropeTable } from "../lib/kernels/rope.ts";
-import { spanLayout } from "../lib/kernels/span_layout.ts";
+import { fusedViews, spanAttention, spanAttentionGradient } from "../lib/kernels/attention/attention.ts";
+import { embedding, embeddingGradient } from "../lib/kernels/vocabulary/embedding.ts";
+import { matmul } from "../lib/kernels/product/matmul.ts";
+import { rmsNorm, rmsNormGradient } from "../lib/kernels/norm/rms_norm.ts";
+import { rope, ropeTable } from "../lib/kernels/attention/rope.ts";
+import { spanLayout } from "../lib/kernels/attention/span_layout.ts";
 import { swiglu, swigluGradient } from "../lib/kernels/swiglu.ts";
 import { alignmentGroups } from "./_decoder.ts";
 
@@ -112,7 +112,7 @@ const heads = { heads: H, kvHeads: H, headDim: d };
     () => tf.grads((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => stock(q, k, v))([q, k, v], dy),
   );
 }
-// Every kind of product of training and decoding, m×n×k: what `tileOf` of lib/kernels/_gemm.ts was chosen by.
+// Every kind of product of training and decoding, m×n×k: what `tileOf` of lib/kernels/product/_gemm.ts was chosen by.
 for (
   const [what, m, n, k, turned] of [
     ["decoding one sequence", 1, 3 * D, D, "b"],

@@ -8,7 +8,11 @@ import * as tf from "@tensorflow/tfjs";
 import { type BackendChoice, openBackend } from "../lib/backend/backend.ts";
 import { finish, upload, zeros } from "../lib/backend/tensors.ts";
 import { Random } from "../lib/data/random.ts";
-import { linearLogprob, linearLogprobGradient, makeLabels } from "../lib/kernels/linear_logprob.ts";
+import {
+  linearLogprob,
+  linearLogprobGradient,
+  makeLabels,
+} from "../lib/kernels/vocabulary/linear_logprob.ts";
 
 await openBackend(Deno.env.get("AFT_BENCH_BACKEND") as BackendChoice | undefined);
 const D = 128;

@@ -8,14 +8,14 @@
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadDataset } from "../lib/data/load_dataset.ts";
-import { parseLora } from "../lib/model/lora.ts";
-import { AlignRun } from "./_align_run.ts";
-import { runTask } from "./_cli.ts";
-import { testSpecOf } from "./_held_out.ts";
-import { planMemory } from "./_memory.ts";
-import { choice, integer, number, preset, text } from "./_option.ts";
-import { dataOptions, promptOptions, promptsOf } from "./_records.ts";
-import { pick, shared } from "./_shared_options.ts";
+import { parseLora } from "../lib/checkpoint/lora.ts";
+import { AlignRun } from "../lib/pipeline/align.ts";
+import { runTask } from "./cli/run_task.ts";
+import { testSpecOf } from "../lib/pipeline/held_out.ts";
+import { planMemory } from "./cli/memory_plan.ts";
+import { choice, integer, number, preset, text } from "./cli/option.ts";
+import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
+import { pick, shared } from "./cli/shared_options.ts";
 
 const base = relative(".", fileURLToPath(new URL("../fixtures/base", import.meta.url)));
 

@@ -7,8 +7,8 @@ import { findAdapter } from "../lib/backend/webgpu.ts";
 import { openBackend } from "../lib/backend/backend.ts";
 import { machine, runtime } from "../lib/runtime/environment.ts";
 import { findBlas } from "../lib/runtime/native.ts";
-import { runTask } from "./_cli.ts";
-import { toggle } from "./_option.ts";
+import { runTask } from "./cli/run_task.ts";
+import { toggle } from "./cli/option.ts";
 
 await runTask({
   name: "doctor",

@@ -8,13 +8,13 @@ import type { Evaluated } from "../lib/evaluate/evaluate.ts";
 import { evaluate } from "../lib/evaluate/evaluate.ts";
 import { summarize } from "../lib/evaluate/summary.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { createProgress } from "../lib/report/progress.ts";
+import { createProgress } from "./cli/progress.ts";
 import { InputError } from "../lib/runtime/errors.ts";
-import { runTask } from "./_cli.ts";
-import { choice, integer, number, preset, required, toggle } from "./_option.ts";
-import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
-import { memoryCheck, planMemory } from "./_memory.ts";
-import { pick, shared } from "./_shared_options.ts";
+import { runTask } from "./cli/run_task.ts";
+import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
+import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import { memoryCheck, planMemory } from "./cli/memory_plan.ts";
+import { pick, shared } from "./cli/shared_options.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 
 await runTask({

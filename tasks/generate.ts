@@ -6,13 +6,13 @@
 import type { Problem } from "../lib/data/records.ts";
 import { generate } from "../lib/model/generate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { createProgress } from "../lib/report/progress.ts";
-import { runTask } from "./_cli.ts";
-import { choice, integer, preset, required, toggle } from "./_option.ts";
-import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
-import { memoryCheck, planMemory } from "./_memory.ts";
-import { pick, shared } from "./_shared_options.ts";
-import { writeUntilBroken } from "./_until_broken.ts";
+import { createProgress } from "./cli/progress.ts";
+import { runTask } from "./cli/run_task.ts";
+import { choice, integer, preset, required, toggle } from "./cli/option.ts";
+import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import { memoryCheck, planMemory } from "./cli/memory_plan.ts";
+import { pick, shared } from "./cli/shared_options.ts";
+import { writeUntilBroken } from "./cli/until_broken.ts";
 
 await runTask({
   name: "generate",

@@ -4,11 +4,11 @@
  *   deno task merge --model models/smol --adapter runs/lora --out models/smol-aligned
  */
 import { mergeAdapter } from "../lib/model/merge.ts";
-import { baseDirectory, readAdapterConfig } from "../lib/model/adapter_files.ts";
-import { resolveModel } from "../lib/model/resolve_model.ts";
-import { runTask } from "./_cli.ts";
-import { choice, required, text } from "./_option.ts";
-import { pick, shared } from "./_shared_options.ts";
+import { baseDirectory, readAdapterConfig } from "../lib/checkpoint/adapter_files.ts";
+import { resolveModel } from "../lib/checkpoint/resolve_model.ts";
+import { runTask } from "./cli/run_task.ts";
+import { choice, required, text } from "./cli/option.ts";
+import { pick, shared } from "./cli/shared_options.ts";
 
 await runTask({
   name: "merge",

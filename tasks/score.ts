@@ -6,17 +6,17 @@
  */
 import { normalizeResponses } from "../lib/data/prompts.ts";
 import type { Group } from "../lib/data/records.ts";
-import { rank } from "../lib/evaluate/rank.ts";
+import { rank } from "../lib/feedback/rank.ts";
 import { label, score } from "../lib/evaluate/score.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { createProgress } from "../lib/report/progress.ts";
-import { runTask } from "./_cli.ts";
-import { choice, integer, preset, toggle } from "./_option.ts";
-import { openRewardSource, rankOptions } from "./_ranking.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./_records.ts";
-import { memoryCheck, planMemory } from "./_memory.ts";
-import { pick } from "./_shared_options.ts";
-import { writeUntilBroken } from "./_until_broken.ts";
+import { createProgress } from "./cli/progress.ts";
+import { runTask } from "./cli/run_task.ts";
+import { choice, integer, preset, toggle } from "./cli/option.ts";
+import { openRewardSource, rankOptions } from "./cli/ranking.ts";
+import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import { memoryCheck, planMemory } from "./cli/memory_plan.ts";
+import { pick } from "./cli/shared_options.ts";
+import { writeUntilBroken } from "./cli/until_broken.ts";
 
 await runTask({
   name: "score",

@@ -11,11 +11,11 @@ import { textTable } from "../lib/report/table.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { exists, remove } from "../lib/runtime/files.ts";
 import { suggestion } from "../lib/runtime/suggestion.ts";
-import { runTask } from "./_cli.ts";
-import { integer, number, preset, text, toggle } from "./_option.ts";
-import { pick, shared } from "./_shared_options.ts";
-import { experiments, runStudy } from "./_study_run.ts";
-import { fullShape, quickShape, type StudySettings } from "./_study_settings.ts";
+import { runTask } from "./cli/run_task.ts";
+import { integer, number, preset, text, toggle } from "./cli/option.ts";
+import { pick, shared } from "./cli/shared_options.ts";
+import { experiments, runStudy } from "../lib/study/run.ts";
+import { fullShape, quickShape, type StudySettings } from "../lib/study/settings.ts";
 
 const base = fileURLToPath(new URL("../fixtures/base", import.meta.url));
 

@@ -3,12 +3,12 @@
  *
  *   deno task vft --model fixtures/base --data arithmetic --learning-rate 1e-3 --out runs/vft
  */
-import { runTask } from "./_cli.ts";
-import { checkOut } from "./_out.ts";
-import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./_records.ts";
-import { planMemory } from "./_memory.ts";
-import { pick } from "./_shared_options.ts";
-import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./_training.ts";
+import { runTask } from "./cli/run_task.ts";
+import { checkOut } from "../lib/pipeline/out_directory.ts";
+import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import { planMemory } from "./cli/memory_plan.ts";
+import { pick } from "./cli/shared_options.ts";
+import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
 
 await runTask({
   name: "vft",

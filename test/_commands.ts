@@ -36,7 +36,8 @@ const deno = "Deno" in globalThis;
 
 /** The words before a task's own arguments. */
 export function commandOf(task: string): string[] {
-  const file = task.endsWith(".ts") ? task : `tasks/${task}.ts`;
+  const folder = task === "make-base" ? "tools" : "tasks";
+  const file = task.endsWith(".ts") ? task : `${folder}/${task.replaceAll("-", "_")}.ts`;
   return [
     process.execPath,
     ...deno ? ["run", "-A", "--no-check", "--config", join(root, "deno.json")] : [],

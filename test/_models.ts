@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { assign, read, upload } from "../lib/backend/tensors.ts";
 import { reservePositions } from "../lib/model/decoder.ts";
-import { initializeModel } from "../lib/model/initialize.ts";
+import { initializeModel } from "../lib/checkpoint/initialize.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import type { Model } from "../lib/model/model.ts";
-import { buildTokenizer } from "../lib/model/tokenizer_builder.ts";
+import { buildTokenizer } from "../lib/tokenizer/tokenizer_builder.ts";
 
 /** A folder of this test file's own; removed when its tests are done. */
 export const folder: string = mkdtempSync(join(tmpdir(), "models-test-"));

@@ -2,18 +2,18 @@
 
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
-import { aqua } from "./aqua.ts";
-import { arithmeticProblems } from "./arithmetic.ts";
-import { longArithmeticProblems } from "./arithmetic_long.ts";
+import { aqua } from "./sets/aqua.ts";
+import { arithmeticProblems } from "./embedded/arithmetic.ts";
+import { longArithmeticProblems } from "./embedded/arithmetic_long.ts";
 import type { DataSet, RawRow } from "./dataset.ts";
-import { ecqa } from "./ecqa.ts";
-import { gsm8k } from "./gsm8k.ts";
-import { mmlu } from "./mmlu.ts";
-import { optionsProblems } from "./options.ts";
+import { ecqa } from "./sets/ecqa.ts";
+import { gsm8k } from "./sets/gsm8k.ts";
+import { mmlu } from "./sets/mmlu.ts";
+import { optionsProblems } from "./embedded/options.ts";
 import { markedEnding, optionEnding, optionsTemplate, questionTemplate } from "./prompts.ts";
-import { rankedGroups } from "./ranked.ts";
+import { rankedGroups } from "./embedded/ranked.ts";
 import { parseProblem, type Problem } from "./records.ts";
-import { svamp } from "./svamp.ts";
+import { svamp } from "./sets/svamp.ts";
 import type { Where } from "./where.ts";
 
 /** An embedded set is drawn anew, but the same, each time. */

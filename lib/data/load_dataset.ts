@@ -4,7 +4,7 @@ import { InputError, UsageError } from "../runtime/errors.ts";
 import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
 import type { DataSet } from "./dataset.ts";
 import { datasets, findDataset, readProblem } from "./datasets.ts";
-import { downloadFile, type HubOptions, listRepository } from "./hub.ts";
+import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
 import { Random } from "./random.ts";
 import type { Problem } from "./records.ts";
 import { readRows } from "./row_files.ts";

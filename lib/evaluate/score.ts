@@ -1,5 +1,5 @@
 import { endOfResponse, findAnswer, isRight } from "../data/answers.ts";
-import { groupRows, planMicroBatches, type TokenGroup } from "../data/packing.ts";
+import { groupRows, planMicroBatches, type TokenGroup } from "../model/packing.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group } from "../data/records.ts";
 import { deviceBatch, forward, orderedLogprobs } from "../model/decoder.ts";

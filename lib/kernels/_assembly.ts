@@ -9,7 +9,7 @@ const instances = new WeakMap<WasmHeap, Map<string, AssemblyKernels>>();
 /**
  * The kernels built from one file of `assembly/`, working on the tensors of the active WASM backend in place.
  *
- * @param base64 the built module's text, imported from `assembly/NAME.wasm.ts`; it is compiled once
+ * @param base64 the built module's text, imported from `built/NAME.wasm.ts`; it is compiled once
  */
 export function assembly(base64: string): AssemblyKernels {
   const heap = wasmHeap();

@@ -5,7 +5,7 @@ import { profile } from "../backend/profile.ts";
 import { empty, upload } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
 import { elementsOf, rowBlocks } from "./_row_blocks.ts";
-import module from "./assembly/adamw.wasm.ts";
+import module from "./built/adamw.wasm.ts";
 
 /** Most partial sums that a tensor, or what of it fits a binding, contributes to the norm on a GPU, and elements of one at least. */
 const PARTIALS = 64, ELEMENTS = 4096;

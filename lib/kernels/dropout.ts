@@ -4,7 +4,7 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
-import module from "./assembly/dropout.wasm.ts";
+import module from "./built/dropout.wasm.ts";
 
 /** Which elements a dropout zeroes. */
 export interface DropoutOptions {

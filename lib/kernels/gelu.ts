@@ -4,7 +4,7 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
-import module from "./assembly/gelu.wasm.ts";
+import module from "./built/gelu.wasm.ts";
 
 /**
  * GELU in its tanh form, GPT-2's `gelu_new`.

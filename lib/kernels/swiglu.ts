@@ -4,8 +4,8 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
 import { assembly, wasmHeap } from "./_assembly.ts";
-import { eachUnit, type RowShape, rowShape, shapeName, unitType } from "./_rows_wgsl.ts";
-import module from "./assembly/swiglu.wasm.ts";
+import { eachUnit, type RowShape, rowShape, shapeName, unitType } from "./norm/_rows_wgsl.ts";
+import module from "./built/swiglu.wasm.ts";
 
 /**
  * Gated linear unit with SiLU: y = g·σ(g)·u. Source: Shazeer, arXiv 2002.05202.

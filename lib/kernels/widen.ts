@@ -4,7 +4,7 @@ import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty, writeInto } from "../backend/tensors.ts";
 import { assembly, type AssemblyKernels, instantiate, wasmHeap } from "./_assembly.ts";
-import module from "./assembly/widen.wasm.ts";
+import module from "./built/widen.wasm.ts";
 
 /** Numbers of 16 bits: the upper half of a float32, and IEEE half. */
 export type NarrowDtype = "BF16" | "F16";

@@ -6,11 +6,15 @@
 import type * as tf from "@tensorflow/tfjs";
 import { read, upload } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
-import { addBlockProduct, addBlockWeightGradient, blockProductGradient } from "../kernels/block_product.ts";
+import {
+  addBlockProduct,
+  addBlockWeightGradient,
+  blockProductGradient,
+} from "../kernels/product/block_product.ts";
 import { dropout } from "../kernels/dropout.ts";
-import { matmul } from "../kernels/matmul.ts";
+import { matmul } from "../kernels/product/matmul.ts";
 import type { Decoder, DeviceBatch, Parameters } from "./decoder.ts";
-import { type AdaptedProjection, adaptedProjections, adapterShapes, type Lora } from "./lora.ts";
+import { type AdaptedProjection, adaptedProjections, adapterShapes, type Lora } from "../checkpoint/lora.ts";
 
 /** The adapter of a decoder. */
 export interface Adapter {

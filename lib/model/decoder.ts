@@ -1,18 +1,23 @@
 import type * as tf from "@tensorflow/tfjs";
 import { currentBackend } from "../backend/backend.ts";
 import { read, upload, zeros } from "../backend/tensors.ts";
-import { bucketRows, type FlatBatch, packFlat, type TokenGroup } from "../data/packing.ts";
-import type { Heads } from "../kernels/attention.ts";
-import { embedding, embeddingGradient } from "../kernels/embedding.ts";
-import { type Labels, linearLogprob, linearLogprobGradient, makeLabels } from "../kernels/linear_logprob.ts";
-import type { QuantizedMatrix } from "../kernels/quantize.ts";
-import { ropeTable } from "../kernels/rope.ts";
-import { type SpanLayout, spanLayout } from "../kernels/span_layout.ts";
+import { bucketRows, type FlatBatch, packFlat, type TokenGroup } from "./packing.ts";
+import type { Heads } from "../kernels/attention/attention.ts";
+import { embedding, embeddingGradient } from "../kernels/vocabulary/embedding.ts";
+import {
+  type Labels,
+  linearLogprob,
+  linearLogprobGradient,
+  makeLabels,
+} from "../kernels/vocabulary/linear_logprob.ts";
+import type { QuantizedMatrix } from "../kernels/product/quantize.ts";
+import { ropeTable } from "../kernels/attention/rope.ts";
+import { type SpanLayout, spanLayout } from "../kernels/attention/span_layout.ts";
 import { type Adapter, keyDropout } from "./adapter.ts";
-import type { DecoderConfig } from "./config.ts";
+import type { DecoderConfig } from "../checkpoint/config.ts";
 import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
-import { normalize, normalizeGradient, type Normed } from "./_norm.ts";
-import type { Parameter } from "./parameter_plan.ts";
+import { normalize, normalizeGradient, type Normed } from "./norm.ts";
+import type { Parameter } from "../checkpoint/parameter_plan.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
 
 /** Tensors by parameter name. */

@@ -2,11 +2,11 @@ import * as tf from "@tensorflow/tfjs";
 import { currentBackend } from "../backend/backend.ts";
 import { empty, read, upload } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
-import { fusedViews, spanAttention } from "../kernels/attention.ts";
-import { writeCache } from "../kernels/kv_cache.ts";
-import { matmul } from "../kernels/matmul.ts";
-import { sample, type Sampling } from "../kernels/sample.ts";
-import { decodingLayout } from "../kernels/span_layout.ts";
+import { fusedViews, spanAttention } from "../kernels/attention/attention.ts";
+import { writeCache } from "../kernels/attention/kv_cache.ts";
+import { matmul } from "../kernels/product/matmul.ts";
+import { sample, type Sampling } from "../kernels/vocabulary/sample.ts";
+import { decodingLayout } from "../kernels/attention/span_layout.ts";
 import {
   type Decoder,
   deviceBatch,
@@ -18,7 +18,7 @@ import {
   reservePositions,
 } from "./decoder.ts";
 import { feedForward, queriesKeysValues, type Stream } from "./layer.ts";
-import { normalize } from "./_norm.ts";
+import { normalize } from "./norm.ts";
 import { project } from "./projection.ts";
 import { RowAllocator } from "./_row_allocator.ts";
 

@@ -1,7 +1,7 @@
 import { type PromptOptions, renderPrompt, renderResponse, responseText } from "../data/prompts.ts";
 import { templateOf } from "../data/datasets.ts";
 import type { Candidate, Problem } from "../data/records.ts";
-import { chatTurn, renderChatPrompt, turnOf } from "./chat_turn.ts";
+import { chatTurn, renderChatPrompt, turnOf } from "../tokenizer/chat_turn.ts";
 import type { Model } from "./model.ts";
 
 /** What a response follows: the problem, and how its prompt is made. */

@@ -1,13 +1,18 @@
 import type * as tf from "@tensorflow/tfjs";
 import { empty } from "../backend/tensors.ts";
-import { type Attended, fusedViews, spanAttention, spanAttentionGradient } from "../kernels/attention.ts";
+import {
+  type Attended,
+  fusedViews,
+  spanAttention,
+  spanAttentionGradient,
+} from "../kernels/attention/attention.ts";
 import { gelu, geluGradient } from "../kernels/gelu.ts";
-import { headNorm, headNormGradient, type HeadNormOptions } from "../kernels/head_norm.ts";
-import { rope } from "../kernels/rope.ts";
+import { headNorm, headNormGradient, type HeadNormOptions } from "../kernels/norm/head_norm.ts";
+import { rope } from "../kernels/attention/rope.ts";
 import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
-import type { DecoderConfig } from "./config.ts";
+import type { DecoderConfig } from "../checkpoint/config.ts";
 import { type Decoder, type DeviceBatch, headsOf, parameter, type Parameters } from "./decoder.ts";
-import { normalize, normalizeGradient } from "./_norm.ts";
+import { normalize, normalizeGradient } from "./norm.ts";
 import { parametersGradient, project, projectGradient, type ProjectionGradient } from "./projection.ts";
 
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type BackendChoice, openBackend } from "../backend/backend.ts";
-import type { HubOptions } from "../data/hub.ts";
+import type { HubOptions } from "../hub/hub.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
 import { attachAdapter } from "./adapter.ts";
@@ -11,16 +11,16 @@ import {
   isAdapterDirectory,
   readAdapter,
   readAdapterConfig,
-} from "./adapter_files.ts";
-import { openCheckpoint } from "./checkpoint.ts";
-import type { DecoderConfig } from "./config.ts";
+} from "../checkpoint/adapter_files.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import type { DecoderConfig } from "../checkpoint/config.ts";
 import { loadWeights } from "./load_weights.ts";
-import { adaptedProjections, type Lora } from "./lora.ts";
+import { adaptedProjections, type Lora } from "../checkpoint/lora.ts";
 import { Model } from "./model.ts";
-import { resolveModel } from "./resolve_model.ts";
-import type { BaseDtype } from "./stored_bytes.ts";
-import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { tokenizerDoubts } from "./tokenizer_doubts.ts";
+import { resolveModel } from "../checkpoint/resolve_model.ts";
+import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
+import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { tokenizerDoubts } from "../tokenizer/tokenizer_doubts.ts";
 
 /** How to load a model. */
 export interface LoadModelOptions {

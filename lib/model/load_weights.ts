@@ -1,11 +1,11 @@
 import type * as tf from "@tensorflow/tfjs";
 import { empty, upload, writeInto } from "../backend/tensors.ts";
-import { quantize, type QuantizedMatrix } from "../kernels/quantize.ts";
+import { quantize, type QuantizedMatrix } from "../kernels/product/quantize.ts";
 import { widenInto } from "../kernels/widen.ts";
-import type { Checkpoint } from "./checkpoint.ts";
-import type { Parameter } from "./parameter_plan.ts";
-import type { FloatDtype } from "./safetensors.ts";
-import { type BaseDtype, isQuantizable } from "./stored_bytes.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Parameter } from "../checkpoint/parameter_plan.ts";
+import type { FloatDtype } from "../checkpoint/safetensors.ts";
+import { type BaseDtype, isQuantizable } from "../checkpoint/stored_bytes.ts";
 
 /** A decoder's weights on the active backend, by the names of its plan. */
 export interface Weights {

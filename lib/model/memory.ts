@@ -3,10 +3,10 @@
  */
 
 import { UsageError } from "../runtime/errors.ts";
-import type { DecoderConfig } from "./config.ts";
-import { adaptedProjections, adapterShapes, type Lora } from "./lora.ts";
-import { parameterPlan } from "./parameter_plan.ts";
-import { type BaseDtype, isQuantizable, storedBytes } from "./stored_bytes.ts";
+import type { DecoderConfig } from "../checkpoint/config.ts";
+import { adaptedProjections, adapterShapes, type Lora } from "../checkpoint/lora.ts";
+import { parameterPlan } from "../checkpoint/parameter_plan.ts";
+import { type BaseDtype, isQuantizable, storedBytes } from "../checkpoint/stored_bytes.ts";
 
 /** What is to be run. */
 export interface MemoryOptions {

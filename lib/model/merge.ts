@@ -1,10 +1,10 @@
 import { type BackendChoice, openBackend } from "../backend/backend.ts";
 import { mergeUpdates } from "./adapter.ts";
-import { baseFingerprint, readAdapter, readAdapterConfig } from "./adapter_files.ts";
-import { openCheckpoint } from "./checkpoint.ts";
-import { adaptedProjections } from "./lora.ts";
-import type { FloatDtype } from "./safetensors.ts";
-import { writeCheckpoint } from "./write_checkpoint.ts";
+import { baseFingerprint, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { adaptedProjections } from "../checkpoint/lora.ts";
+import type { FloatDtype } from "../checkpoint/safetensors.ts";
+import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 
 /** What to merge, and how to write it. */
 export interface MergeOptions {

@@ -1,12 +1,12 @@
 import { join, resolve } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
-import { matmul } from "../kernels/matmul.ts";
+import { matmul } from "../kernels/product/matmul.ts";
 import { listDirectory, remove, rename, writeText } from "../runtime/files.ts";
 import { InputError } from "../runtime/errors.ts";
 import { detachAdapter, mergeUpdates } from "./adapter.ts";
-import { writeAdapter } from "./adapter_files.ts";
-import { openCheckpoint } from "./checkpoint.ts";
-import type { DecoderConfig } from "./config.ts";
+import { writeAdapter } from "../checkpoint/adapter_files.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import type { DecoderConfig } from "../checkpoint/config.ts";
 import {
   backward,
   type Decoder,
@@ -17,11 +17,11 @@ import {
   makeGradients,
   parameter,
 } from "./decoder.ts";
-import type { Parameter } from "./parameter_plan.ts";
-import { hubModelOf } from "./resolve_model.ts";
-import type { Tokenizer } from "./tokenizer.ts";
-import type { FloatDtype } from "./safetensors.ts";
-import { writeCheckpoint } from "./write_checkpoint.ts";
+import type { Parameter } from "../checkpoint/parameter_plan.ts";
+import { hubModelOf } from "../checkpoint/resolve_model.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { FloatDtype } from "../checkpoint/safetensors.ts";
+import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 
 /** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
 export interface SaveOptions {

@@ -1,6 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
-import { addLinearGradients, linear, linearGradient } from "../kernels/linear.ts";
-import { quantizedLinear, quantizedLinearGradient } from "../kernels/quantized_linear.ts";
+import { addLinearGradients, linear, linearGradient } from "../kernels/product/linear.ts";
+import { quantizedLinear, quantizedLinearGradient } from "../kernels/product/quantized_linear.ts";
 import { addAdapter, addAdapterGradient } from "./adapter.ts";
 import { type Decoder, parameter, type Parameters } from "./decoder.ts";
 

@@ -1,4 +1,4 @@
-import type { DecoderConfig } from "./config.ts";
+import type { DecoderConfig } from "../checkpoint/config.ts";
 
 /**
  * Rotary frequencies in radians a position, one for each pair of dimensions of a head [headDim/2].

@@ -3,8 +3,8 @@
 import { basename, join } from "node:path";
 import { endTokensOf } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
-import { type ModelCard, modelCard, readCardHead, shellCommand } from "../model/model_card.ts";
-import { hubModelOf } from "../model/resolve_model.ts";
+import { type ModelCard, modelCard, readCardHead, shellCommand } from "../checkpoint/model_card.ts";
+import { hubModelOf } from "../checkpoint/resolve_model.ts";
 import { runtime } from "../runtime/environment.ts";
 import { exists, readJson, readText } from "../runtime/files.ts";
 import type { Metrics } from "./metrics.ts";

@@ -1,10 +1,10 @@
 import type * as tf from "@tensorflow/tfjs";
 import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
-import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../model/adapter_files.ts";
-import { openCheckpoint } from "../model/checkpoint.ts";
+import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Decoder, parameter } from "../model/decoder.ts";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoint/safetensors.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import {
   type AppendFile,

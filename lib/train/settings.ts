@@ -1,5 +1,5 @@
 import type { PromptOptions } from "../data/prompts.ts";
-import type { FloatDtype } from "../model/safetensors.ts";
+import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import type { ObjectiveOptions, ObjectiveTraits } from "../objectives/objective.ts";
 import { objectives, objectiveTraits } from "../objectives/objectives.ts";
 import { UsageError } from "../runtime/errors.ts";

@@ -1,6 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
 import { upload } from "../backend/tensors.ts";
-import { planMicroBatches, type TokenGroup } from "../data/packing.ts";
+import { planMicroBatches, type TokenGroup } from "../model/packing.ts";
 import {
   backward,
   type Decoder,

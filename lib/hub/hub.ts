@@ -1,0 +1,295 @@
+/** Files of the Hugging Face hub, of data sets and models alike, by way of the shared cache folder. */
+
+import type { HubApiError } from "@huggingface/hub";
+import { environmentVariable } from "../runtime/environment.ts";
+import { InputError, UsageError } from "../runtime/errors.ts";
+import { exists, remove } from "../runtime/files.ts";
+import {
+  appendBytes,
+  type Checksum,
+  fileMatches,
+  finishBlob,
+  hubCacheDirectory,
+  linkBlob,
+  listSnapshot,
+  partialSize,
+  pathInside,
+  readReference,
+  writeReference,
+} from "./cache.ts";
+
+/** A repository of the hub. */
+export interface HubRepository {
+  /** `ORG/NAME`, or `NAME` for the oldest ones. */
+  readonly repo: string;
+  /** Which kind (default "model"). */
+  readonly type?: "model" | "dataset";
+  /** Branch, tag or commit (default "main"). */
+  readonly revision?: string;
+}
+
+/** One file of a repository. */
+export interface HubFile extends HubRepository {
+  /** Its path in the repository. */
+  readonly path: string;
+}
+
+/** How to reach the hub. */
+export interface HubOptions {
+  /** The hub or a mirror of it (default `HF_ENDPOINT`, or else https://huggingface.co). */
+  readonly endpoint?: string;
+  /** Access token (default `HF_TOKEN`). */
+  readonly token?: string;
+  /** Cache folder (default `HF_HUB_CACHE` and what `hubCacheDirectory` says). */
+  readonly cacheDirectory?: string;
+  /** Only use what is in the cache (default: whether `HF_HUB_OFFLINE` is 1 or true). */
+  readonly offline?: boolean;
+  /** Called as bytes arrive. */
+  readonly onProgress?: (
+    progress: { readonly path: string; readonly bytes: number; readonly total: number },
+  ) => void;
+  /** How often a broken transfer is taken up again (default 3). */
+  readonly retries?: number;
+  /** Longest silence of the server, in milliseconds (default 60,000). */
+  readonly timeout?: number;
+}
+
+interface Session {
+  readonly repo: { readonly type: "model" | "dataset"; readonly name: string };
+  readonly revision: string;
+  readonly folder: string;
+  readonly offline: boolean;
+  readonly timeout: number;
+  readonly request: { hubUrl: string; accessToken?: string; fetch: typeof fetch };
+}
+
+const COMMIT = /^[0-9a-f]{40}$/;
+
+/**
+ * The local path of a file of the hub, downloaded unless the cache has it. A transfer that breaks off is resumed,
+ * also by a later call; length and checksum are verified. Throws InputError when the file cannot be had, with the
+ * reason, and for any name that would leave the cache folder.
+ */
+export async function downloadFile(file: HubFile, options: HubOptions = {}): Promise<string> {
+  const session = open(file, options);
+  const { repo, folder } = session;
+  const commit = await findCommit(session);
+  const pointer = pathInside(folder, "snapshots", commit, file.path);
+  if (await exists(pointer)) return pointer;
+  if (session.offline) {
+    throw new InputError(
+      `Cannot find ${file.path} of ${repo.name} in ${folder}: it must be there when offline`,
+    );
+  }
+  const { pathsInfo } = await import("@huggingface/hub");
+  const infos = await ask(
+    session,
+    () => pathsInfo({ ...session.request, repo, paths: [file.path], revision: commit }),
+  );
+  const found = infos.find(({ path, type }) => path === file.path && type === "file");
+  if (!found) {
+    throw new InputError(`Cannot download ${file.path} of ${repo.name}: there is no such file in it`);
+  }
+  const checksum: Checksum = found.lfs
+    ? { kind: "sha256", value: String(found.lfs.oid) }
+    : { kind: "git", value: String(found.oid) };
+  if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(checksum.value)) {
+    throw new InputError(
+      `Cannot download ${file.path} of ${repo.name}: its checksum must be hexadecimal: got ${checksum.value}`,
+    );
+  }
+  const wanted = { size: found.lfs?.size ?? found.size, checksum };
+  const blob = pathInside(folder, "blobs", checksum.value);
+  if (!await exists(blob)) {
+    const partial = `${blob}.incomplete`;
+    await transfer(session, { path: file.path, commit, partial, wanted, options });
+    await finishBlob(partial, blob);
+  }
+  await linkBlob(blob, pointer);
+  return pointer;
+}
+
+/** The paths of all files of a repository, sorted; offline, of those that the cache has. */
+export async function listRepository(repository: HubRepository, options: HubOptions = {}): Promise<string[]> {
+  const session = open(repository, options);
+  const commit = await findCommit(session);
+  if (session.offline) return await listSnapshot(pathInside(session.folder, "snapshots", commit));
+  const { listFiles } = await import("@huggingface/hub");
+  return await ask(session, async () => {
+    const paths: string[] = [];
+    const entries = listFiles({ ...session.request, repo: session.repo, revision: commit, recursive: true });
+    for await (const { type, path } of entries) if (type === "file") paths.push(path);
+    return paths.sort();
+  });
+}
+
+function open(
+  { repo: name, type = "model", revision = "main" }: HubRepository,
+  options: HubOptions,
+): Session {
+  if (!/^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/.test(name)) {
+    throw new UsageError(`Name of a repository must be ORG/NAME: got ${JSON.stringify(name)}`);
+  }
+  const accessToken = options.token ?? environmentVariable("HF_TOKEN");
+  if (accessToken !== undefined && !accessToken.startsWith("hf_")) {
+    throw new UsageError('Access token (HF_TOKEN) must begin with "hf_"'); // never shown
+  }
+  const { timeout = 60_000 } = options;
+  const hubUrl = (options.endpoint ?? environmentVariable("HF_ENDPOINT") ?? "https://huggingface.co").replace(
+    /\/+$/,
+    "",
+  );
+  const folder = pathInside(
+    options.cacheDirectory ?? hubCacheDirectory(),
+    [`${type}s`, ...name.split("/")].join("--"),
+  );
+  return {
+    repo: { type, name },
+    revision,
+    folder,
+    timeout,
+    offline: options.offline ?? /^(1|true|yes|on)$/i.test(environmentVariable("HF_HUB_OFFLINE") ?? ""),
+    request: { hubUrl, ...(accessToken && { accessToken }), fetch: impatientFetch(timeout) },
+  };
+}
+
+/** The commit that the revision names now or, offline, named when it was last asked for. */
+async function findCommit(session: Session): Promise<string> {
+  const { repo, revision, folder } = session;
+  if (COMMIT.test(revision)) return revision;
+  const reference = pathInside(folder, "refs", revision);
+  if (session.offline) {
+    const commit = await readReference(reference);
+    if (commit && COMMIT.test(commit)) return commit;
+    throw new InputError(
+      `Cannot find ${repo.name} (${revision}) in ${folder}: it must be there when offline`,
+    );
+  }
+  const { datasetInfo, modelInfo } = await import("@huggingface/hub");
+  const asked = { ...session.request, name: repo.name, revision, additionalFields: ["sha" as const] };
+  const { sha } = await ask<{ sha?: string }>(
+    session,
+    () => repo.type === "model" ? modelInfo(asked) : datasetInfo(asked),
+  );
+  if (typeof sha !== "string" || !COMMIT.test(sha)) {
+    throw new InputError(
+      `Cannot use ${session.request.hubUrl}: its commit of ${repo.name} must be a hash: got ${sha}`,
+    );
+  }
+  await writeReference(reference, sha);
+  return sha;
+}
+
+interface Transfer {
+  readonly path: string;
+  readonly commit: string;
+  readonly partial: string;
+  readonly wanted: { readonly size: number; readonly checksum: Checksum };
+  readonly options: HubOptions;
+}
+
+/** Brings the partial file to its full length and checks it; goes on from what is there. */
+async function transfer(
+  session: Session,
+  { path, commit, partial, wanted, options }: Transfer,
+): Promise<void> {
+  const { retries = 3, onProgress } = options;
+  const hub = await import("@huggingface/hub");
+  const escaped = path.split("/").map(encodeURIComponent).join("/");
+  for (let attempt = 0;; attempt++) {
+    let have = await partialSize(partial);
+    if (have > wanted.size) {
+      await remove(partial);
+      have = 0;
+    }
+    try {
+      if (have < wanted.size || wanted.size === 0) {
+        const blob = await hub.downloadFile({
+          ...session.request,
+          repo: session.repo,
+          path: escaped,
+          revision: commit,
+        });
+        if (!blob) {
+          throw new InputError(
+            `Cannot download ${path} of ${session.repo.name}: there is no such file in it`,
+          );
+        }
+        const rest = have === 0 ? blob : blob.slice(have, wanted.size);
+        const onLength = (bytes: number) => onProgress?.({ path, bytes, total: wanted.size });
+        await appendBytes(partial, patient(rest.stream(), session.timeout), { onLength });
+      }
+      if (await fileMatches(partial, wanted)) return;
+      if (await partialSize(partial) < wanted.size) throw new Error("the transfer broke off");
+      await remove(partial); // a server that ignores ranges, or a file that changed: from the beginning
+      throw new Error("what arrived does not have the expected checksum");
+    } catch (error) {
+      if (attempt >= retries || isFinal(error)) throw explain(session, error, path);
+      await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 4 ** attempt, 10_000)));
+    }
+  }
+}
+
+async function ask<T>(session: Session, request: () => Promise<T>): Promise<T> {
+  try {
+    return await request();
+  } catch (error) {
+    throw explain(session, error);
+  }
+}
+
+/** A refusal that asking again would not change. */
+function isFinal(error: unknown): boolean {
+  const status = (error as HubApiError).statusCode;
+  return error instanceof InputError || (status >= 400 && status < 500 && status !== 408 && status !== 429);
+}
+
+/** Any failure as one line that says what to do. */
+function explain({ repo, revision, request }: Session, error: unknown, path = ""): InputError {
+  if (error instanceof InputError) return error;
+  const what = path ? `${path} of ${repo.name}` : repo.name;
+  const status = (error as HubApiError).statusCode;
+  const cause = (error as { cause?: { message?: string; code?: string } }).cause;
+  const reason = status === 401 || status === 403
+    ? `access is refused (${status}): set HF_TOKEN, and accept the repository's terms on its page (the hub refuses a wrong name too)`
+    : status === 404
+    ? `there is no ${repo.type} of that name and revision "${revision}" (404)`
+    : status !== undefined
+    ? `the server answered ${status}`
+    : [(error as Error).message ?? String(error), cause?.message ?? cause?.code].filter(Boolean).join(": ");
+  const line = reason.replace(/ for url \(\S+\)/, "").replace(/\s+/g, " ");
+  return new InputError(`Cannot download ${what} from ${request.hubUrl}: ${line}`, { cause: error });
+}
+
+/** `fetch` that gives up when the server sends no headers for so long. */
+function impatientFetch(timeout: number): typeof fetch {
+  return (async (input: RequestInfo | URL, init?: RequestInit) => {
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(new Error(`no answer for ${timeout} ms`)), timeout);
+    try {
+      return await fetch(input, { ...init, signal: silence.signal });
+    } finally {
+      clearTimeout(timer);
+    }
+  }) as typeof fetch;
+}
+
+/** The pieces of a stream; throws when none comes for so long. */
+async function* patient(stream: ReadableStream<Uint8Array>, timeout: number): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  let whole = false;
+  try {
+    for (;;) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const silence = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`no data for ${timeout} ms`)), timeout);
+      });
+      const { done, value } = await Promise.race([reader.read(), silence]).finally(() => clearTimeout(timer));
+      whole = done;
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    if (!whole) reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,200 @@
+import type * as tf from "@tensorflow/tfjs";
+import { assembly, wasmHeap } from "../_assembly.ts";
+import { type Block, planBlocks } from "./_blocks.ts";
+import { sgemm } from "../product/_sgemm.ts";
+import module from "../built/attention.wasm.ts";
+import type { Attended, Heads, RowView } from "./attention.ts";
+import type { SpanLayout } from "./span_layout.ts";
+
+/** Byte offset of a view's first element, and its row stride in bytes. */
+interface Rows {
+  readonly at: number;
+  readonly stride: number;
+}
+
+const EMPTY = -1e30; // the log-sum-exp of nothing, as in assembly/attention.ts
+const DECODE_CHUNK = 128; // CHUNK of assembly/attention.ts
+
+/** Training and prefill: products of blocks by {@linkcode sgemm}, the softmax between them in SIMD. */
+export function attendByBlocks(
+  views: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
+  { out, lse }: Attended,
+  layout: SpanLayout,
+  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+): void {
+  const { pointer } = wasmHeap(), { weights, scaleRows } = assembly(module);
+  const q = rowsOf(views.q), k = rowsOf(views.k), v = rowsOf(views.v);
+  const width = heads * d, spans = pointer(layout.querySpans), o = pointer(out), l = pointer(lse);
+  const ldq = q.stride / 4, ldk = k.stride / 4, ldv = v.stride / 4;
+  const blocks = planBlocks(layout), [elements, rows] = largestBlock(blocks);
+  const s = scratchBytes((elements + rows) * 4), inverse = s + elements * 4;
+  const scale2 = scale * Math.LOG2E;
+  for (const { start, end, sharedLow, sharedHigh, pieces, ownAt, stride } of blocks) {
+    const shared = sharedHigh - sharedLow;
+    for (let h = 0; h < heads; h++) {
+      const head = Math.floor(h / (heads / kvHeads)) * d * 4;
+      const qh = q.at + h * d * 4, kh = k.at + head, vh = v.at + head, oh = o + h * d * 4;
+      const q0 = qh + start * q.stride, o0 = oh + start * width * 4;
+      if (shared > 0) {
+        const k0 = kh + sharedLow * k.stride;
+        sgemm(false, true, end - start, shared, d, scale2, q0, ldq, k0, ldk, 0, s, stride);
+      }
+      for (const { start: a, end: b, ownLow, ownHigh } of pieces) {
+        const own = ownHigh - ownLow, sa = s + (a - start) * stride * 4;
+        const qa = qh + a * q.stride, k0 = kh + ownLow * k.stride;
+        sgemm(false, true, b - a, own, d, scale2, qa, ldq, k0, ldk, 0, sa + ownAt * 4, stride);
+        const to = inverse + (a - start) * 4, spansAt = spans + a * 16, lseAt = l + (a * heads + h) * 4;
+        weights(sa, stride * 4, b - a, spansAt, sharedLow, shared, ownAt, ownLow, own, lseAt, heads * 4, to);
+      }
+      if (shared > 0) {
+        const v0 = vh + sharedLow * v.stride;
+        sgemm(false, false, end - start, d, shared, 1, s, stride, v0, ldv, 0, o0, width);
+      }
+      for (const { start: a, end: b, ownLow, ownHigh } of pieces) {
+        const sa = s + ((a - start) * stride + ownAt) * 4,
+          v0 = vh + ownLow * v.stride,
+          beta = shared > 0 ? 1 : 0;
+        sgemm(
+          false,
+          false,
+          b - a,
+          d,
+          ownHigh - ownLow,
+          1,
+          sa,
+          stride,
+          v0,
+          ldv,
+          beta,
+          oh + a * width * 4,
+          width,
+        );
+      }
+      scaleRows(o0, width * 4, end - start, d, inverse);
+    }
+  }
+  fillGaps(layout, out, 0);
+  fillGaps(layout, lse, EMPTY);
+}
+
+/** Decoding: few rows, each with keys of its own, in one kernel without any product of matrices. */
+export function attendByRows(
+  views: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
+  { out, lse }: Attended,
+  layout: SpanLayout,
+  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+): void {
+  const { pointer } = wasmHeap();
+  const q = rowsOf(views.q), k = rowsOf(views.k), v = rowsOf(views.v);
+  const scratch = scratchBytes(DECODE_CHUNK * 4 + heads * 8);
+  assembly(module).decode(
+    q.at,
+    q.stride,
+    k.at,
+    k.stride,
+    v.at,
+    v.stride,
+    pointer(layout.querySpans),
+    pointer(out),
+    pointer(lse),
+    scratch,
+    layout.rows,
+    heads,
+    kvHeads,
+    d,
+    scale * Math.LOG2E,
+  );
+}
+
+/** The gradient by the same blocks: the scores are computed again, and five products made of each. */
+export function gradientByBlocks(
+  given: { readonly qkv: tf.Tensor; readonly dout: tf.Tensor; readonly dqkv: tf.Tensor } & Attended,
+  layout: SpanLayout,
+  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+): void {
+  const { pointer } = wasmHeap(), { gradients } = assembly(module);
+  const width = heads * d, ld = (heads + 2 * kvHeads) * d, row = ld * 4, scale2 = scale * Math.LOG2E;
+  const spans = pointer(layout.querySpans), l = pointer(given.lse);
+  const qkv = pointer(given.qkv),
+    dqkv = pointer(given.dqkv),
+    out = pointer(given.out),
+    dout = pointer(given.dout);
+  const blocks = planBlocks(layout), [elements] = largestBlock(blocks);
+  const s = scratchBytes(elements * 8), dp = s + elements * 4;
+  fillRows(given.dqkv, 0, { start: 0, end: layout.rows });
+  for (const { start, end, sharedLow, sharedHigh, pieces, ownAt, stride } of blocks) {
+    const shared = sharedHigh - sharedLow, rows = end - start;
+    for (let h = 0; h < heads; h++) {
+      const head = Math.floor(h / (heads / kvHeads));
+      const qc = h * d * 4, kc = (heads + head) * d * 4, vc = (heads + kvHeads + head) * d * 4;
+      const q0 = qkv + start * row + qc, do0 = dout + (start * width + h * d) * 4;
+      if (shared > 0) {
+        const k0 = qkv + sharedLow * row + kc, v0 = qkv + sharedLow * row + vc;
+        sgemm(false, true, rows, shared, d, scale2, q0, ld, k0, ld, 0, s, stride);
+        sgemm(false, true, rows, shared, d, 1, do0, width, v0, ld, 0, dp, stride);
+      }
+      for (const { start: a, end: b, ownLow, ownHigh } of pieces) {
+        const own = ownHigh - ownLow, from = (a - start) * stride * 4, sa = s + from, dpa = dp + from;
+        const so = sa + ownAt * 4, dpo = dpa + ownAt * 4;
+        const qa = qkv + a * row + qc, first = ownLow * row, k0 = first + kc, v0 = first + vc;
+        const cell = (a * width + h * d) * 4, n = b - a;
+        sgemm(false, true, n, own, d, scale2, qa, ld, qkv + k0, ld, 0, so, stride);
+        sgemm(false, true, n, own, d, 1, dout + cell, width, qkv + v0, ld, 0, dpo, stride);
+        gradients(
+          ...[sa, dpa, stride * 4, n, spans + a * 16, sharedLow, shared, ownAt, ownLow, own],
+          ...[l + (a * heads + h) * 4, heads * 4, out + cell, dout + cell, width * 4, d, scale],
+        );
+        sgemm(false, false, n, d, own, 1, dpo, stride, qkv + k0, ld, 1, dqkv + a * row + qc, ld);
+        sgemm(true, false, own, d, n, 1, dpo, stride, qa, ld, 1, dqkv + k0, ld);
+        sgemm(true, false, own, d, n, 1, so, stride, dout + cell, width, 1, dqkv + v0, ld);
+      }
+      if (shared > 0) {
+        const first = sharedLow * row, k0 = first + kc, v0 = first + vc;
+        sgemm(false, false, rows, d, shared, 1, dp, stride, qkv + k0, ld, 1, dqkv + start * row + qc, ld);
+        sgemm(true, false, shared, d, rows, 1, dp, stride, q0, ld, 1, dqkv + k0, ld);
+        sgemm(true, false, shared, d, rows, 1, s, stride, do0, width, 1, dqkv + v0, ld);
+      }
+    }
+  }
+}
+
+function rowsOf({ tensor, stride, offset }: RowView): Rows {
+  return { at: wasmHeap().pointer(tensor) + offset * 4, stride: stride * 4 };
+}
+
+/** Elements of the largest array of scores, and rows of the longest block. */
+function largestBlock(blocks: readonly Block[]): [number, number] {
+  let elements = 0, rows = 0;
+  for (const { start, end, stride } of blocks) {
+    elements = Math.max(elements, (end - start) * stride);
+    rows = Math.max(rows, end - start);
+  }
+  return [elements, rows];
+}
+
+/** Memory of the heap that lives on between calls, allocated anew only for a larger use. */
+let scratch = { at: 0, bytes: 0, memory: undefined as WebAssembly.Memory | undefined };
+
+function scratchBytes(bytes: number): number {
+  const heap = wasmHeap();
+  if (scratch.memory !== heap.memory || scratch.bytes < bytes) {
+    if (scratch.memory === heap.memory) heap.free(scratch.at);
+    scratch = { at: heap.allocate(bytes), bytes, memory: heap.memory };
+  }
+  return scratch.at;
+}
+
+/** Sets the rows that no segment covers, the padding, to one value. */
+function fillGaps(layout: SpanLayout, tensor: tf.Tensor, value: number): void {
+  let at = 0;
+  for (const { start, end } of layout.segments ?? []) {
+    if (start > at) fillRows(tensor, value, { start: at, end: start });
+    at = end;
+  }
+  if (at < layout.rows) fillRows(tensor, value, { start: at, end: layout.rows });
+}
+
+function fillRows(tensor: tf.Tensor, value: number, { start, end }: { start: number; end: number }): void {
+  const { memory, pointer } = wasmHeap(), width = tensor.shape[1]!;
+  new Float32Array(memory.buffer, pointer(tensor) + start * width * 4, (end - start) * width).fill(value);
+}

@@ -1,0 +1,109 @@
+import type * as tf from "@tensorflow/tfjs";
+import { currentBackend } from "../../backend/backend.ts";
+import { profile } from "../../backend/profile.ts";
+import { empty } from "../../backend/tensors.ts";
+import { attendByBlocks, attendByRows, gradientByBlocks } from "./_wasm.ts";
+import { attendOnGpu, gradientOnGpu } from "./_webgpu.ts";
+import { onOneThread } from "../product/_sgemm.ts";
+import type { SpanLayout } from "./span_layout.ts";
+
+/** The heads of attention: query head h reads key-value head ⌊h / (heads/kvHeads)⌋. */
+export interface Heads {
+  /** Query heads. */
+  readonly heads: number;
+  /** A divisor of `heads`. */
+  readonly kvHeads: number;
+  /** Elements of a head: even, at most 256. */
+  readonly headDim: number;
+  /** What q·k is multiplied by; 1/√headDim by default. */
+  readonly scale?: number;
+}
+
+/** Rows of a matrix: element (i, c) is at i·stride + offset + c. */
+export interface RowView {
+  /** What the rows lie in. */
+  readonly tensor: tf.Tensor;
+  /** Elements from one row to the next. */
+  readonly stride: number;
+  /** Elements before the first. */
+  readonly offset: number;
+}
+
+/** What the forward pass returns. */
+export interface Attended {
+  /** [N, heads·headDim]; 0 in a row that attends to nothing. */
+  readonly out: tf.Tensor;
+  /** Log-sum-exp of the scaled scores, natural; −1e30 in a row that attends to nothing. [N, heads] */
+  readonly lse: tf.Tensor;
+}
+
+/**
+ * Span attention: each query row attends to the two contiguous key ranges of its row of `layout.querySpans`.
+ *
+ *   s_ij = scale · q_i·k_j,   lse_i = log Σ_j exp s_ij,   out_i = Σ_j exp(s_ij − lse_i) v_j
+ *
+ * Only the log-sum-exp is kept, never a score (Dao et al., arXiv 2205.14135). Work grows with the keys really attended
+ * to: rows that share a prompt read its keys together.
+ *
+ * @param views q [N, heads·headDim], k and v [M, kvHeads·headDim]
+ */
+export function spanAttention(
+  views: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
+  layout: SpanLayout,
+  heads: Heads,
+): Attended {
+  const out = empty([layout.rows, heads.heads * heads.headDim]), lse = empty([layout.rows, heads.heads]);
+  if (currentBackend().name === "webgpu") {
+    attendOnGpu(views, { out, lse }, layout, heads);
+  } else if (layout.segments) {
+    profile.run(
+      "span_attention",
+      () => onOneThread(() => attendByBlocks(views, { out, lse }, layout, heads)),
+    );
+  } else {
+    profile.run("span_attention_decode", () => attendByRows(views, { out, lse }, layout, heads));
+  }
+  return { out, lse };
+}
+
+/**
+ * Gradient of {@linkcode spanAttention} in training, where q, k and v lie in one tensor.
+ *
+ *   p_ij = exp(s_ij − lse_i),   D_i = dout_i·out_i,   ds_ij = p_ij (dout_i·v_j − D_i) scale
+ *   dq_i = Σ_j ds_ij k_j,   dk_j = Σ_i ds_ij q_i,   dv_j = Σ_i p_ij dout_i
+ *
+ * @param qkv [N, (heads + 2·kvHeads)·headDim]: the columns of q, then k, then v
+ * @param attended what the forward pass returned
+ * @param dout gradient with respect to `out` [N, heads·headDim]
+ * @param layout one of `spanLayout`
+ * @returns dqkv, of the shape of qkv; padding rows are 0
+ */
+export function spanAttentionGradient(
+  qkv: tf.Tensor,
+  attended: Attended,
+  dout: tf.Tensor,
+  layout: SpanLayout,
+  heads: Heads,
+): tf.Tensor {
+  const dqkv = empty(qkv.shape);
+  const given = { qkv, ...attended, dout, dqkv };
+  if (currentBackend().name === "webgpu") {
+    gradientOnGpu(given, layout, heads);
+  } else {
+    profile.run("span_attention_gradient", () => onOneThread(() => gradientByBlocks(given, layout, heads)));
+  }
+  return dqkv;
+}
+
+/** The three views of a fused tensor [N, (heads + 2·kvHeads)·headDim]. */
+export function fusedViews(
+  qkv: tf.Tensor,
+  { heads, kvHeads, headDim }: Heads,
+): { readonly q: RowView; readonly k: RowView; readonly v: RowView } {
+  const stride = (heads + 2 * kvHeads) * headDim;
+  return {
+    q: { tensor: qkv, stride, offset: 0 },
+    k: { tensor: qkv, stride, offset: heads * headDim },
+    v: { tensor: qkv, stride, offset: (heads + kvHeads) * headDim },
+  };
+}

@@ -1,0 +1,148 @@
+import type * as tf from "@tensorflow/tfjs";
+import { currentBackend } from "../../backend/backend.ts";
+import { profile } from "../../backend/profile.ts";
+import { empty } from "../../backend/tensors.ts";
+import { wasmHeap } from "../_assembly.ts";
+import { gemmOfParts } from "./_gemm.ts";
+import { onOneThreadIfNarrow, sgemm } from "./_sgemm.ts";
+
+/** One of the matrices B_p that lie one below the other in B: where it lies, and the columns of y that it makes. */
+export interface Block {
+  /** First row of B_p in B. */
+  readonly row: number;
+  /** Rows of B_p: as many columns of y. */
+  readonly rows: number;
+  /** First of these columns in y. */
+  readonly column: number;
+}
+
+/** What a block product is made with. */
+export interface BlockOptions {
+  /** At most three, in the order of their columns in u. */
+  readonly blocks: readonly Block[];
+  /** Factor of every product. */
+  readonly scale: number;
+}
+
+/**
+ * Adds the products of blocks to slices of columns, in place:
+ *
+ *   y[:, column_p … column_p + rows_p − 1] += scale · u[:, p·r … (p+1)·r − 1] · B_pᵀ
+ *
+ * The second half of a low-rank update whose first half, u = x·Aᵀ, is one product for all blocks.
+ *
+ * @param u [N, T·r] for T blocks
+ * @param b [Σ rows_p, r]
+ * @param y [N, out]
+ */
+export function addBlockProduct(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, options: BlockOptions): void {
+  const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
+  if (currentBackend().name === "webgpu") {
+    return blocks.forEach((block, p) =>
+      gemmOfParts({
+        a: { tensor: u, from: p * r },
+        b: { tensor: b, from: block.row * r },
+        c: { tensor: y, from: block.column },
+      }, { m: rows, n: block.rows, k: r, transposeB: true, add: true, scale })
+    );
+  }
+  const at = wasmHeap().pointer;
+  onEach("block_product", rows, r, blocks, (block, p) =>
+    sgemm(
+      false,
+      true,
+      rows,
+      block.rows,
+      r,
+      scale,
+      at(u) + 4 * p * r,
+      wide,
+      at(b) + 4 * block.row * r,
+      r,
+      1,
+      at(y) + 4 * block.column,
+      out,
+    ));
+}
+
+/**
+ * Gradient of {@linkcode addBlockProduct} with respect to u: du_p = scale·dy_p·B_p.
+ *
+ * @param dy [N, out]
+ * @returns du [N, T·r]
+ */
+export function blockProductGradient(b: tf.Tensor, dy: tf.Tensor, options: BlockOptions): tf.Tensor {
+  const { blocks, scale } = options, [rows, out] = dy.shape as [number, number], r = b.shape[1]!;
+  const wide = blocks.length * r, du = empty([rows, wide]);
+  sizesOf(du, b, dy, options);
+  if (currentBackend().name === "webgpu") {
+    blocks.forEach((block, p) =>
+      gemmOfParts({
+        a: { tensor: dy, from: block.column },
+        b: { tensor: b, from: block.row * r },
+        c: { tensor: du, from: p * r },
+      }, { m: rows, n: r, k: block.rows, scale })
+    );
+    return du;
+  }
+  const at = wasmHeap().pointer;
+  onEach("block_product_gradient", rows, r, blocks, (block, p) => {
+    const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
+    sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
+  });
+  return du;
+}
+
+/**
+ * Gradient of {@linkcode addBlockProduct} with respect to B, added to `db` in place: dB_p += scale·dy_pᵀ·u_p.
+ *
+ * @param dy [N, out]
+ * @param db [Σ rows_p, r]
+ */
+export function addBlockWeightGradient(
+  u: tf.Tensor,
+  dy: tf.Tensor,
+  db: tf.Tensor,
+  options: BlockOptions,
+): void {
+  const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
+  if (currentBackend().name === "webgpu") {
+    return blocks.forEach((block, p) =>
+      gemmOfParts({
+        a: { tensor: dy, from: block.column },
+        b: { tensor: u, from: p * r },
+        c: { tensor: db, from: block.row * r },
+      }, { m: block.rows, n: r, k: rows, transposeA: true, add: true, scale })
+    );
+  }
+  const at = wasmHeap().pointer;
+  onEach("block_product_weight_gradient", rows, r, blocks, (block, p) => {
+    const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
+    sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
+  });
+}
+
+/** Runs every block's product on WASM: on one BLAS thread where they are small. */
+function onEach(
+  name: string,
+  rows: number,
+  r: number,
+  blocks: readonly Block[],
+  product: (block: Block, p: number) => void,
+): void {
+  const largest = Math.max(...blocks.map((block) => block.rows));
+  profile.run(name, () => onOneThreadIfNarrow({ m: rows, n: r, k: largest }, () => blocks.forEach(product)));
+}
+
+function sizesOf(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, { blocks }: BlockOptions) {
+  const [rows, wide] = u.shape as [number, number], r = b.shape[1]!, out = y.shape[1]!;
+  const fits = blocks.every((block) =>
+    block.row + block.rows <= b.shape[0] && block.column + block.rows <= out
+  );
+  if (blocks.length > 3 || wide !== blocks.length * r || y.shape[0] !== rows || !fits) {
+    throw new Error(
+      `Cannot multiply ${blocks.length} blocks of [${b.shape}] by [${u.shape}] for [${y.shape}]`,
+    );
+  }
+  return { rows, r, wide, out };
+}

@@ -1,0 +1,223 @@
+import type * as tf from "@tensorflow/tfjs";
+import { currentBackend } from "../../backend/backend.ts";
+import { dispatch } from "../../backend/dispatch.ts";
+import { profile } from "../../backend/profile.ts";
+import { empty } from "../../backend/tensors.ts";
+import { assembly, wasmHeap } from "../_assembly.ts";
+import { tileOf as gemmTileOf } from "./_gemm.ts";
+import { fewRows, TILE_N, tiled, tiledAsWide } from "./_quantized_wgsl.ts";
+import { elementsOf, rowBlocks, type Run } from "../_row_blocks.ts";
+import { onOneThread, sgemm } from "./_sgemm.ts";
+import module from "../built/quantized_linear.wasm.ts";
+import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
+
+/**
+ * A linear layer whose frozen weight is kept in fewer bits: y = x·Wᵀ (+ bias). The weight is widened as it is
+ * multiplied and never stands in memory as float32.
+ *
+ * @param x [N, in]
+ * @param weight [out, in]
+ * @param bias [out]
+ * @returns [N, out]
+ */
+export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf.Tensor): tf.Tensor {
+  const [m, k] = x.shape as [number, number], { rows: n, dtype } = weight;
+  if (k !== weight.columns) {
+    throw new Error(`Cannot multiply [${x.shape}] by [${n},${weight.columns}]ᵀ`);
+  }
+  const y = empty([m, n]);
+  const active = currentBackend();
+  if (active.name === "webgpu") {
+    // A CPU that stands in for a GPU takes 42 ms for 6 rows of 3072×512 so, and 14 by tiles.
+    const few = k % 4 === 0 && m <= (active.device.isCpu ? 1 : 8), tile = tileOf(m), has = bias !== undefined;
+    if (!few && k % 4 === 0 && n % 4 === 0) {
+      asWide(weight, { a: x, c: y, bias, m, transposed: true });
+      return y;
+    }
+    const program = few ? fewRows(dtype, m === 1 ? 1 : 8, has) : tiled(dtype, "forward", tile, has);
+    for (const run of partsOf(weight)) {
+      dispatch(program, {
+        tensors: {
+          a: x,
+          ...boundPart(weight, run),
+          ...(bias &&
+            { bias: run.count === n ? bias : { tensor: bias, offset: run.from, length: run.count } }),
+          c: y,
+        },
+        params: {
+          ...{ m, n: run.count, k, words_a_row: paddedColumns(k) / weightsPerWord[dtype] },
+          ...{ a_stride: k, a_column: 0, c_stride: n, c_column: run.from, add: 0 },
+        },
+        groups: few ? [Math.ceil(run.count / 8)] : [Math.ceil(run.count / TILE_N), Math.ceil(m / tile)],
+      });
+    }
+    return y;
+  }
+  const { pointer: at, memory } = wasmHeap();
+  if (bias) {
+    const values = new Float32Array(memory.buffer, at(bias), n);
+    const all = new Float32Array(memory.buffer, at(y), m * n);
+    for (let i = 0; i < m; i++) all.set(values, i * n);
+  }
+  if (dtype === "int4" && m <= fewRowsOnWasm()) {
+    multiplyFew(x, weight, y, bias !== undefined);
+    return y;
+  }
+  const beta = bias ? 1 : 0,
+    multiply = () =>
+      forRowBlocks(
+        weight,
+        m,
+        (block, from, rows, stride) =>
+          sgemm(false, true, m, rows, k, 1, at(x), k, block, stride, beta, at(y) + 4 * from, n),
+      );
+  if (m <= ROWS_IN_CACHE) onOneThread(multiply);
+  else multiply();
+  return y;
+}
+
+/**
+ * Up to how many rows int4 is multiplied without a copy of W. At 3072×512 out of the caches, in ms, without a copy /
+ * widened first: 1 row 0.26 / 0.67, 6 rows 0.69 / 0.82, 8 rows 0.86 / 0.75 with BLAS; 16 rows 1.9 / 2.8, 32 rows
+ * 4.8 / 5.0 without.
+ */
+function fewRowsOnWasm(): number {
+  const active = currentBackend();
+  return active.name === "wasm" && active.blas ? 6 : 32;
+}
+
+/** y = x·Wᵀ (+ y with `add`), each weight widened where it is multiplied. */
+function multiplyFew(x: tf.Tensor, weight: QuantizedMatrix, y: tf.Tensor, add: boolean): void {
+  const { words, scales, rows, columns } = weight, m = x.shape[0], stride = paddedColumns(columns);
+  const { pointer: at, allocate, free } = wasmHeap(), kernels = assembly(module);
+  const ordered = allocate(4 * m * stride);
+  profile.run("quantized_few_int4", () => {
+    kernels.orderColumns(at(x), ordered, m, columns, stride);
+    kernels.multiplyNibbles(at(words), at(scales), ordered, at(y), m, rows, stride, add ? 1 : 0);
+  });
+  free(ordered);
+}
+
+/**
+ * Gradient of {@linkcode quantizedLinear} with respect to x: dx = dy·W.
+ *
+ * @param dy [N, out]
+ * @returns dx [N, in]
+ */
+export function quantizedLinearGradient(weight: QuantizedMatrix, dy: tf.Tensor): tf.Tensor {
+  const [m, k] = dy.shape as [number, number], { columns: n, dtype } = weight;
+  if (k !== weight.rows) throw new Error(`Cannot multiply [${dy.shape}] by [${weight.rows},${n}]`);
+  const dx = empty([m, n]);
+  if (currentBackend().name === "webgpu") {
+    const tile = tileOf(m);
+    if (k % 4 === 0 && n % 4 === 0) {
+      asWide(weight, { a: dy, c: dx, m, transposed: false });
+      return dx;
+    }
+    for (const run of partsOf(weight)) {
+      dispatch(tiled(dtype, "gradient", tile, false), {
+        tensors: { a: dy, ...boundPart(weight, run), c: dx },
+        params: {
+          ...{ m, n, k: run.count, words_a_row: paddedColumns(n) / weightsPerWord[dtype] },
+          ...{ a_stride: k, a_column: run.from, c_stride: n, c_column: 0, add: run.from > 0 ? 1 : 0 },
+        },
+        groups: [Math.ceil(n / TILE_N), Math.ceil(m / tile)],
+      });
+    }
+    return dx;
+  }
+  const at = wasmHeap().pointer;
+  forRowBlocks(
+    weight,
+    m,
+    (block, from, rows, stride) =>
+      sgemm(false, false, m, n, rows, 1, at(dy) + 4 * from, k, block, stride, from > 0 ? 1 : 0, at(dx), n),
+  );
+  return dx;
+}
+
+/** C ← A·Wᵀ (+ bias), or C ← A·W where not `transposed`, on WebGPU: a launch for each part of W that fits a binding. */
+function asWide(weight: QuantizedMatrix, product: {
+  readonly a: tf.Tensor;
+  readonly c: tf.Tensor;
+  readonly bias?: tf.Tensor;
+  readonly m: number;
+  readonly transposed: boolean;
+}): void {
+  const { a, c, bias, m, transposed } = product, { dtype, columns } = weight;
+  const a_stride = a.shape[1]!, c_stride = c.shape[1]!;
+  for (const run of partsOf(weight)) {
+    const whole = run.count === weight.rows, add = !transposed && run.from > 0;
+    const epilogue = add ? "add" : bias ? "bias" : "set", n = transposed ? run.count : columns;
+    const tile = gemmTileOf(m, n);
+    dispatch(tiledAsWide(dtype, { transposeB: transposed, epilogue, ...tile }), {
+      tensors: {
+        a,
+        ...boundPart(weight, run),
+        ...(bias && { bias: whole ? bias : { tensor: bias, offset: run.from, length: run.count } }),
+        c,
+      },
+      params: {
+        ...{ m, n, k: transposed ? columns : run.count },
+        ...{ a_stride, a_column: transposed ? 0 : run.from, b_stride: 0, b_column: 0 },
+        ...{ c_stride, c_column: transposed ? run.from : 0 },
+        ...{ scale: 1, words_a_row: paddedColumns(columns) / weightsPerWord[dtype] },
+      },
+      groups: [Math.ceil(n / tile.tileN), Math.ceil(m / tile.tileM)],
+    });
+  }
+}
+
+/** Runs of a weight's rows whose words each fit a binding; its scales are fewer than its words. */
+function partsOf({ rows, words }: QuantizedMatrix): Run[] {
+  return rowBlocks(rows, words.size / rows);
+}
+
+/** The words and scales of some of a weight's rows, as bindings. */
+function boundPart({ dtype, rows, words, scales }: QuantizedMatrix, { from, count }: Run) {
+  const part = (tensor: tf.Tensor) =>
+    elementsOf(tensor, { from: from * tensor.size / rows, count: count * tensor.size / rows });
+  return { words: part(words), ...(dtype !== "f16" && { scales: part(scales) }) };
+}
+
+/** Rows of a tile: in decoding, no more than there are. */
+function tileOf(m: number): 16 | 32 | 64 {
+  return m <= 16 ? 16 : m <= 32 ? 32 : 64;
+}
+
+/**
+ * Up to how many rows of x a weight is widened into what a core's own cache holds and multiplied there and then on that
+ * core. A second BLAS thread would have to fetch it from the first one's cache, which is worth it for more rows, and then
+ * in few large blocks. 3072×512 out of the caches, in ms, so / by two threads: 8 rows 0.75 / 1.2, 16 rows 0.98 / 1.0,
+ * 32 rows 1.64 / 1.38, 96 rows 3.6 / 2.3.
+ */
+const ROWS_IN_CACHE = 24;
+
+/** Bytes of widened rows at once on WASM. */
+const scratchBytes = (m: number) => m <= ROWS_IN_CACHE ? 2 ** 19 : 2 ** 23;
+
+/** Widens a weight for a product with m rows, some of its rows at a time, into memory that the next ones take over. */
+function forRowBlocks(
+  { dtype, words, scales, rows, columns }: QuantizedMatrix,
+  m: number,
+  multiply: (block: number, from: number, rows: number, stride: number) => void,
+): void {
+  const { pointer: at, allocate, free } = wasmHeap(), kernels = assembly(module);
+  const stride = paddedColumns(columns), bytes = stride * 4 / weightsPerWord[dtype];
+  const many = Math.min(rows, Math.max(1, Math.floor(scratchBytes(m) / (4 * stride))));
+  const block = allocate(many * stride * 4);
+  try {
+    for (let from = 0; from < rows; from += many) {
+      const count = Math.min(many, rows - from), source = at(words) + from * bytes;
+      profile.run(`widen_${dtype}`, () => {
+        if (dtype === "f16") return kernels.widenHalves(source, block, count * stride);
+        if (dtype === "int8") return kernels.scaleBytes(source, at(scales) + 4 * from, block, count, stride);
+        const blocks = stride / BLOCK;
+        return kernels.scaleNibbles(source, at(scales) + 4 * from * blocks, block, count * blocks);
+      });
+      profile.run("sgemm", () => multiply(block, from, count, stride));
+    }
+  } finally {
+    free(block);
+  }
+}

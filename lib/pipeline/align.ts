@@ -1,0 +1,264 @@
+/** The stages of `align`: each writes its result to the run's folder, and is passed over when it is there already. */
+
+import { join } from "node:path";
+import type { PromptOptions } from "../data/prompts.ts";
+import type { Problem } from "../data/records.ts";
+import { score } from "../evaluate/score.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import type { Lora } from "../checkpoint/lora.ts";
+import { resolveModel } from "../checkpoint/resolve_model.ts";
+import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
+import { renderReport } from "../report/report.ts";
+import { summaryTable } from "../report/summary_table.ts";
+import { machine, peakResidentBytes } from "../runtime/environment.ts";
+import { UsageError } from "../runtime/errors.ts";
+import {
+  exists,
+  makeDirectory,
+  readJson,
+  remove,
+  removeTemporaries,
+  writeJson,
+  writeText,
+} from "../runtime/files.ts";
+import type { TrainOptions } from "../train/trainer.ts";
+import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
+import type { TaskIo } from "../../tasks/cli/run_task.ts";
+import { sharedProblems } from "./held_out.ts";
+import { checkOut, configurationDifference } from "./out_directory.ts";
+import { readRecords, Stages } from "./stages.ts";
+import { refuseFrozen } from "../../tasks/cli/training.ts";
+
+/** What `align` was asked to do. */
+export interface AlignOptions {
+  readonly model: string;
+  readonly out: string;
+  readonly train: () => AsyncIterable<Problem>;
+  readonly test: () => AsyncIterable<Problem>;
+  readonly samples: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly maxTokens: number;
+  readonly votes: number;
+  readonly beta?: number;
+  readonly seed: number;
+  readonly backend: "auto" | "webgpu" | "wasm";
+  /** The adapter to train in place of the whole model. */
+  readonly lora?: Lora;
+  readonly baseDtype: BaseDtype;
+  readonly unknownTensors: "refuse" | "keep";
+  readonly recompute: boolean;
+  readonly epochs: number;
+  readonly alignEpochs: number;
+  readonly learningRate: number;
+  readonly alignLearningRate: number;
+  readonly batchSize: number;
+  readonly microBatch: number;
+  readonly constraints: "all" | "none" | "dc" | "bc";
+  /** How often to sample and align; from the second round on with the newest model of each kind. */
+  readonly rounds: number;
+  readonly calculator: "keep" | "drop";
+  readonly prompt: PromptOptions;
+  readonly resume: boolean;
+  readonly overwrite: boolean;
+  readonly quiet: boolean;
+  readonly io: TaskIo;
+}
+
+/** A model of the run: its row's name, its folder, and the round that made it. */
+interface Trained {
+  readonly name: string;
+  readonly directory: string;
+  readonly round: number;
+}
+
+/** A run of `align` in its folder. */
+export class AlignRun {
+  readonly #started = performance.now();
+  readonly #stages: Stages;
+
+  private constructor(readonly options: AlignOptions) {
+    this.#stages = new Stages(options);
+  }
+
+  /** Opens the folder; one that holds something is refused unless resumed or overwritten. */
+  static async open(options: AlignOptions): Promise<AlignRun> {
+    const { out, resume, overwrite, io } = options;
+    const file = join(out, "align.json"), { data, "test-data": testData } = io.configuration.options;
+    const sources = [options.model, data, testData].map((source) => source ? String(source) : undefined);
+    const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
+    if (taken && resume) {
+      const other = configurationDifference(await readJson(file), io.configuration);
+      if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
+    }
+    await checkSources(options);
+    if (taken && resume) await removeTemporaries(out);
+    else if (taken) await remove(out);
+    await makeDirectory(out);
+    await writeJson(file, io.configuration);
+    return new AlignRun(options);
+  }
+
+  /** All stages, in order. */
+  async all(): Promise<void> {
+    const { options } = this, { io, out } = options;
+    const { shared, tested } = await sharedProblems(options.train(), options.test());
+    if (shared > 0) {
+      this.#stages.warn(
+        `${shared} of ${tested} test problems are training problems too, so accuracy says little; --test-data takes others`,
+      );
+    }
+    const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
+      objective: "vft",
+      epochs: options.epochs,
+      learningRate: options.learningRate,
+      seed: options.seed,
+    });
+    const judged = await this.candidates("test-candidates", vft, options.test);
+    const models: Trained[] = [{ name: "vft", directory: vft, round: 0 }];
+    for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
+    const rows: Row[] = [];
+    for (const model of models) rows.push(await this.measure(model, judged));
+    const table = summaryTable(rows);
+    const run = { options, stages: this.#stages, seconds: this.#seconds() };
+    await writeText(join(out, "report.html"), renderReport(await alignReport(run, rows, judged)));
+    await writeJson(join(out, "results.json"), {
+      rows: rows.map(({ name, round, summary }) => ({ name, round, ...summary })),
+      seconds: this.#seconds(),
+      peak_resident_bytes: peakResidentBytes(),
+      machine: machine(),
+    });
+    for (const line of table.split("\n")) if (line !== "") await io.output.write(line);
+    const mib = Math.round(peakResidentBytes() / 2 ** 20);
+    io.log(`Done in ${Math.round(this.#seconds())} s, peak memory ${mib} MiB; everything is in ${out}`);
+  }
+
+  /** Since the run began, to a tenth. */
+  #seconds(): number {
+    return Math.round((performance.now() - this.#started) / 100) / 10;
+  }
+
+  /**
+   * One round: candidates of the newest models, and each kind of model trained on them once more. In the first, all
+   * start from VFT and share its candidates; later each goes on from itself with its own. The control has no candidates
+   * to use, and is trained on the same questions' references as often as the others.
+   */
+  async round(round: number, models: readonly Trained[]): Promise<Trained[]> {
+    const { options } = this, last = round === 1 ? "" : ` round ${round}`;
+    const constraints = options.constraints === "all" ? ["none", "dc", "bc"] as const : [options.constraints];
+    const settings = {
+      epochs: options.alignEpochs,
+      learningRate: options.alignLearningRate,
+      seed: options.seed + round - 1, // other samples and another order in every round
+    };
+    const newest = (kind: string) =>
+      round === 1 ? models[0].directory : models.findLast(({ name }) => kindOf(name) === kind)!.directory;
+    const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
+    const made: Trained[] = [];
+    const control = await this.train(
+      fileName(`control${last}`),
+      newest("control"),
+      first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
+      { ...settings, objective: "vft" },
+    );
+    made.push({ name: `control${last}`, directory: control, round });
+    for (const constraint of constraints) {
+      const kind = `aft-${constraint}`, name = kind + last, from = newest(kind);
+      const groups = first ??
+        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings.seed);
+      const beta = constraint === "bc" ? options.beta : undefined;
+      const directory = await this.train(fileName(name), from, () => readRecords(groups), {
+        ...settings,
+        objective: "aft",
+        constraint,
+        beta,
+      });
+      made.push({ name, directory, round });
+    }
+    return made;
+  }
+
+  /** Trains `from` and returns the new model's directory. */
+  async train(
+    name: string,
+    from: string,
+    records: () => AsyncIterable<Problem>,
+    settings: TrainOptions,
+  ): Promise<string> {
+    const { batchSize, out } = this.options;
+    return await this.#stages.train(join(out, name), {
+      from,
+      records,
+      label: name,
+      settings: { ...settings, batchSize },
+    });
+  }
+
+  /** Samples and labels candidates and returns the file they are in. */
+  async candidates(
+    name: string,
+    from: string,
+    problems: () => AsyncIterable<Problem>,
+    seed = this.options.seed,
+  ): Promise<string> {
+    const { samples, temperature, topK, topP, out } = this.options;
+    return await this.#stages.candidates(join(out, `${name}.jsonl`), {
+      from,
+      problems,
+      label: name,
+      samples,
+      temperature,
+      topK,
+      topP,
+      seed,
+    });
+  }
+
+  /** Measures a model on the test problems and the labelled candidates for them. */
+  async measure({ name, directory, round }: Trained, judged: string): Promise<Row> {
+    const { votes, seed, prompt, microBatch } = this.options, stages = this.#stages;
+    const { summary } = await stages.measure(join(directory, "evaluation.json"), {
+      from: directory,
+      records: () => readRecords(judged),
+      label: `evaluate ${name}`,
+      votes,
+      seed,
+    });
+    const path = join(directory, "examples.json");
+    if (!await exists(path)) {
+      const model = await stages.open(directory), scored: number[][] = [];
+      for await (
+        const { candidates } of score(model, await exampleGroups(judged), {
+          microBatchTokens: microBatch,
+          prompt,
+        })
+      ) scored.push(candidates.map((c) => c.score ?? NaN));
+      model.dispose();
+      await writeJson(path, scored);
+    }
+    return { name, round, summary, examples: await readJson(path) as number[][] };
+  }
+}
+
+/** `aft-dc` of `aft-dc round 2`. */
+function kindOf(name: string): string {
+  return name.replace(/ round \d+$/, "");
+}
+
+/** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
+async function checkSources(options: AlignOptions): Promise<void> {
+  const { model, train, test, baseDtype, lora, unknownTensors, io } = options;
+  const directory = await resolveModel(model, { log: io.log }), adapted = await isAdapterDirectory(directory);
+  refuseFrozen(baseDtype, adapted || lora !== undefined);
+  if (adapted && lora) {
+    throw new UsageError(
+      `Cannot make a new adapter on ${model}: it is an adapter itself; merge it first, or leave --lora out to train it on`,
+    );
+  }
+  if (!adapted) await (await openCheckpoint(directory, { unknown: unknownTensors })).close();
+  for (const source of [train, test]) {
+    for await (const _ of source()) break;
+  }
+}

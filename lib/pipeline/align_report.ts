@@ -1,0 +1,77 @@
+/** The page of an `align` run. */
+
+import { join } from "node:path";
+import type { Group } from "../data/records.ts";
+import type { Summary } from "../evaluate/summary.ts";
+import type { Report } from "../report/report.ts";
+import { machine } from "../runtime/environment.ts";
+import type { AlignOptions } from "./align.ts";
+import { readMetrics, readRecords, type Stages } from "./stages.ts";
+
+/** One line of the table. */
+export interface Row {
+  readonly name: string;
+  readonly round: number;
+  readonly summary: Summary;
+  /** Its scores of the example candidates, question by question. */
+  readonly examples: readonly (readonly number[])[];
+}
+
+/** Everything the page shows: `rows`, and the scores that their models give the examples of the file `judged`. */
+export async function alignReport(
+  run: { readonly options: AlignOptions; readonly stages: Stages; readonly seconds: number },
+  rows: readonly Row[],
+  judged: string,
+): Promise<Report> {
+  const { options, stages, seconds } = run, { io, out } = options;
+  const { processor, system, cores } = machine();
+  const models = await Promise.all(rows.map(async ({ name, summary }) => ({
+    name,
+    summary,
+    metrics: await readMetrics(join(out, fileName(name))),
+  })));
+  const groups = await exampleGroups(judged);
+  const named = io.configuration.options;
+  return {
+    title: "Alignment Fine-Tuning",
+    about: [
+      ["Model", options.model],
+      ["Data", String(named["data"])],
+      ["Problems", `${named["limit"]} to train, ${rows[0].summary.questions} to test`],
+      ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
+      ["Seed", String(options.seed)],
+      ...(options.rounds > 1 ? [["Rounds", String(options.rounds)] as const] : []),
+      ...(options.lora ? [["Adapter", `LoRA, ${named["lora"]}`] as const] : []),
+      ["Backend", stages.backend],
+      ["Machine", `${processor}, ${system}, ${cores} cores; ${io.configuration.runtime}`],
+      ["Time", `${seconds} s`],
+    ],
+    models,
+    examples: groups.map((group, g) => ({
+      question: group.question,
+      answer: group.answer,
+      reference: group.reference,
+      candidates: group.candidates.map((candidate, c) => ({
+        text: candidate.text,
+        correct: candidate.correct,
+        scores: Object.fromEntries(rows.map(({ name, examples }) => [name, examples[g]?.[c] ?? NaN])),
+      })),
+    })),
+    warnings: stages.warnings,
+  };
+}
+
+/** `aft-dc-round-2` of `aft-dc round 2`. */
+export function fileName(name: string): string {
+  return name.replaceAll(" ", "-");
+}
+
+/** The first questions with right and wrong candidates: what the report shows one by one. */
+export async function exampleGroups(judged: string): Promise<Group[]> {
+  const found: Group[] = [];
+  for await (const group of readRecords(judged)) {
+    if (new Set(group.candidates.map((c) => c.correct)).size === 2) found.push(group);
+    if (found.length === 6) break;
+  }
+  return found;
+}

@@ -1,0 +1,29 @@
+/** Test problems apart from the training problems: where they come from by default, and how many are not apart. */
+
+import type { Problem } from "../data/records.ts";
+
+/**
+ * What to test on when training on `data`: the test split of every part, once each (a weight says how often to train).
+ *
+ *   gsm8k*2,aqua:train → gsm8k,aqua:test     (a name without split is read as its test split later)
+ */
+export function testSpecOf(data: string): string {
+  return data.replace(/\*\d*\.?\d+(?=,|$)/g, "").replace(/:\w+(?=,|$)/g, ":test");
+}
+
+/** How many of the test problems ask a question that a training problem asks too, white space aside. */
+export async function sharedProblems(
+  train: AsyncIterable<Problem>,
+  test: AsyncIterable<Problem>,
+): Promise<{ readonly shared: number; readonly tested: number }> {
+  const asked = ({ question, prompt, choices }: Problem) =>
+    JSON.stringify([prompt ?? question, choices ?? null]).replace(/\s+/g, " ");
+  const trained = new Set<string>();
+  for await (const problem of train) trained.add(asked(problem));
+  let shared = 0, tested = 0;
+  for await (const problem of test) {
+    tested++;
+    if (trained.has(asked(problem))) shared++;
+  }
+  return { shared, tested };
+}

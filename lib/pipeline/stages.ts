@@ -1,0 +1,263 @@
+/**
+ * The stages that `align` and `study` are made of: train, sample candidates, measure. Each writes its result to a path,
+ * and is passed over when it is there already.
+ */
+
+import { join } from "node:path";
+import { readGroups } from "../data/jsonl.ts";
+import { normalizeResponses, type PromptOptions } from "../data/prompts.ts";
+import type { Group, Problem } from "../data/records.ts";
+import { evaluate, type Evaluated, type EvaluateOptions } from "../evaluate/evaluate.ts";
+import { score } from "../evaluate/score.ts";
+import { summarize, type Summary } from "../evaluate/summary.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { generate, type GenerateOptions } from "../model/generate.ts";
+import { loadModel } from "../model/load_model.ts";
+import type { Lora } from "../checkpoint/lora.ts";
+import type { Model } from "../model/model.ts";
+import { resolveModel } from "../checkpoint/resolve_model.ts";
+import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
+import { createProgress } from "../../tasks/cli/progress.ts";
+import { InputError } from "../runtime/errors.ts";
+import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
+import type { Metrics } from "../train/metrics.ts";
+import { train, type TrainOptions } from "../train/trainer.ts";
+import type { TaskIo } from "../../tasks/cli/run_task.ts";
+import { memoryCheck } from "../../tasks/cli/memory_plan.ts";
+
+/** What all stages of a run share. */
+export interface StagesOptions {
+  readonly backend: "auto" | "webgpu" | "wasm";
+  /** The adapter that a whole model gets before it is trained. */
+  readonly lora?: Lora;
+  /** How the layers' frozen matrices are kept (default f32). */
+  readonly baseDtype?: BaseDtype;
+  /** What to do with tensors that a model's family has no use for (default refuse). */
+  readonly unknownTensors?: "refuse" | "keep";
+  /** Whether layers are computed again in the backward pass. */
+  readonly recompute?: boolean;
+  /** Longest response, in tokens. */
+  readonly maxTokens: number;
+  /** Tokens computed at once. */
+  readonly microBatch: number;
+  readonly prompt: PromptOptions;
+  readonly calculator: "keep" | "drop";
+  readonly quiet: boolean;
+  readonly io: TaskIo;
+}
+
+/** A source of records that can be read again. */
+export type Source<T> = () => AsyncIterable<T>;
+
+/** What to train, and on what. */
+export interface TrainStage {
+  /** Directory of the model to start from. */
+  readonly from: string;
+  readonly records: Source<Problem>;
+  readonly settings: TrainOptions;
+  /** What the progress bar says. */
+  readonly label: string;
+  /** Called with the model before the first step and after every line of metrics. */
+  readonly probe?: (model: Model, metrics: Metrics | undefined) => Promise<void>;
+}
+
+/** What to sample, and from which model. */
+export interface CandidateStage
+  extends Pick<GenerateOptions, "samples" | "temperature" | "topK" | "topP" | "seed" | "keepDuplicates"> {
+  /** Directory of the model. */
+  readonly from: string;
+  readonly problems: Source<Problem>;
+  readonly label: string;
+  /** Whether candidates get log-probs beside their labels (default true). */
+  readonly logprobs?: boolean;
+}
+
+/** What to measure. */
+export interface MeasureStage extends Pick<EvaluateOptions, "votes" | "seed" | "options"> {
+  /** Directory of the model. */
+  readonly from: string;
+  /** Problems, or groups with labelled candidates. */
+  readonly records: Source<Problem>;
+  readonly label: string;
+}
+
+/** What was measured of a model. */
+export interface Measured {
+  readonly summary: Summary;
+  readonly results: readonly Evaluated[];
+}
+
+/** The stages, with what they said. */
+export class Stages {
+  /** Every warning, once. */
+  readonly warnings: string[] = [];
+  readonly #said = new Set<string>();
+
+  constructor(readonly options: StagesOptions) {}
+
+  /** Which backend serves, as it was logged. */
+  get backend(): string {
+    return [...this.#said].find((line) => line.startsWith("Backend: "))?.slice(9) ?? this.options.backend;
+  }
+
+  /** Warns, and remembers. */
+  readonly warn = (line: string): void => {
+    if (!this.warnings.includes(line)) this.warnings.push(line);
+    this.options.io.warn(line);
+  };
+
+  /** Loads a model, with a new adapter where one is to be trained; says which backend serves once. */
+  async open(directory: string, adapter?: { readonly lora: Lora; readonly seed?: number }): Promise<Model> {
+    const { backend, baseDtype = "f32", unknownTensors: unknown, microBatch, recompute } = this.options;
+    return await loadModel(directory, {
+      ...{ backend, baseDtype, unknown, ...adapter },
+      check: memoryCheck("train", { baseDtype, backend, microBatch, recompute }),
+      log: (line) => {
+        if (!this.#said.has(line)) this.options.io.log(line);
+        this.#said.add(line);
+      },
+      warn: this.warn,
+    });
+  }
+
+  /** Problems as a run uses them: with calculator marks or without. */
+  async *problems(source: Source<Problem>): AsyncGenerator<Problem> {
+    const { calculator } = this.options;
+    for await (const problem of source()) {
+      yield calculator === "keep" ? problem : normalizeResponses(problem, { calculator, endings: "keep" });
+    }
+  }
+
+  /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
+  async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
+    const { io, quiet, microBatch, prompt } = this.options;
+    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) return out;
+    const resume = await exists(join(out, "run.json")), { lora, recompute } = this.options;
+    const whole = lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
+    const model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
+    let progress: ReturnType<typeof createProgress> | undefined;
+    try {
+      await probe?.(model, undefined);
+      const lines = train(model, records(), {
+        ...settings,
+        microBatchTokens: microBatch,
+        recompute,
+        prompt,
+        out,
+        resume,
+        configuration: { ...io.configuration, run: label, training: settings },
+        warn: (line) => this.warn(`${label}: ${line}`),
+        signal: io.signal,
+        onStep: (done, total, tokens, loss) => {
+          progress ??= createProgress(label, { total, quiet });
+          progress.update(done, { tokens, ...(loss !== undefined && { loss }) });
+        },
+      });
+      for await (const line of lines) await probe?.(model, line);
+    } finally {
+      progress?.stop();
+      model.dispose();
+    }
+    return out;
+  }
+
+  /** Samples and labels candidates into the file `path`, and returns it. */
+  async candidates(
+    path: string,
+    { from, problems, label, logprobs = true, ...sampling }: CandidateStage,
+  ): Promise<string> {
+    const { io, maxTokens, prompt, microBatch, quiet } = this.options;
+    if (await exists(path)) return path;
+    const model = await this.open(from);
+    using progress = createProgress(label, { quiet });
+    const warn = (line: string) => this.warn(`${label}: ${line}`);
+    const generated = generate(model, this.problems(problems), {
+      ...sampling,
+      maxTokens,
+      prompt,
+      warn,
+      signal: io.signal,
+      onProgress: (done, tokens) => progress.update(done, { tokens }),
+    });
+    const scoring = {
+      microBatchTokens: microBatch,
+      prompt,
+      warn,
+      onUnanswered: io.detail,
+      signal: io.signal,
+    };
+    let right = 0, wrong = 0, mixed = 0, all = 0;
+    try {
+      await writeAtomic(path, async (sink) => {
+        for await (const group of score(logprobs ? model : undefined, generated, scoring)) {
+          const correct = group.candidates.filter((c) => c.correct).length;
+          right += correct;
+          wrong += group.candidates.length - correct;
+          if (correct > 0 && correct < group.candidates.length) mixed++;
+          all++;
+          await sink.write(`${JSON.stringify(group)}\n`);
+        }
+        if (all === 0) throw new InputError("Cannot align: the data has no problems");
+      });
+    } finally {
+      model.dispose();
+    }
+    progress.stop();
+    io.log(`${label}: ${right} right and ${wrong} wrong candidates of ${all} questions, ${mixed} with both`);
+    return path;
+  }
+
+  /** Measures a model, into the file `path`. */
+  async measure(path: string, { from, records, label, ...measuring }: MeasureStage): Promise<Measured> {
+    if (await exists(path)) return await readJson(path) as Measured;
+    const model = await this.open(from);
+    try {
+      const results = await this.evaluated(model, records, { ...measuring, label });
+      const measured = { summary: summarize(results), results };
+      await writeJson(path, measured);
+      return measured;
+    } finally {
+      model.dispose();
+    }
+  }
+
+  /** What is measured of each record with a model that is open. */
+  async evaluated(
+    model: Model,
+    records: Source<Problem>,
+    options: EvaluateOptions & { readonly label: string },
+  ): Promise<Evaluated[]> {
+    const { io, maxTokens, prompt, microBatch, quiet } = this.options, { label, ...measuring } = options;
+    const results: Evaluated[] = [];
+    let part = "", progress: ReturnType<typeof createProgress> | undefined;
+    using _last = { [Symbol.dispose]: () => progress?.stop() };
+    for await (
+      const result of evaluate(model, records(), {
+        maxTokens,
+        prompt,
+        microBatchTokens: microBatch,
+        signal: io.signal,
+        onProgress: (now, done, tokens) => {
+          if (now !== part) {
+            progress?.stop();
+            progress = createProgress(`${label}, ${part = now}`, { quiet });
+          }
+          progress!.update(done, { tokens });
+        },
+        ...measuring,
+      })
+    ) results.push(result);
+    return results;
+  }
+}
+
+/** The groups in a file. */
+export function readRecords(path: string): AsyncIterable<Group> {
+  return readGroups(readBytes(path), { source: path });
+}
+
+/** The lines of a model directory's metrics.jsonl. */
+export async function readMetrics(directory: string): Promise<Metrics[]> {
+  const text = await readText(join(directory, "metrics.jsonl"));
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Metrics);
+}

@@ -1,0 +1,214 @@
+/**
+ * The cells of a study: models, candidates and measurements, each in a folder of its own whose name ends in a digest of
+ * all that decides it. A cell that is there is not made again, whichever experiment asks.
+ */
+
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
+import { loadDataset } from "../data/load_dataset.ts";
+import type { Group, Problem } from "../data/records.ts";
+import type { Model } from "../model/model.ts";
+import { listDirectory, makeDirectory, readBytes } from "../runtime/files.ts";
+import type { Constraint } from "../objectives/objective.ts";
+import type { Metrics } from "../train/metrics.ts";
+import { type Measured, readRecords, type Source, type Stages } from "../pipeline/stages.ts";
+import type { StudySettings } from "./settings.ts";
+
+/** How a model is trained after VFT. */
+export interface Method {
+  readonly objective: string;
+  readonly constraint?: Constraint;
+  readonly beta?: number;
+  /** Passes, where they are not the study's. */
+  readonly epochs?: number;
+  /** Candidates a question, where they are not the study's. */
+  readonly samples?: number;
+  /** Steps between two lines of metrics. */
+  readonly logEvery?: number;
+}
+
+/** A model of the study. */
+export interface Cell {
+  /** The model's directory. */
+  readonly directory: string;
+  /** What stands behind its name: a digest of everything that went into it. */
+  readonly key: string;
+}
+
+/** Called on the way of a training; see `TrainStage`. */
+export type Probe = (model: Model, metrics: Metrics | undefined) => Promise<void>;
+
+/** Where data sets lie, and where the study does. */
+export interface CellsOptions {
+  readonly out: string;
+  readonly dataDirectory?: string;
+}
+
+/** Makes and finds the cells of one study's settings. */
+export class StudyCells {
+  #base?: Promise<string>;
+
+  constructor(readonly settings: StudySettings, readonly stages: Stages, readonly options: CellsOptions) {}
+
+  /** The first problems of one data set, or of several: as many of each. `split` is train or test. */
+  problems(data: string, split: "train" | "test"): Source<Problem> {
+    const { limit, testLimit } = this.settings, directory = this.options.dataDirectory;
+    const each = data.split("+").map((name) => () =>
+      loadDataset(`${name}:${split}`, { directory, limit: split === "train" ? limit : testLimit })
+    );
+    return async function* () {
+      for (const source of each) yield* source();
+    };
+  }
+
+  /** VFT of the base model on a data set's references (`a+b` for both). */
+  async vft(data: string, seed: number, probe?: Probe): Promise<Cell> {
+    const { epochs, learningRate, limit, batchSize, checkpoints } = this.settings;
+    const from = { directory: this.settings.model, key: await this.#baseKey() };
+    const settings = { objective: "vft", epochs, learningRate };
+    // One that is watched is another cell: it is the same model, made again with measurements on the way.
+    const logEvery = probe && Math.max(1, Math.round(epochs * limit / batchSize / checkpoints));
+    const name = `${data}-s${seed}-${probe ? "pilot" : "vft"}`;
+    return await this.#train(name, {
+      from,
+      settings: { ...settings, ...(logEvery && { logEvery }) },
+      data,
+      seed,
+      records: () => this.stages.problems(this.problems(data, "train")),
+      probe,
+    });
+  }
+
+  /** Labelled candidates of the VFT model for its own training or test problems: the file they are in. */
+  async candidates(
+    data: string,
+    seed: number,
+    options: { readonly split?: "train" | "test"; readonly samples?: number } = {},
+  ): Promise<string> {
+    const { split = "train", samples = this.settings.samples } = options;
+    const { temperature, maxTokens, limit, testLimit } = this.settings, from = await this.vft(data, seed);
+    const key = digest({ from: from.key, split, samples, temperature, maxTokens, limit, testLimit });
+    const folder = join(this.options.out, "candidates");
+    await makeDirectory(folder);
+    const name = `${data}-s${seed}-${split}-k${samples}`;
+    return await this.stages.candidates(join(folder, `${name}-${key}.jsonl`), {
+      from: from.directory,
+      problems: this.problems(data, split),
+      label: name,
+      samples,
+      temperature,
+      seed,
+    });
+  }
+
+  /** A method's model: VFT, then the method on candidates (sampled from VFT, or those that the data set brings). */
+  async aligned(data: string, seed: number, method: Method, probe?: Probe): Promise<Cell> {
+    const { limit, samples, temperature, maxTokens, alignEpochs, alignLearningRate, rankedData } =
+      this.settings;
+    const from = await this.vft(data, seed), count = method.samples ?? samples;
+    const ranked = data === rankedData;
+    const { samples: _, ...own } = method;
+    // A sweep of k takes the first of the most candidates, so that fewer are a part of more.
+    const most = method.samples === undefined ? samples : Math.max(...this.settings.sampleCounts);
+    const records = ranked
+      ? this.problems(data, "train")
+      : await this.candidates(data, seed, { samples: most }).then((path) => () =>
+        cut(readRecords(path), count)
+      );
+    const kind = method.objective === "vft" ? "vft-again" : method.objective;
+    const name = `${data}-s${seed}-${kind}${method.constraint ? `-${method.constraint}` : ""}`;
+    return await this.#train(name, {
+      from,
+      settings: { epochs: alignEpochs, learningRate: alignLearningRate, ...own },
+      data,
+      seed,
+      records,
+      probe,
+      more: ranked ? { limit } : { limit, most, count, temperature, maxTokens },
+    });
+  }
+
+  /** What a model does on a data set's test problems, with the candidates of that set's VFT model (or its own). */
+  async measured(cell: Cell, data: string, seed: number): Promise<Measured> {
+    const { testLimit, maxTokens } = this.settings;
+    const records = await this.judged(data, seed);
+    const key = digest({ data, seed, testLimit, maxTokens, records: records.key });
+    return await this.stages.measure(join(cell.directory, `evaluation-${data}-${key}.json`), {
+      from: cell.directory,
+      records: records.source,
+      label: `evaluate ${basename(cell.directory)} on ${data}`,
+      options: "both",
+      seed,
+    });
+  }
+
+  /** The test problems of a data set with labelled candidates. */
+  async judged(data: string, seed: number): Promise<{ source: Source<Group | Problem>; key: string }> {
+    if (data === this.settings.rankedData) return { source: this.problems(data, "test"), key: data };
+    const path = await this.candidates(data, seed, { split: "test" });
+    return { source: () => readRecords(path), key: basename(path) };
+  }
+
+  /** Responses of a model to test problems, drawn at 0.7 as for maj@k, equal ones kept: the file they are in. */
+  async ballots(cell: Cell, data: string, seed: number): Promise<string> {
+    const { votes, testLimit, maxTokens } = this.settings;
+    const path = join(cell.directory, `votes-${data}-${digest({ votes, testLimit, maxTokens })}.jsonl`);
+    return await this.stages.candidates(path, {
+      from: cell.directory,
+      problems: this.problems(data, "test"),
+      label: `votes ${basename(cell.directory)}`,
+      samples: votes,
+      temperature: 0.7,
+      keepDuplicates: true,
+      logprobs: false,
+      seed,
+    });
+  }
+
+  async #train(
+    name: string,
+    { from, settings, data, seed, records, probe, more }: {
+      readonly from: Cell;
+      readonly settings: Readonly<Record<string, unknown>>;
+      readonly data: string;
+      readonly seed: number;
+      readonly records: Source<Problem>;
+      readonly probe?: Probe;
+      readonly more?: unknown;
+    },
+  ): Promise<Cell> {
+    const { limit, batchSize } = this.settings;
+    const key = digest({ from: from.key, settings, data, limit, seed, batchSize, more });
+    const folder = join(this.options.out, "cells"), label = `${name}-${key}`;
+    await makeDirectory(folder);
+    const directory = await this.stages.train(join(folder, label), {
+      from: from.directory,
+      records,
+      settings: { ...settings, seed, batchSize },
+      label,
+      probe,
+    });
+    return { directory, key };
+  }
+
+  /** A digest of the base model's weights, so that another base in the same folder makes other cells. */
+  #baseKey(): Promise<string> {
+    return this.#base ??= (async () => {
+      const hash = createHash("sha256"), { model } = this.settings;
+      for (const file of await listDirectory(model)) {
+        if (!/\.(safetensors|json)$/.test(file)) continue;
+        for await (const bytes of readBytes(join(model, file))) hash.update(bytes);
+      }
+      return hash.digest("hex").slice(0, 8);
+    })();
+  }
+}
+
+/** Eight hexadecimal digits of anything that JSON holds. */
+export function digest(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 8);
+}
+
+async function* cut(groups: AsyncIterable<Group>, count: number): AsyncGenerator<Group> {
+  for await (const group of groups) yield { ...group, candidates: group.candidates.slice(0, count) };
+}

@@ -1,0 +1,145 @@
+/** Figures of the study's cells: over seeds, as table rows and as claims. */
+
+import { pairedDifference } from "./paired_difference.ts";
+import { repetition } from "./repetition.ts";
+import type { Summary } from "../evaluate/summary.ts";
+import type { HtmlColumn } from "../report/html_table.ts";
+import type { Claim } from "../report/study.ts";
+import { type Row, type Spread, spread } from "../report/table.ts";
+import type { Measured } from "../pipeline/stages.ts";
+import type { Cell, Method, StudyCells } from "./cells.ts";
+
+/** A method by the name that tables give it. */
+export interface NamedMethod extends Method {
+  readonly name: string;
+}
+
+/** The methods of the main experiment. VFT goes on with VFT, so that all have the same number of passes. */
+export const mainMethods: readonly NamedMethod[] = [
+  { name: "VFT", objective: "vft" },
+  { name: "RFT", objective: "rft" },
+  { name: "RRHF", objective: "rrhf" },
+  { name: "PRO", objective: "pro" },
+  { name: "DPO", objective: "dpo" },
+  { name: "AFT-DC", objective: "aft", constraint: "dc" },
+  { name: "AFT-BC", objective: "aft", constraint: "bc" },
+];
+
+/** A method of the main experiment, with the study's β where it has one. */
+export function mainMethod(cells: StudyCells, name: string): NamedMethod {
+  const method = mainMethods.find((m) => m.name === name)!;
+  return method.constraint === "bc" ? { ...method, beta: cells.settings.beta } : method;
+}
+
+/** One measurement a seed. */
+export type BySeed = readonly Measured[];
+
+/** Makes and measures something for every seed. */
+export async function bySeed(
+  cells: StudyCells,
+  data: string,
+  cell: (seed: number) => Promise<Cell>,
+): Promise<BySeed> {
+  const all: Measured[] = [];
+  for (const seed of cells.settings.seeds) all.push(await cells.measured(await cell(seed), data, seed));
+  return all;
+}
+
+/** Mean share of repeated 4-grams in the greedy answers. */
+export function repetitionOf({ results }: Pick<Measured, "results">): number | undefined {
+  const texts = results.flatMap(({ greedy }) => greedy ? [greedy.text] : []);
+  return texts.length === 0
+    ? undefined
+    : texts.reduce((sum, text) => sum + repetition(text), 0) / texts.length;
+}
+
+/** A number over seeds: mean, deviation, and the numbers themselves for results.json. Undefined without any. */
+export function overSeeds(
+  numbers: readonly (number | undefined)[],
+): Spread & { readonly values: readonly number[] } | undefined {
+  const values = numbers.filter((x) => x !== undefined);
+  return values.length === 0 ? undefined : { ...spread(values), values };
+}
+
+/** Columns of a table of models. */
+export const modelColumns: readonly HtmlColumn[] = [
+  { key: "method", title: "Method" },
+  { key: "accuracy", title: "Accuracy", unit: "% ↑", percent: true, digits: 1, best: "highest" },
+  {
+    key: "assessment_accuracy",
+    title: "Assessment",
+    unit: "% ↑",
+    percent: true,
+    digits: 1,
+    best: "highest",
+  },
+  { key: "perplexity", title: "Perplexity", unit: "of references ↓", digits: 3, best: "lowest" },
+  { key: "positives", title: "Right", unit: "nats/token", digits: 3 },
+  { key: "negatives", title: "Wrong", unit: "nats/token", digits: 3 },
+  { key: "margin", title: "Margin", unit: "nats/token ↑", digits: 3, best: "highest" },
+  { key: "no_end_token", title: "Broke off", unit: "% ↓", percent: true, digits: 1 },
+  { key: "repetition", title: "Repeated", unit: "% of 4-grams ↓", percent: true, digits: 2 },
+];
+
+/** Some of {@linkcode modelColumns}, in the order of the keys. */
+export function pickColumns(...keys: readonly string[]): HtmlColumn[] {
+  return keys.map((wanted) => modelColumns.find(({ key }) => key === wanted)!);
+}
+
+/** A row of {@linkcode modelColumns}. */
+export function modelRow(method: string, all: BySeed): Row {
+  const keys = [
+    "accuracy",
+    "assessment_accuracy",
+    "perplexity",
+    "positives",
+    "negatives",
+    "margin",
+    "no_end_token",
+  ] as const;
+  return {
+    method,
+    ...Object.fromEntries(keys.map((key) => [key, overSeeds(figures(all, key))])),
+    repetition: overSeeds(all.map(repetitionOf)),
+  };
+}
+
+/** One figure of every seed. */
+export function figures(all: BySeed, key: keyof Summary): (number | undefined)[] {
+  return all.map(({ summary }) => summary[key]);
+}
+
+/** Mean of the known numbers. */
+export function mean(numbers: readonly (number | undefined)[]): number | undefined {
+  return overSeeds(numbers)?.mean;
+}
+
+/** What a claim says of itself, and in what its difference is written: points of shares (default) or nats. */
+export type ClaimWords = Pick<Claim, "claim" | "theirs"> & { readonly unit?: "points" | "nats per token" };
+
+/** The claim that `a` is above `b`, seed by seed; without figures on both sides it is unclear. */
+export function claimAbove(
+  a: readonly (number | undefined)[],
+  b: readonly (number | undefined)[],
+  { unit = "points", ...words }: ClaimWords,
+): Claim {
+  const known = a.flatMap((x, i) => x === undefined || b[i] === undefined ? [] : [[x, b[i]!]]);
+  if (known.length === 0) return { ...words, ours: "not measured", held: "unclear" };
+  const { mean, margin, sign } = pairedDifference(known.map(([x]) => x), known.map(([, y]) => y));
+  const text = (value: number) => (unit === "points" ? value * 100 : value).toFixed(2);
+  const interval = Number.isNaN(margin) ? "" : ` ± ${text(margin)}`;
+  return {
+    ...words,
+    ours: `${Number(text(mean)) < 0 ? "−" : "+"}${text(Math.abs(mean))}${interval} ${unit}`,
+    held: sign > 0 ? "yes" : sign < 0 ? "no" : "unclear",
+  };
+}
+
+/** What a section says of its sizes. */
+export function sizeOf(cells: StudyCells): string {
+  const { limit, testLimit, samples, seeds, epochs, alignEpochs } = cells.settings;
+  return `${limit} training and ${testLimit} test problems of each data set, ${samples} candidates a question, ` +
+    `${epochs} ${epochs === 1 ? "pass" : "passes"} of VFT and ${alignEpochs} of the method; ${
+      seeds.length === 1 ? "one seed" : `${seeds.length} seeds: mean ± standard deviation`
+    }.`;
+}

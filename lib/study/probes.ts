@@ -1,0 +1,34 @@
+/** Measurements on the way of a training, kept step by step, so that one that was stopped has none twice. */
+
+import { dirname } from "node:path";
+import { exists, makeDirectory, readJson, writeJson } from "../runtime/files.ts";
+import type { Model } from "../model/model.ts";
+import type { Probe } from "./cells.ts";
+
+/** What was measured at a step; 0 is before the first. */
+export interface ProbePoint {
+  readonly step: number;
+  readonly [figure: string]: number | undefined;
+}
+
+/** What to measure. */
+export interface WatchOptions {
+  readonly measure: (model: Model) => Promise<Readonly<Record<string, number | undefined>>>;
+}
+
+/** A probe that measures at every line of metrics but the first step's, and keeps the points in a file. */
+export function watch(path: string, { measure }: WatchOptions): Probe {
+  return async (model, metrics) => {
+    const step = metrics?.step ?? 0;
+    if (step === 1 && metrics!.steps > 1) return; // logged always, and too near to 0
+    const points = await readProbes(path);
+    if (points.some((point) => point.step === step)) return;
+    await makeDirectory(dirname(path));
+    await writeJson(path, [...points, { step, ...await measure(model) }].sort((a, b) => a.step - b.step));
+  };
+}
+
+/** The points in a file; none where there is no file. */
+export async function readProbes(path: string): Promise<ProbePoint[]> {
+  return await exists(path) ? await readJson(path) as ProbePoint[] : [];
+}

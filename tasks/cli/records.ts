@@ -1,0 +1,130 @@
+/** Where a task's records come from: `--data`, or standard input and `--input`. */
+
+import { readProblem } from "../../lib/data/datasets.ts";
+import { readJsonl } from "../../lib/data/jsonl.ts";
+import { loadDataset } from "../../lib/data/load_dataset.ts";
+import { normalizeResponses, type PromptOptions } from "../../lib/data/prompts.ts";
+import { type Group, parseGroup, type Problem } from "../../lib/data/records.ts";
+import { describeWhere, type Where } from "../../lib/data/where.ts";
+import { InputError, UsageError } from "../../lib/runtime/errors.ts";
+import { choice, preset, text } from "./option.ts";
+import type { TaskIo } from "./run_task.ts";
+
+/** Options of every task that reads problems. */
+export const dataOptions = {
+  dataDirectory: text("--data-directory", {
+    metavar: "DIR",
+    help: "Where named data sets lie; otherwise the hub",
+  }),
+  calculator: preset(
+    choice("--calculator", { choices: ["keep", "drop"], help: "GSM8K's <<2*3=6>> marks in chains" }),
+    "keep",
+  ),
+} as const;
+
+/** Options of every task that makes prompts. */
+export const promptOptions = {
+  template: text("--template", { help: "Prompt, with {question} and other fields in braces" }),
+  chat: preset(
+    choice("--chat", {
+      choices: ["auto", "always", "never"],
+      help: "Prompts by the tokenizer's chat template: auto is when it has one and no --template is given",
+    }),
+    "auto",
+  ),
+  system: text("--system", { help: "Instructions before every prompt" }),
+  fewShot: text("--few-shot", {
+    metavar: "FILE",
+    help: "JSONL of solved problems to show before the question",
+  }),
+} as const;
+
+/** What {@linkcode problemsOf} looks at. */
+export interface ProblemSource {
+  readonly data?: string;
+  readonly input: string;
+  readonly dataDirectory?: string;
+  readonly calculator: "keep" | "drop";
+  readonly limit?: number;
+  readonly seed?: number;
+}
+
+/** Finds what is wrong with `--data` before a model is loaded: both sources given, an unknown name, a missing file. */
+export async function checkData(options: ProblemSource, split = "train"): Promise<void> {
+  const { data, dataDirectory: directory, seed } = options;
+  if (data === undefined) return;
+  if (options.input !== "-") throw new UsageError("Only one of --data and --input can be given");
+  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed }));
+}
+
+/** The problems of `--data`, or the records of the input, whichever way they are written; at most `--limit`. */
+export async function* problemsOf(
+  options: ProblemSource,
+  io: Pick<TaskIo, "input">,
+  split = "train",
+): AsyncGenerator<Problem> {
+  for await (const { problem } of placedProblems(options, io, split)) yield problem;
+}
+
+/** As {@linkcode problemsOf}, of records that must have candidates. */
+export async function* groupsOf(options: ProblemSource, io: Pick<TaskIo, "input">): AsyncGenerator<Group> {
+  for await (const { problem, where } of placedProblems(options, io)) {
+    if (problem.candidates === undefined) {
+      throw new InputError(
+        `Cannot read ${describeWhere(where)}: it must have candidates; \`deno task generate\` samples some`,
+      );
+    }
+    yield parseGroup(problem, where);
+  }
+}
+
+async function* placedProblems(
+  { data, dataDirectory: directory, calculator, limit, seed }: ProblemSource,
+  io: Pick<TaskIo, "input">,
+  split = "train",
+): AsyncGenerator<{ readonly problem: Problem; readonly where: Where }> {
+  const placed = async function* () {
+    let record = 0;
+    if (data !== undefined) {
+      for await (const problem of loadDataset(data, { split, directory, limit, seed })) {
+        yield { problem, where: { source: data, record: ++record } };
+      }
+    } else {
+      for await (
+        const { value, where } of take(readJsonl(io.input.bytes, { source: io.input.name }), limit)
+      ) {
+        yield { problem: readProblem(value, where), where };
+      }
+    }
+  };
+  for await (const { problem, where } of placed()) {
+    const drop = calculator === "drop";
+    yield { problem: drop ? normalizeResponses(problem, { calculator, endings: "keep" }) : problem, where };
+  }
+}
+
+async function* take<T>(items: AsyncIterable<T>, limit = Infinity): AsyncGenerator<T> {
+  let count = 0;
+  if (limit <= 0) return;
+  for await (const item of items) {
+    yield item;
+    if (++count >= limit) return;
+  }
+}
+
+/** What prompts are made with. */
+export async function promptsOf(
+  options: {
+    readonly template?: string;
+    readonly system?: string;
+    readonly fewShot?: string;
+    readonly chat?: PromptOptions["chat"];
+  },
+): Promise<PromptOptions> {
+  const fewShot: Problem[] = [];
+  if (options.fewShot !== undefined) {
+    for await (const problem of loadDataset(options.fewShot)) fewShot.push(problem);
+  }
+  const { template, system, chat } = options;
+  return { template, system, chat, ...(fewShot.length > 0 && { fewShot }) };
+}

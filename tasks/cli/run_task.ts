@@ -1,0 +1,172 @@
+/**
+ * Runs a task as a command: options in, streams connected, errors as one line, exit codes.
+ *
+ * | exit code | |
+ * |---|---|
+ * | 0 | done, or the reader of standard output went away |
+ * | 1 | failed |
+ * | 2 | wrong options or configuration |
+ * | 130 | interrupted |
+ */
+
+import process from "node:process";
+import { inspect } from "node:util";
+import manifest from "../../package.json" with { type: "json" };
+import { runtime } from "../../lib/runtime/environment.ts";
+import { InputError } from "../../lib/runtime/errors.ts";
+import { InterruptedError, interruptedExitCode, watchInterrupts } from "../../lib/runtime/signals.ts";
+import {
+  ClosedOutputError,
+  columns,
+  endStatusLine,
+  useColor,
+  writeError,
+  writeOutput,
+} from "../../lib/runtime/stdio.ts";
+import { openInput, openOutput, type TaskInput, type TaskOutput } from "./streams.ts";
+import type { Options, Values } from "./option.ts";
+import { parseCommandLine, readConfiguration, resolve, toConfiguration } from "./command_line.ts";
+import { common } from "./shared_options.ts";
+
+/** What every task is given beside its options. */
+export interface TaskIo {
+  /** Records to read: `--input`, or standard input. */
+  readonly input: TaskInput;
+  /** Records to write: `--output`, or standard output. */
+  readonly output: TaskOutput;
+  /** A note on standard error; silent with `--quiet`. */
+  readonly log: (line: string) => void;
+  /** A warning on standard error, `--quiet` or not. */
+  readonly warn: (line: string) => void;
+  /** A detail on standard error, with `--debug` only. */
+  readonly detail: (line: string) => void;
+  /** Aborts when the user interrupts the task or the reader of its output goes away. */
+  readonly signal: AbortSignal;
+  /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
+  readonly configuration: TaskConfiguration;
+}
+
+/** What a task was asked to do: enough to do it again (`--config` reads it). */
+export interface TaskConfiguration {
+  /** The task's name. */
+  readonly task: string;
+  /** Version of this project. */
+  readonly version: string;
+  /** The runtime and its version. */
+  readonly runtime: string;
+  /** Every option's value by its name without dashes; null where it has none. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `profile`. */
+export type CommonValues = Values<typeof common>;
+
+/** A task: what a file in `tasks/` declares. */
+export interface Task<O extends Options> {
+  /** The word after `deno task`. */
+  readonly name: string;
+  /** One line: what it does. */
+  readonly summary: string;
+  /** What a reader of `--help` should know beyond that. */
+  readonly description?: string;
+  /** Complete commands, each with what it does. */
+  readonly examples: readonly { readonly does: string; readonly command: string }[];
+  /** The options it takes, beside those of every task. */
+  readonly options: O;
+  /** Does the work. */
+  readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
+  /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
+  readonly plan?: (options: Values<O> & CommonValues) => Promise<Readonly<Record<string, unknown>>>;
+}
+
+// These two say how to ask, not what to do: a configuration has neither.
+const { config: _config, dryRun: _dryRun, ...kept } = common;
+
+/** Runs `task` with the process's arguments and streams, and ends the process. */
+export async function runTask<const O extends Options>(task: Task<O>): Promise<never> {
+  // An error outside the chain of promises (a GPU callback, say) ends the task like any other.
+  const stray = new Promise<never>((_, reject) => {
+    process.on("uncaughtException", reject);
+    process.on("unhandledRejection", reject);
+  });
+  const state = { debug: process.argv.includes("--debug") };
+  const work = execute(task, watchInterrupts().signal, state);
+  const code = await Promise.race([work, stray]).then(() => 0, (error) => report(task.name, error, state));
+  endStatusLine();
+  // Open handles (standard input, a GPU) would keep some runtimes alive.
+  process.exit(code);
+}
+
+async function execute<O extends Options>(
+  task: Task<O>,
+  interrupted: AbortSignal,
+  state: { debug: boolean },
+): Promise<void> {
+  const { name: host, version: hostVersion } = runtime();
+  const command = parseCommandLine(process.argv.slice(2), { ...task.options, ...common }, {
+    ...task,
+    version: `${manifest.name} ${manifest.version} (${host} ${hostVersion})`,
+    colors: useColor("output"),
+    width: Math.max(60, Math.min(columns("output"), 100)),
+  });
+  if ("page" in command) return await writeOutput(command.page);
+
+  const lasting = { ...task.options, ...kept };
+  const file = typeof command.given.config === "string"
+    ? await readConfiguration(command.given.config, lasting)
+    : {};
+  const options = resolve({ ...task.options, ...common }, command.given, file) as Values<O> & CommonValues;
+  state.debug ||= options.debug;
+  const configuration: TaskConfiguration = {
+    task: task.name,
+    version: manifest.version,
+    runtime: `${host} ${hostVersion}`,
+    options: toConfiguration(lasting, options),
+  };
+  if (options.dryRun) {
+    const plan = { ...configuration, ...await task.plan?.(options) };
+    return await writeOutput(JSON.stringify(plan, null, 2) + "\n");
+  }
+
+  const closed = new AbortController();
+  const signal = AbortSignal.any([interrupted, closed.signal]);
+  const { input = "-", output = "-", overwrite } = options as Readonly<Record<string, unknown>>;
+  const source = await openInput(input as string, signal);
+  const sink = await openOutput(output as string, {
+    overwrite: overwrite as boolean | undefined,
+    closed: (error) => closed.abort(error),
+  });
+  const warn = (line: string) => writeError(`${task.name}: ${line}`);
+  const log = (line: string) => options.quiet ? undefined : writeError(line);
+  const detail = (line: string) => state.debug ? writeError(line) : undefined;
+  // Imported when it is asked for: a page of help needs no TF.js.
+  const profiled = options.profile ? (await import("./profile_table.ts")).startProfile() : undefined;
+  try {
+    await task.run(options, { input: source, output: sink, log, warn, detail, signal, configuration });
+    signal.throwIfAborted();
+    await sink.finish();
+    if (profiled) writeError(await profiled());
+  } catch (error) {
+    const keptLines = await sink.abandon();
+    if (keptLines) warn(keptLines);
+    // Whatever the work made of the abort, the reason is what ended it.
+    throw signal.aborted ? signal.reason : error;
+  }
+}
+
+/** Says in one line what ended the task, and returns the exit code. */
+function report(name: string, error: unknown, state: { readonly debug: boolean }): number {
+  if (error instanceof ClosedOutputError) return 0;
+  const line = (error instanceof Error ? error.message || error.name : String(error)).replace(
+    /\s*\n\s*/g,
+    " ",
+  );
+  if (error instanceof InterruptedError) {
+    writeError(`${name}: ${line}`);
+    return interruptedExitCode;
+  }
+  const expected = error instanceof InputError;
+  writeError(`${name}: ${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`);
+  if (state.debug) writeError(inspect(error));
+  return expected ? error.exitCode : 1;
+}

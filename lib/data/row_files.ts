@@ -4,6 +4,7 @@ import { InputError } from "../runtime/errors.ts";
 import { openFile, type RandomAccessFile, readBytes } from "../runtime/files.ts";
 import { readJsonArray } from "./json_array.ts";
 import { readJsonl, type Row } from "./jsonl.ts";
+import { parquetRows } from "./parquet.ts";
 
 /** Endings of the file names that `readRows` takes. */
 export const rowFileEndings: readonly string[] = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"];
@@ -31,7 +32,7 @@ export async function* readRows(path: string): AsyncGenerator<Row> {
       `Cannot read ${path}: ${ending || "a file without ending"} must hold ${wanted}: got ${found}`,
     );
   }
-  if (wanted === "Parquet") yield* parquetRows(file);
+  if (wanted === "Parquet") yield* parquetRows(path, file.size);
   else if (wanted === "CSV") yield* csvRows(path, ending === ".tsv" ? "\t" : ",");
   else if (found === "JSON" && await startsWithBracket(file)) {
     yield* readJsonArray(readBytes(path), { source: path });
@@ -96,44 +97,4 @@ async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
   if (record === 0) {
     throw new InputError(`Cannot read ${path}: it must have at least one record below its header`);
   }
-}
-
-async function* parquetRows(file: RandomAccessFile): AsyncGenerator<Row> {
-  const [{ parquetMetadataAsync, parquetReadObjects }, { compressors }] = await Promise.all([
-    import("hyparquet"),
-    import("hyparquet-compressors"),
-  ]);
-  const source = file.path;
-  const buffer = {
-    byteLength: file.size,
-    slice: async (start: number, end = file.size) => (await file.read(start, end - start)).buffer,
-  };
-  let record = 0;
-  const failed = (error: unknown) =>
-    error instanceof InputError ? error : new InputError(
-      `Cannot read record ${record + 1} of ${source}: it must be a whole Parquet file: ${
-        (error as Error).message
-      }`,
-      { cause: error },
-    );
-  const metadata = await parquetMetadataAsync(buffer).catch((error) => {
-    throw failed(error);
-  });
-  for (const group of metadata.row_groups) {
-    const rowEnd = record + Number(group.num_rows);
-    const rows = await parquetReadObjects({ file: buffer, metadata, compressors, rowStart: record, rowEnd })
-      .catch((error) => {
-        throw failed(error);
-      });
-    for (const value of rows) yield { value: plain(value), where: { source, record: ++record } };
-  }
-  if (record === 0) throw new InputError(`Cannot read ${source}: it must have at least one record`);
-}
-
-/** Parquet's 64-bit integers as numbers, within what a row nests. */
-function plain(value: unknown): unknown {
-  if (typeof value === "bigint") return Number(value);
-  if (Array.isArray(value)) return value.map(plain);
-  if (typeof value !== "object" || value === null || value.constructor !== Object) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
 }

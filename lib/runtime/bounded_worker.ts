@@ -43,16 +43,16 @@ export function openBoundedWorker(module: URL): BoundedWorker {
     async call(request, { milliseconds, overdue, signal }) {
       signal?.throwIfAborted();
       if (ended) throw new Error("The worker was ended");
-      let timer: ReturnType<typeof setTimeout> | undefined;
       let settle: { resolve: (reply: WorkerReply) => void; reject: (reason: unknown) => void };
       const replied = new Promise<WorkerReply>((resolve, reject) => settle = { resolve, reject });
       const aborted = () => settle.reject(signal!.reason);
-      const failed = (error: Error) => settle.reject(error);
+      // Also what a library left unhandled there.
+      const failed = (error: Error) => settle.reject(new InputError(error.message));
       const gone = () =>
         settle.reject(new InputError("A worker ended before it had answered: out of memory"));
       worker.once("message", settle!.resolve).once("error", failed).once("exit", gone);
       signal?.addEventListener("abort", aborted, { once: true });
-      timer = setTimeout(() => settle.reject(new InputError(overdue())), milliseconds);
+      const timer = setTimeout(() => settle.reject(new InputError(overdue())), milliseconds);
       try {
         worker.postMessage(request);
         const reply = await replied;
@@ -60,7 +60,7 @@ export function openBoundedWorker(module: URL): BoundedWorker {
         return reply.answer;
       } catch (error) {
         // It may still be busy with this request, so it cannot take another.
-        if (!(error instanceof InputError) || !ended) await end();
+        await end();
         throw error;
       } finally {
         clearTimeout(timer);

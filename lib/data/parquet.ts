@@ -35,7 +35,7 @@ export async function* parquetRows(
         signal,
       });
     } catch (error) {
-      throw error instanceof InputError && !/^Cannot read/.test(error.message)
+      throw error instanceof InputError && !error.message.startsWith(`Cannot read ${path}`)
         ? failed(error.message)
         : error;
     }

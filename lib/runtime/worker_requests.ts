@@ -7,10 +7,10 @@ import type { WorkerReply } from "./bounded_worker.ts";
 export function answerRequests(answer: (request: never) => unknown): void {
   const port = parentPort;
   if (!port) throw new Error("answerRequests was called outside a worker");
-  port.on("message", async (request: never) => {
+  port.on("message", async (request) => {
     let reply: WorkerReply;
     try {
-      reply = { answer: await answer(request) };
+      reply = { answer: await answer(request as never) };
     } catch (error) {
       reply = { error: error instanceof Error ? error.message : String(error) };
     }

@@ -212,6 +212,11 @@ export class Model {
     this.decoder.ropeTable?.dispose();
   }
 
+  /** The same, at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
   #wide(what: string): void {
     if (this.decoder.quantized) {
       throw new InputError(

@@ -19,6 +19,7 @@ import {
   writeJson,
   writeText,
 } from "../runtime/files.ts";
+import * as z from "zod/mini";
 import type { Metrics } from "./metrics.ts";
 import type { Optimizer } from "./optimizer.ts";
 
@@ -145,7 +146,7 @@ export class RunDirectory implements AsyncDisposable {
       return undefined;
     }
     const folder = this.#checkpoint(newest);
-    const state = await readJson(join(folder, "state.json")) as RunState & { updates: number };
+    const state = readState(await readJson(join(folder, "state.json")), { folder, step: newest });
     check(state);
     await using source = await openSafetensors(join(folder, "state.safetensors"));
     for (const { name, tensor } of statefulTensors(optimizer)) {
@@ -159,7 +160,7 @@ export class RunDirectory implements AsyncDisposable {
       const values = upload(await source.readFloats(name), tensor.shape);
       assign(tensor, values);
     }
-    optimizer.updates = state.updates;
+    optimizer.updates = state.step;
     await this.#cutMetrics(state.step);
     return state;
   }
@@ -190,6 +191,39 @@ export class RunDirectory implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#metrics?.close();
   }
+}
+
+const count = z.int().check(z.positive());
+const stateSchema = z.object({
+  step: count,
+  steps: count,
+  records: z.object({ count, digest: z.int() }),
+  settings: z.record(z.string(), z.unknown()),
+  /** Updates that the moments have seen: one a step. */
+  updates: count,
+});
+
+/** A checkpoint's state.json, which must be that of its folder. */
+function readState(
+  value: unknown,
+  { folder, step }: { readonly folder: string; readonly step: number },
+): RunState {
+  const { data: state, error } = stateSchema.safeParse(value);
+  const refuse = (what: string) => {
+    throw new InputError(
+      `Cannot resume from ${folder}: ${what}; remove the folder to go on from the checkpoint before`,
+    );
+  };
+  if (!state) {
+    const [{ path, message }] = error.issues as [z.core.$ZodIssue];
+    return refuse(`state.json is damaged at "${path.join(".")}": ${message}`);
+  }
+  if (state.step !== step || state.updates !== step || state.step > state.steps) {
+    return refuse(
+      `state.json says step ${state.step} of ${state.steps} and ${state.updates} updates: expected step ${step}`,
+    );
+  }
+  return state;
 }
 
 function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: tf.Tensor }> {

@@ -1,6 +1,6 @@
 /** Ways to spoil a file: of any bytes, and of what is JSON, by its structure. Seeded, so that each mutant can be made again. */
 
-import { Random } from "../../lib/data/random.ts";
+import type { Random } from "../../lib/data/random.ts";
 
 /** One mutant of `original`: one change, or up to four, of its structure where it is JSON and the coin says so. */
 export function mutant(original: Uint8Array, random: Random): Uint8Array {

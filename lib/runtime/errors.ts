@@ -11,7 +11,7 @@ export class InputError extends Error {
   /** What the process exits with. */
   readonly exitCode: number = 1;
 
-  /** @param message may quote what was read: it is made one line that a terminal can show */
+  /** Makes one line that a terminal can show of `message`, which may quote what was read. */
   constructor(message: string, options?: ErrorOptions) {
     super(oneLine(message), options);
   }

@@ -14,7 +14,7 @@ import { finish, read, trimPool } from "../lib/backend/tensors.ts";
 import { quantize, type QuantizedMatrix } from "../lib/kernels/product/quantize.ts";
 import { attachAdapter } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/checkpoint/config.ts";
-import type { Decoder } from "../lib/model/decoder.ts";
+import type { Decoder } from "../lib/model/state.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { parameterPlan, partShape } from "../lib/checkpoint/parameter_plan.ts";
 import { writeTensors } from "../lib/checkpoint/sharded_tensors.ts";

@@ -1,7 +1,7 @@
 /** The training steps that are timed, by ours and by stock TF.js, on one backend. */
 import { type Backend, openBackend } from "../lib/backend/backend.ts";
 import { finish, read } from "../lib/backend/tensors.ts";
-import type { Decoder } from "../lib/model/decoder.ts";
+import type { Decoder } from "../lib/model/state.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
 import { accumulateGradients, type StepOptions, type TrainingGroup } from "../lib/train/step.ts";
 import {

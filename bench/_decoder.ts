@@ -3,7 +3,7 @@ import type * as tf from "@tensorflow/tfjs";
 import { upload } from "../lib/backend/tensors.ts";
 import { Random } from "../lib/data/random.ts";
 import { parseConfig } from "../lib/checkpoint/config.ts";
-import type { Decoder } from "../lib/model/decoder.ts";
+import type { Decoder } from "../lib/model/state.ts";
 import { parameterPlan } from "../lib/checkpoint/parameter_plan.ts";
 import { aft } from "../lib/objectives/aft.ts";
 import type { LossOptions, TrainingGroup } from "../lib/train/step.ts";

@@ -6,7 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { currentBackend } from "../lib/backend/backend.ts";
 import { read } from "../lib/backend/tensors.ts";
-import type { Decoder } from "../lib/model/decoder.ts";
+import type { Decoder } from "../lib/model/state.ts";
 import { ropeFrequencies } from "../lib/model/rope_frequencies.ts";
 import type { TrainingGroup } from "../lib/train/step.ts";
 

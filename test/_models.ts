@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { assign, read, upload } from "../lib/backend/tensors.ts";
-import { reservePositions } from "../lib/model/decoder.ts";
+import { reservePositions } from "../lib/model/state.ts";
 import { initializeModel } from "../lib/checkpoint/initialize.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import type { Model } from "../lib/model/model.ts";

@@ -13,22 +13,9 @@ import {
 } from "../kernels/product/block_product.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { matmul } from "../kernels/product/matmul.ts";
-import type { Decoder, DeviceBatch, Parameters } from "./decoder.ts";
+import type { Decoder, Parameters } from "./state.ts";
+import type { DeviceBatch } from "./batch.ts";
 import { type AdaptedProjection, adaptedProjections, adapterShapes, type Lora } from "../checkpoint/lora.ts";
-
-/** The adapter of a decoder. */
-export interface Adapter {
-  /** Rank, scale, targets and dropout. */
-  readonly lora: Lora;
-  /** By the parameter's name. */
-  readonly projections: ReadonlyMap<string, AdaptedProjection>;
-  /** Whether it takes part; switched off, the model is its base, whose log-probs are DPO's reference. */
-  enabled: boolean;
-  /** Chooses the dropout masks of a training step; none outside training, where nothing is dropped. */
-  dropoutKey?: number;
-  /** Chooses the masks of the pass that is being computed. */
-  passKey: number;
-}
 
 /** Numbers of adapter parameters by name. */
 export type AdapterValues = ReadonlyMap<string, Float32Array>;

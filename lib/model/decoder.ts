@@ -1,107 +1,12 @@
 import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
-import { read, upload, zeros } from "../backend/tensors.ts";
-import { bucketRows, type FlatBatch, packFlat, type TokenGroup } from "./packing.ts";
-import type { Heads } from "../kernels/attention/attention.ts";
+import { read, zeros } from "../backend/tensors.ts";
 import { embedding, embeddingGradient } from "../kernels/vocabulary/embedding.ts";
-import {
-  type Labels,
-  linearLogprob,
-  linearLogprobGradient,
-  makeLabels,
-} from "../kernels/vocabulary/linear_logprob.ts";
-import type { QuantizedMatrix } from "../kernels/product/quantize.ts";
-import { ropeTable } from "../kernels/attention/rope.ts";
-import { type SpanLayout, spanLayout } from "../kernels/attention/span_layout.ts";
-import { type Adapter, keyDropout } from "./adapter.ts";
-import type { DecoderConfig } from "../checkpoint/config.ts";
+import { linearLogprob, linearLogprobGradient } from "../kernels/vocabulary/linear_logprob.ts";
+import { keyDropout } from "./adapter.ts";
+import type { DeviceBatch } from "./batch.ts";
 import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
 import { normalize, normalizeGradient, type Normed } from "./norm.ts";
-import type { Parameter } from "../checkpoint/parameter_plan.ts";
-import { ropeFrequencies } from "./rope_frequencies.ts";
-
-/** Tensors by parameter name. */
-export type Parameters = ReadonlyMap<string, tf.Tensor>;
-
-/** A decoder on the active backend: its description and its parameters. */
-export interface Decoder {
-  readonly config: DecoderConfig;
-  /** How checkpoint tensors make up the parameters. */
-  readonly plan: readonly Parameter[];
-  readonly parameters: Map<string, tf.Tensor>;
-  /** Frozen matrices kept in fewer bits, by the names that are then missing from `parameters`. */
-  quantized?: ReadonlyMap<string, QuantizedMatrix>;
-  /** Low-rank updates of some parameters; their factors are parameters too. */
-  adapter?: Adapter;
-  /** Cosines and sines of the positions in use; absent with learned positions. */
-  ropeTable?: tf.Tensor;
-}
-
-/** A flat batch on the device. */
-export interface DeviceBatch {
-  readonly host: FlatBatch;
-  readonly ids: tf.Tensor;
-  readonly positions: tf.Tensor;
-  readonly layout: SpanLayout;
-  /** Labels in row order; element order[i] of the device's list is label i of the host's. */
-  readonly labels: Labels & { readonly order: Int32Array };
-  dispose(): void;
-}
-
-/** The parameter of that name. */
-export function parameter(decoder: Decoder, name: string): tf.Tensor {
-  const found = decoder.parameters.get(name);
-  if (!found) throw new Error(`The model has no parameter "${name}"`);
-  return found;
-}
-
-/** The head's weight: its own, or the embedding when they are tied. */
-export function headName(decoder: Decoder): string {
-  return decoder.parameters.has("head") ? "head" : "embedding";
-}
-
-/** Head counts and size, as attention wants them. */
-export function headsOf({ config: { heads, kvHeads, headDim } }: Decoder): Heads {
-  return { heads, kvHeads, headDim };
-}
-
-/** Grows the table of rotations to at least `positions`. */
-export function reservePositions(decoder: Decoder, positions: number): void {
-  if (decoder.config.positions !== "rope" || (decoder.ropeTable?.shape[0] ?? 0) >= positions) return;
-  decoder.ropeTable?.dispose();
-  const rounded = 2 ** Math.ceil(Math.log2(Math.max(64, positions)));
-  decoder.ropeTable = ropeTable(ropeFrequencies(decoder.config), rounded);
-}
-
-/** Rows a batch is padded to: WebGPU's buffer pool wants few sizes, the WASM heap does not care. */
-export function paddedRows(rows: number): number {
-  return currentBackend().name === "webgpu" ? bucketRows(rows) : rows;
-}
-
-/** Packs groups and puts them on the device. */
-export function deviceBatch(decoder: Decoder, groups: readonly TokenGroup[]): DeviceBatch {
-  const host = packFlat(groups, paddedRows);
-  let longest = 0;
-  for (const position of host.positions) longest = Math.max(longest, position + 1);
-  reservePositions(decoder, longest);
-  const rows = host.ids.length;
-  const ids = upload(host.ids, [rows]), positions = upload(host.positions, [rows]);
-  const layout = spanLayout(host.segments, { rows, window: decoder.config.slidingWindow });
-  const labels = makeLabels(host.labels);
-  return {
-    host,
-    ids,
-    positions,
-    layout,
-    labels,
-    dispose() {
-      ids.dispose();
-      positions.dispose();
-      layout.dispose();
-      labels.dispose();
-    },
-  };
-}
+import { type Decoder, headName, parameter, type Parameters } from "./state.ts";
 
 /** A forward pass: the log-prob of every label, and what the backward pass needs. */
 export interface Pass {

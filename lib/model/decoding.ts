@@ -7,16 +7,9 @@ import { writeCache } from "../kernels/attention/kv_cache.ts";
 import { matmul } from "../kernels/product/matmul.ts";
 import { sample, type Sampling } from "../kernels/vocabulary/sample.ts";
 import { decodingLayout } from "../kernels/attention/span_layout.ts";
-import {
-  type Decoder,
-  deviceBatch,
-  embed,
-  headName,
-  headsOf,
-  paddedRows,
-  parameter,
-  reservePositions,
-} from "./decoder.ts";
+import { embed } from "./decoder.ts";
+import { type Decoder, headName, headsOf, parameter, reservePositions } from "./state.ts";
+import { deviceBatch, paddedRows } from "./batch.ts";
 import { feedForward, queriesKeysValues, type Stream } from "./layer.ts";
 import { normalize } from "./norm.ts";
 import { project } from "./projection.ts";

@@ -1,17 +1,14 @@
 import type * as tf from "@tensorflow/tfjs";
 import { empty } from "../backend/tensors.ts";
-import {
-  type Attended,
-  fusedViews,
-  spanAttention,
-  spanAttentionGradient,
-} from "../kernels/attention/attention.ts";
+import { fusedViews, spanAttention, spanAttentionGradient } from "../kernels/attention/attention.ts";
+import type { Attended } from "../kernels/attention/shapes.ts";
 import { gelu, geluGradient } from "../kernels/gelu.ts";
 import { headNorm, headNormGradient, type HeadNormOptions } from "../kernels/norm/head_norm.ts";
 import { rope } from "../kernels/attention/rope.ts";
 import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
-import { type Decoder, type DeviceBatch, headsOf, parameter, type Parameters } from "./decoder.ts";
+import { type Decoder, headsOf, parameter, type Parameters } from "./state.ts";
+import type { DeviceBatch } from "./batch.ts";
 import { normalize, normalizeGradient } from "./norm.ts";
 import { parametersGradient, project, projectGradient, type ProjectionGradient } from "./projection.ts";
 

@@ -7,16 +7,9 @@ import { detachAdapter, mergeUpdates } from "./adapter.ts";
 import { writeAdapter } from "../checkpoint/adapter_files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
-import {
-  backward,
-  type Decoder,
-  deviceBatch,
-  forward,
-  headName,
-  hiddenStates,
-  makeGradients,
-  parameter,
-} from "./decoder.ts";
+import { backward, forward, hiddenStates, makeGradients } from "./decoder.ts";
+import { type Decoder, headName, parameter } from "./state.ts";
+import { deviceBatch } from "./batch.ts";
 import type { Parameter } from "../checkpoint/parameter_plan.ts";
 import { hubModelOf } from "../checkpoint/resolve_model.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";

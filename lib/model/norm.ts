@@ -1,7 +1,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import { layerNorm, layerNormGradient } from "../kernels/norm/layer_norm.ts";
 import { rmsNorm, rmsNormGradient } from "../kernels/norm/rms_norm.ts";
-import { type Decoder, parameter, type Parameters } from "./decoder.ts";
+import { type Decoder, parameter, type Parameters } from "./state.ts";
 
 /** A normalisation's result, whichever kind the model has. */
 export interface Normed {

@@ -2,7 +2,7 @@ import type * as tf from "@tensorflow/tfjs";
 import { addLinearGradients, linear, linearGradient } from "../kernels/product/linear.ts";
 import { quantizedLinear, quantizedLinearGradient } from "../kernels/product/quantized_linear.ts";
 import { addAdapter, addAdapterGradient } from "./adapter.ts";
-import { type Decoder, parameter, type Parameters } from "./decoder.ts";
+import { type Decoder, parameter, type Parameters } from "./state.ts";
 
 /** x·Wᵀ + b with the named weight, its bias and its adapter where the model has them. [N, in] → [N, out] */
 export function project(decoder: Decoder, name: string, x: tf.Tensor): tf.Tensor {

@@ -1,14 +1,11 @@
 /** The stages of `align`: each writes its result to the run's folder, and is passed over when it is there already. */
 
 import { join } from "node:path";
-import type { PromptOptions } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
 import { score } from "../evaluate/score.ts";
 import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
-import type { Lora } from "../checkpoint/lora.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
-import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { renderReport } from "../report/report.ts";
 import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
@@ -24,48 +21,11 @@ import {
 } from "../runtime/files.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
-import type { TaskIo } from "../../tasks/cli/run_task.ts";
+import type { AlignOptions } from "./align_options.ts";
 import { sharedProblems } from "./held_out.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
 import { readRecords, Stages } from "./stages.ts";
 import { refuseFrozen } from "../../tasks/cli/training.ts";
-
-/** What `align` was asked to do. */
-export interface AlignOptions {
-  readonly model: string;
-  readonly out: string;
-  readonly train: () => AsyncIterable<Problem>;
-  readonly test: () => AsyncIterable<Problem>;
-  readonly samples: number;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly maxTokens: number;
-  readonly votes: number;
-  readonly beta?: number;
-  readonly seed: number;
-  readonly backend: "auto" | "webgpu" | "wasm";
-  /** The adapter to train in place of the whole model. */
-  readonly lora?: Lora;
-  readonly baseDtype: BaseDtype;
-  readonly unknownTensors: "refuse" | "keep";
-  readonly recompute: boolean;
-  readonly epochs: number;
-  readonly alignEpochs: number;
-  readonly learningRate: number;
-  readonly alignLearningRate: number;
-  readonly batchSize: number;
-  readonly microBatch: number;
-  readonly constraints: "all" | "none" | "dc" | "bc";
-  /** How often to sample and align; from the second round on with the newest model of each kind. */
-  readonly rounds: number;
-  readonly calculator: "keep" | "drop";
-  readonly prompt: PromptOptions;
-  readonly resume: boolean;
-  readonly overwrite: boolean;
-  readonly quiet: boolean;
-  readonly io: TaskIo;
-}
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {

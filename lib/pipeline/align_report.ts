@@ -3,9 +3,9 @@
 import { join } from "node:path";
 import type { Group } from "../data/records.ts";
 import type { Summary } from "../evaluate/summary.ts";
-import type { Report } from "../report/report.ts";
+import type { Report } from "../report/contents.ts";
 import { machine } from "../runtime/environment.ts";
-import type { AlignOptions } from "./align.ts";
+import type { AlignOptions } from "./align_options.ts";
 import { readMetrics, readRecords, type Stages } from "./stages.ts";
 
 /** One line of the table. */

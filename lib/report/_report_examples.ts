@@ -1,6 +1,6 @@
 import { assessmentAccuracy } from "../objectives/statistics.ts";
 import { Markup, markup } from "./_markup.ts";
-import type { ReportExample, ReportModel } from "./report.ts";
+import type { ReportExample, ReportModel } from "./contents.ts";
 import { stripChart } from "./strip_chart.ts";
 
 type Candidate = ReportExample["candidates"][number];

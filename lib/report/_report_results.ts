@@ -3,7 +3,7 @@ import { wilson } from "./_interval.ts";
 import { type HtmlColumn, htmlTable } from "./html_table.ts";
 import { type Term, terms } from "./page.ts";
 import { dotChart } from "./plots.ts";
-import type { ReportModel } from "./report.ts";
+import type { ReportModel } from "./contents.ts";
 
 const columns: readonly HtmlColumn[] = [
   { key: "name", title: "Model" },

@@ -3,7 +3,7 @@ import { type Markup, markup } from "./_markup.ts";
 import { extent, padded } from "./_plot_svg.ts";
 import { type Term, terms } from "./page.ts";
 import { legend, lineChart, type Series } from "./plots.ts";
-import type { ReportModel } from "./report.ts";
+import type { ReportModel } from "./contents.ts";
 
 type Key = Exclude<keyof Metrics, "step" | "steps" | "epoch">;
 

@@ -2,7 +2,8 @@ import type * as tf from "@tensorflow/tfjs";
 import { zeros } from "../backend/tensors.ts";
 import { adamw, sumOfSquares } from "../kernels/adamw.ts";
 import { trainable } from "../model/adapter.ts";
-import { type Decoder, makeGradients, parameter } from "../model/decoder.ts";
+import { makeGradients } from "../model/decoder.ts";
+import { type Decoder, parameter } from "../model/state.ts";
 
 /** Settings of AdamW that stay the same through a run. */
 export interface OptimizerOptions {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
-import { type Decoder, parameter } from "../model/decoder.ts";
+import { type Decoder, parameter } from "../model/state.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoint/safetensors.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import {

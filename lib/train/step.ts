@@ -1,14 +1,9 @@
 import type * as tf from "@tensorflow/tfjs";
 import { upload } from "../backend/tensors.ts";
 import { planMicroBatches, type TokenGroup } from "../model/packing.ts";
-import {
-  backward,
-  type Decoder,
-  type DeviceBatch,
-  deviceBatch,
-  forward,
-  orderedLogprobs,
-} from "../model/decoder.ts";
+import { backward, forward, orderedLogprobs } from "../model/decoder.ts";
+import type { Decoder } from "../model/state.ts";
+import { type DeviceBatch, deviceBatch } from "../model/batch.ts";
 import type { Keep } from "../model/layer.ts";
 import type { Objective, ObjectiveOptions, ScoredGroup } from "../objectives/objective.ts";
 import { InputError } from "../runtime/errors.ts";

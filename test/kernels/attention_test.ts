@@ -4,12 +4,8 @@ import { openBackend } from "../../lib/backend/backend.ts";
 import { empty, read, upload } from "../../lib/backend/tensors.ts";
 import { findAdapter } from "../../lib/backend/webgpu.ts";
 import { gradientOnGpu } from "../../lib/kernels/attention/_webgpu.ts";
-import {
-  fusedViews,
-  type Heads,
-  spanAttention,
-  spanAttentionGradient,
-} from "../../lib/kernels/attention/attention.ts";
+import { fusedViews, spanAttention, spanAttentionGradient } from "../../lib/kernels/attention/attention.ts";
+import type { Heads } from "../../lib/kernels/attention/shapes.ts";
 import { decodingLayout, type Segment, spanLayout } from "../../lib/kernels/attention/span_layout.ts";
 import { keysOf, referenceAttention } from "./_attention_reference.ts";
 import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "../_backends.ts";

@@ -11,7 +11,8 @@ import {
 } from "../../lib/kernels/product/quantize.ts";
 import { quantizedLinear, quantizedLinearGradient } from "../../lib/kernels/product/quantized_linear.ts";
 import { trainable } from "../../lib/model/adapter.ts";
-import { backward, deviceBatch, forward, makeGradients } from "../../lib/model/decoder.ts";
+import { backward, forward, makeGradients } from "../../lib/model/decoder.ts";
+import { deviceBatch } from "../../lib/model/batch.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import { train } from "../../lib/train/trainer.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";

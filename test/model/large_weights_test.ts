@@ -18,7 +18,8 @@ import { quantize } from "../../lib/kernels/product/quantize.ts";
 import { quantizedLinear, quantizedLinearGradient } from "../../lib/kernels/product/quantized_linear.ts";
 import { DecodingSession } from "../../lib/model/decoding.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
-import { backward, deviceBatch, forward, orderedLogprobs } from "../../lib/model/decoder.ts";
+import { backward, forward, orderedLogprobs } from "../../lib/model/decoder.ts";
+import { deviceBatch } from "../../lib/model/batch.ts";
 import { assertClose, assertNoLeak, gaussian } from "../_backends.ts";
 import { smallModel } from "../_models.ts";
 

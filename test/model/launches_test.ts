@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { upload } from "../../lib/backend/tensors.ts";
 import { profile } from "../../lib/backend/profile.ts";
-import { backward, deviceBatch, forward, makeGradients } from "../../lib/model/decoder.ts";
+import { backward, forward, makeGradients } from "../../lib/model/decoder.ts";
+import { deviceBatch } from "../../lib/model/batch.ts";
 import { onBothBackends } from "../_backends.ts";
 import { smallModel, tokenIds } from "../_models.ts";
 

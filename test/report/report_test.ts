@@ -8,7 +8,8 @@ import { extent, padded, shorten, shortNumber } from "../../lib/report/_plot_svg
 import { htmlTable } from "../../lib/report/html_table.ts";
 import { page } from "../../lib/report/page.ts";
 import { dotChart, legend, lineChart } from "../../lib/report/plots.ts";
-import { renderReport, type Report, type ReportModel } from "../../lib/report/report.ts";
+import type { Report, ReportModel } from "../../lib/report/contents.ts";
+import { renderReport } from "../../lib/report/report.ts";
 import { stripChart } from "../../lib/report/strip_chart.ts";
 
 type Metrics = ReportModel["metrics"][number];

@@ -3,7 +3,7 @@ import { assembly, wasmHeap } from "../_assembly.ts";
 import { type Block, planBlocks } from "./_blocks.ts";
 import { sgemm } from "../product/_sgemm.ts";
 import module from "../built/attention.wasm.ts";
-import type { Attended, Heads, RowView } from "./attention.ts";
+import type { Attended, Heads, RowView } from "./shapes.ts";
 import type { SpanLayout } from "./span_layout.ts";
 
 /** Byte offset of a view's first element, and its row stride in bytes. */

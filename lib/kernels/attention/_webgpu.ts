@@ -5,7 +5,7 @@ import { empty } from "../../backend/tensors.ts";
 import { decodingProgram, forwardProgram } from "./_forward_wgsl.ts";
 import { keysProgram, queriesProgram } from "./_gradient_wgsl.ts";
 import { type Shape, shapeOf } from "./_wgsl.ts";
-import type { Attended, Heads, RowView } from "./attention.ts";
+import type { Attended, Heads, RowView } from "./shapes.ts";
 import type { SpanLayout } from "./span_layout.ts";
 
 const HELD = 4;

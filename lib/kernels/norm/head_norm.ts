@@ -4,7 +4,7 @@ import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
 import { assembly, wasmHeap } from "../_assembly.ts";
-import type { Heads } from "../attention/attention.ts";
+import type { Heads } from "../attention/shapes.ts";
 import { addColumnSums } from "../product/linear.ts";
 import module from "../built/head_norm.wasm.ts";
 

@@ -1,0 +1,46 @@
+/** What a report is made of: numbers and texts, before any of it is a page. */
+
+import type { Summary } from "../evaluate/summary.ts";
+import type { Metrics } from "../train/metrics.ts";
+
+/** A model of the run. */
+export interface ReportModel {
+  /** "vft", "control", "aft-dc": stands in every table and plot. */
+  readonly name: string;
+  /** What was measured of it. */
+  readonly summary: Summary;
+  /** The lines of its metrics.jsonl; none for a model that was not trained here. */
+  readonly metrics: readonly Metrics[];
+}
+
+/** A question whose candidates are shown with their scores. */
+export interface ReportExample {
+  /** As the model was asked it. */
+  readonly question: string;
+  /** The right answer. */
+  readonly answer?: string;
+  /** A known right chain of thought. */
+  readonly reference?: string;
+  /** Chains of thought that a model wrote. */
+  readonly candidates: readonly {
+    readonly text: string;
+    /** Absent when nobody judged it. */
+    readonly correct?: boolean;
+    /** Score under each model, by the model's name, in nats per token. */
+    readonly scores: Readonly<Record<string, number>>;
+  }[];
+}
+
+/** All that a page says. Every string may come from data or from a model: it is escaped. */
+export interface Report {
+  /** Heading of the page. */
+  readonly title: string;
+  /** Data, model, backend, machine, seed, command, wall time: label and value. */
+  readonly about: readonly (readonly [label: string, value: string])[];
+  /** In the order of the table; the first is what the others are compared with. */
+  readonly models: readonly ReportModel[];
+  /** A handful; none leaves the section out. */
+  readonly examples: readonly ReportExample[];
+  /** What a reader must know before the numbers; shown first. */
+  readonly warnings: readonly string[];
+}

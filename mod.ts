@@ -13,12 +13,9 @@
  * @module
  */
 export type { BackendChoice } from "./lib/backend/backend.ts";
-export { loadDataset, type LoadOptions } from "./lib/data/load_dataset.ts";
-export { type Bytes, type JsonlOptions, readGroups, readProblems } from "./lib/data/jsonl.ts";
-export type { PromptOptions } from "./lib/data/prompts.ts";
-export { type Candidate, type Group, parseGroup, parseProblem, type Problem } from "./lib/data/records.ts";
-export type { HubOptions } from "./lib/hub/hub.ts";
-export type { Where } from "./lib/data/where.ts";
+export * from "./lib/data/mod.ts";
+export * from "./lib/objectives/mod.ts";
+export * from "./lib/pipeline/mod.ts";
 export { evaluate, type Evaluated, type EvaluateOptions } from "./lib/evaluate/evaluate.ts";
 export type { OptionResult } from "./lib/evaluate/option_logprobs.ts";
 export { label, type LabelCounts, score, type ScoreOptions } from "./lib/evaluate/score.ts";
@@ -38,16 +35,6 @@ export { type Lora, type LoraTarget, parseLora } from "./lib/checkpoint/lora.ts"
 export { mergeAdapter, type MergeOptions } from "./lib/model/merge.ts";
 export { loadModel, type LoadModelOptions } from "./lib/model/load_model.ts";
 export { Model, type SaveOptions } from "./lib/model/model.ts";
-export type {
-  Constraint,
-  Feedback,
-  Objective,
-  ObjectiveOptions,
-  ObjectiveResult,
-  ObjectiveTraits,
-  ScoredGroup,
-} from "./lib/objectives/objective.ts";
-export { objectives, objectiveTraits } from "./lib/objectives/objectives.ts";
 export { InputError, UsageError } from "./lib/runtime/errors.ts";
 export type { Metrics } from "./lib/train/metrics.ts";
 export type { Decay } from "./lib/train/schedule.ts";

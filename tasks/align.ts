@@ -6,18 +6,15 @@
  *   deno task align --model models/smol --data gsm8k --test-data gsm8k:test --learning-rate 2e-5 --out runs/smol
  */
 import { relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import { loadDataset } from "../lib/data/load_dataset.ts";
-import { parseLora } from "../lib/checkpoint/lora.ts";
-import { AlignRun } from "../lib/pipeline/align.ts";
+import { embeddedBase } from "../lib/pipeline/align_options.ts";
+import { align } from "../lib/pipeline/align.ts";
 import { runTask } from "./cli/run_task.ts";
-import { testSpecOf } from "../lib/pipeline/held_out.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { choice, integer, number, preset, text } from "./cli/option.ts";
 import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 
-const base = relative(".", fileURLToPath(new URL("../fixtures/base", import.meta.url)));
+const base = relative(".", embeddedBase());
 
 await runTask({
   name: "align",
@@ -77,17 +74,14 @@ await runTask({
   },
   plan: (options) => planMemory("train", options),
   async run(options, io) {
-    const { data, dataDirectory: directory, limit, testLimit } = options;
-    const testSpec = options.testData ?? testSpecOf(data);
-    const run = await AlignRun.open({
-      ...options,
-      lora: options.lora === undefined ? undefined : parseLora(options.lora),
-      alignLearningRate: options.alignLearningRate ?? options.learningRate / 10,
+    const { quiet: _, debug: __, profile: ___, config: ____, dryRun: _____, ...asked } = options;
+    const { template: ______, chat: _______, system: ________, fewShot: _________, ...settings } = asked;
+    const { table } = await align({
+      ...settings,
       prompt: await promptsOf(options),
-      train: () => loadDataset(data, { directory, limit, seed: options.seed }),
-      test: () => loadDataset(testSpec, { split: "test", directory, limit: testLimit, seed: options.seed }),
-      io,
-    });
-    await run.all();
+      configuration: io.configuration,
+      signal: io.signal,
+    }, io.listener);
+    for (const line of table.split("\n")) if (line !== "") await io.output.write(line);
   },
 });

@@ -109,7 +109,7 @@ await runTask({
     const model = await openTrainee(options, io);
     const groups = checkFormats(groupsOf(options, io), {
       feedback: objectiveTraits[objective].feedback,
-      warn: io.warn,
+      listener: io.listener,
     });
     await runTraining(model, groups, {
       ...trainerOptions(options),
@@ -118,8 +118,6 @@ await runTask({
       ...given,
       prompt,
       io,
-      label: objective,
-      quiet: options.quiet,
     });
   },
 });

@@ -8,12 +8,12 @@ import type { Evaluated } from "../lib/evaluate/evaluate.ts";
 import { evaluate } from "../lib/evaluate/evaluate.ts";
 import { summarize } from "../lib/evaluate/summary.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { createProgress } from "./cli/progress.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
-import { memoryCheck, planMemory } from "./cli/memory_plan.ts";
+import { memoryCheck } from "../lib/model/needs.ts";
+import { planMemory } from "./cli/memory_plan.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 
@@ -63,7 +63,7 @@ await runTask({
   },
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
-    const { votes, voteTemperature, maxTokens, seed, slots, quiet } = options;
+    const { votes, voteTemperature, maxTokens, seed, slots } = options;
     await checkData(options, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
@@ -72,38 +72,26 @@ await runTask({
       check: memoryCheck("generate", options),
       backend: options.backend,
       unknown: options.unknownTensors,
-      log: io.log,
-      warn: io.warn,
+      listener: io.listener,
+      signal: io.signal,
     });
-    const parts = new Map<string, ReturnType<typeof createProgress>>();
     const results: Evaluated[] = [];
-    try {
-      const measured = evaluate(model, problemsOf(options, io, "test"), {
-        greedy: !options.scoresOnly,
-        votes: options.scoresOnly ? 0 : votes,
-        voteTemperature,
-        options: options.options,
-        maxTokens,
-        seed,
-        slots,
-        prompt,
-        microBatchTokens: options.microBatch,
-        warn: io.warn,
-        signal: io.signal,
-        onProgress: (part, done, tokens) => {
-          if (!parts.has(part)) {
-            for (const other of parts.values()) other.stop();
-            parts.set(part, createProgress(part, { total: options.limit, quiet }));
-          }
-          parts.get(part)!.update(done, { tokens });
-        },
-      });
-      for await (const result of measured) {
-        results.push(result);
-        if (options.details) await io.output.writeRecord(result);
-      }
-    } finally {
-      for (const progress of parts.values()) progress.stop();
+    const measured = evaluate(model, problemsOf(options, io, "test"), {
+      greedy: !options.scoresOnly,
+      votes: options.scoresOnly ? 0 : votes,
+      voteTemperature,
+      options: options.options,
+      maxTokens,
+      seed,
+      slots,
+      prompt,
+      microBatchTokens: options.microBatch,
+      listener: io.listener,
+      signal: io.signal,
+    });
+    for await (const result of measured) {
+      results.push(result);
+      if (options.details) await io.output.writeRecord(result);
     }
     if (results.length === 0) {
       throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
@@ -111,15 +99,15 @@ await runTask({
     const answered = results.filter(({ greedy }) => greedy !== undefined);
     const unanswered = answered.filter(({ greedy }) => greedy!.answer === null);
     for (const { id, greedy } of unanswered) {
-      io.detail(`No answer to "${id}": ${endOfResponse(greedy!.text)}`);
+      io.listener.detail(`No answer to "${id}": ${endOfResponse(greedy!.text)}`);
     }
     if (unanswered.length > 0) {
-      io.warn(
+      io.listener.warn(
         `${unanswered.length} of ${answered.length} responses have no answer that could be found: they count as wrong`,
       );
     }
     const summary = summarize(results);
-    io.log(summaryTable([{ name: options.model, summary }]).trimEnd());
+    io.listener.note(summaryTable([{ name: options.model, summary }]).trimEnd());
     await io.output.writeRecord({ model: options.model, ...summary });
   },
 });

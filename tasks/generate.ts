@@ -6,11 +6,11 @@
 import type { Problem } from "../lib/data/records.ts";
 import { generate } from "../lib/model/generate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { createProgress } from "./cli/progress.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, required, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
-import { memoryCheck, planMemory } from "./cli/memory_plan.ts";
+import { memoryCheck } from "../lib/model/needs.ts";
+import { planMemory } from "./cli/memory_plan.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -73,17 +73,15 @@ await runTask({
       check: memoryCheck("generate", options),
       backend: options.backend,
       unknown: options.unknownTensors,
-      log: io.log,
-      warn: io.warn,
+      listener: io.listener,
+      signal: io.signal,
     });
-    using progress = createProgress("generate", { total: options.limit, quiet: options.quiet });
     const filter = (problems: AsyncIterable<Problem>) =>
       generate(model, problems, {
         ...options,
         prompt,
-        warn: io.warn,
+        listener: io.listener,
         signal: io.signal,
-        onProgress: (questions, tokens) => progress.update(questions, { tokens }),
       });
     await writeUntilBroken(problemsOf(options, io), filter, io);
   },

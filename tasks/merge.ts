@@ -31,9 +31,17 @@ await runTask({
   },
   async run({ model, adapter, out, dtype, backend, overwrite }, io) {
     const base = model === undefined
-      ? await baseDirectory(await readAdapterConfig(adapter), { log: io.log })
-      : await resolveModel(model, { log: io.log });
-    await mergeAdapter(out, { base, adapter, dtype, backend, overwrite, log: io.log });
-    io.log(`Wrote ${out}`);
+      ? await baseDirectory(await readAdapterConfig(adapter), { listener: io.listener, signal: io.signal })
+      : await resolveModel(model, { listener: io.listener, signal: io.signal });
+    await mergeAdapter(out, {
+      base,
+      adapter,
+      dtype,
+      backend,
+      overwrite,
+      listener: io.listener,
+      signal: io.signal,
+    });
+    io.listener.note(`Wrote ${out}`);
   },
 });

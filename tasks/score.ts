@@ -9,12 +9,12 @@ import type { Group } from "../lib/data/records.ts";
 import { rank } from "../lib/feedback/rank.ts";
 import { label, score } from "../lib/evaluate/score.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { createProgress } from "./cli/progress.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { openRewardSource, rankOptions } from "./cli/ranking.ts";
 import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./cli/records.ts";
-import { memoryCheck, planMemory } from "./cli/memory_plan.ts";
+import { memoryCheck } from "../lib/model/needs.ts";
+import { planMemory } from "./cli/memory_plan.ts";
 import { pick } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -92,10 +92,9 @@ await runTask({
       check: memoryCheck("score", options),
       backend: options.backend,
       unknown: options.unknownTensors,
-      log: io.log,
-      warn: io.warn,
+      listener: io.listener,
+      signal: io.signal,
     });
-    using progress = createProgress("score", { total: options.limit, quiet: options.quiet });
     const source = async function* (): AsyncGenerator<Group> {
       for await (const group of groupsOf(options, io)) {
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, keepLabels: true }));
@@ -109,18 +108,16 @@ await runTask({
         tooLong,
         microBatchTokens: options.microBatch,
         prompt,
-        warn: io.warn,
-        onUnanswered: io.detail,
+        // One bar for both: where there is a ranking, it is the slower part.
+        listener: ranking ? { ...io.listener, progress: undefined } : io.listener,
         signal: io.signal,
-        onProgress: ranking ? undefined : (done, tokens) => progress.update(done, { tokens }),
       });
     const ranked = (groups: AsyncIterable<Group>) =>
       ranking === undefined ? scored(groups) : rank(scored(groups), {
         source: ranking.source,
         unranked: options.unranked,
-        warn: io.warn,
+        listener: io.listener,
         signal: io.signal,
-        onProgress: (done) => progress.update(done),
       });
     await writeUntilBroken(source(), ranked, io);
   },

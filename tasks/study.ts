@@ -4,20 +4,12 @@
  *   deno task study
  *   deno task study --only pilot,main --seeds 1 --limit 320
  */
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { findDataset } from "../lib/data/datasets.ts";
 import { textTable } from "../lib/report/table.ts";
-import { UsageError } from "../lib/runtime/errors.ts";
-import { exists, remove } from "../lib/runtime/files.ts";
-import { suggestion } from "../lib/runtime/suggestion.ts";
+import { embeddedBase } from "../lib/pipeline/align_options.ts";
 import { runTask } from "./cli/run_task.ts";
 import { integer, number, preset, text, toggle } from "./cli/option.ts";
 import { pick, shared } from "./cli/shared_options.ts";
-import { experiments, runStudy } from "../lib/study/run.ts";
-import { fullShape, quickShape, type StudySettings } from "../lib/study/settings.ts";
-
-const base = fileURLToPath(new URL("../fixtures/base", import.meta.url));
+import { experiments, study } from "../lib/study/run.ts";
 
 await runTask({
   name: "study",
@@ -38,7 +30,7 @@ await runTask({
     },
   ],
   options: {
-    model: preset(shared.model, base, "Model directory to start from"),
+    model: preset(shared.model, embeddedBase(), "Model directory to start from"),
     out: preset(shared.out, "runs/study", "Directory of the study; one that is there is gone on with"),
     only: text("--only", { metavar: "A,B", help: "Experiments to run; default: all" }),
     data: preset(
@@ -70,53 +62,19 @@ await runTask({
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
   },
   async run(options, io) {
-    const { out, quick, overwrite, dataDirectory, backend, microBatch, quiet, model, temperature, beta } =
-      options;
-    const only = options.only?.split(",").map((name) => name.trim()) ?? Object.keys(experiments);
-    for (const name of only) {
-      if (Object.hasOwn(experiments, name)) continue;
-      const near = suggestion(name, Object.keys(experiments));
-      throw new UsageError(
-        `Experiment must be one of ${Object.keys(experiments).join(", ")}: got ${
-          JSON.stringify(name)
-        }${near}`,
-      );
-    }
-    const data = options.data.split(",").map((name) => name.trim());
-    for (const name of [...data, options.rankedData]) findDataset(name);
-    const size = <T>(given: T | undefined, full: T, small: T) => given ?? (quick ? small : full);
-    const settings: StudySettings = {
-      model,
-      data,
-      rankedData: options.rankedData,
-      seeds: [...Array(size(options.seeds, 3, 1)).keys()],
-      limit: size(options.limit, 640, 6),
-      testLimit: size(options.testLimit, 200, 4),
-      samples: size(options.samples, 6, 2),
-      temperature,
-      maxTokens: size(options.maxTokens, 96, 24),
-      epochs: size(options.epochs, 4, 1),
-      alignEpochs: options.alignEpochs,
-      learningRate: options.learningRate,
-      alignLearningRate: options.alignLearningRate ?? options.learningRate / 3,
-      batchSize: size(options.batchSize, 16, 2),
-      beta,
-      ...quick ? quickShape : fullShape,
-    };
-    if (overwrite && await exists(join(out, "study.json"))) await remove(out);
-    const outcomes = await runStudy({
-      out,
-      modelName: model === base ? "the embedded base" : model,
-      settings,
-      only,
-      dataDirectory,
-      stages: { backend, microBatch, quiet, io, prompt: {}, calculator: "keep" },
-    });
+    const { quiet: _, debug: __, profile: ___, config: ____, dryRun: _____, only, data, ...sizes } = options;
+    const named = (list: string) => list.split(",").map((name) => name.trim());
+    const outcomes = await study({
+      ...sizes,
+      ...(only !== undefined && { only: named(only) }),
+      data: named(data),
+      signal: io.signal,
+    }, io.listener);
     for (const { tables } of outcomes) {
       if (tables.length === 0) continue;
       const { title, columns, rows } = tables[0];
       for (const line of [title, ...textTable(columns, rows).split("\n")]) await io.output.write(line);
     }
-    io.log(`Everything is in ${out}`);
+    io.listener.note(`Everything is in ${options.out}`);
   },
 });

@@ -37,8 +37,6 @@ await runTask({
       objective: "vft",
       prompt,
       io,
-      label: "vft",
-      quiet: options.quiet,
     });
   },
 });

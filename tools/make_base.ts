@@ -13,7 +13,6 @@ import type { Problem } from "../lib/data/records.ts";
 import { initializeModel } from "../lib/checkpoint/initialize.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { buildTokenizer } from "../lib/tokenizer/tokenizer_builder.ts";
-import { createProgress } from "../tasks/cli/progress.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { exists, remove } from "../lib/runtime/files.ts";
 import { train } from "../lib/train/trainer.ts";
@@ -73,12 +72,8 @@ await runTask({
         ["tokenizer_config.json", JSON.stringify(tokenizerConfig, null, 2)],
       ]),
     });
-    const model = await loadModel(raw, { backend: options.backend, log: io.log });
-    io.log(`${model.size} parameters, vocabulary ${vocabulary}`);
-    using progress = createProgress("make-base", {
-      total: Math.ceil(documents / options.batchSize),
-      quiet: options.quiet,
-    });
+    const model = await loadModel(raw, { backend: options.backend, listener: io.listener });
+    io.listener.note(`${model.size} parameters, vocabulary ${vocabulary}`);
     for await (
       const line of train(model, corpus({ seed, count: documents, solved }), {
         objective: "vft",
@@ -89,7 +84,7 @@ await runTask({
         beta2: 0.98,
         seed,
         signal: io.signal,
-        onStep: (done, _total, tokens, loss) => progress.update(done, { tokens, ...(loss && { loss }) }),
+        listener: io.listener,
       })
     ) await io.output.writeRecord(line);
     await model.save(out, { dtype: "BF16", overwrite });

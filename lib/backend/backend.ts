@@ -28,7 +28,7 @@ export async function openBackend(choice: BackendChoice = "auto"): Promise<Backe
     const { adapter, isCpu, description } = await findAdapter();
     if (choice === "webgpu") {
       if (!adapter) {
-        throw new UsageError("Cannot use --backend webgpu: found no adapter, see `deno task doctor`");
+        throw new UsageError("Cannot use option `backend: webgpu`: found no adapter, see `deno task doctor`");
       }
       return await activate("webgpu", `webgpu (${description}): asked for`);
     }

@@ -11,7 +11,7 @@ export function empty(shape: number[], dtype: "float32" | "int32" = "float32"): 
     if (active.heap.pointer(made) === 0 && tf.util.sizeFromShape(shape) > 0) {
       throw new InputError(
         `Cannot allocate a ${shape.join("×")} tensor: the WASM heap, limited to 2 GiB, is full; ` +
-          "a smaller --micro-batch or --batch-size needs less",
+          "a smaller option `microBatchTokens` or option `batchSize` needs less",
       );
     }
     return tf.engine().makeTensorFromTensorInfo(made);

@@ -6,7 +6,7 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { InputError } from "../runtime/errors.ts";
 import { exists, isDirectory, readJson, writeDirectoryAtomic, writeJson } from "../runtime/files.ts";
-import type { AdapterValues } from "../model/adapter.ts";
+import type { AdapterValues } from "./lora.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import {
   adaptedProjections,
@@ -112,7 +112,7 @@ export async function baseDirectory(
   if (!isAbsolute(base) && await isDirectory(beside)) return beside;
   if (parseHubModel(base)) return await resolveModel(base, options);
   throw new InputError(
-    `Cannot load adapter ${directory}: its base "${base}" is not there; give it by --model BASE --adapter ${directory}`,
+    `Cannot load adapter ${directory}: its base "${base}" is not there; give it by option \`model: BASE\` option \`adapter: ${directory}\``,
   );
 }
 

@@ -62,7 +62,9 @@ export async function openCheckpoint(
         `Cannot open model directory ${directory}: tensor "${
           unknown[0]
         }" is not one of a ${config.modelType} ` +
-          `model's${unknown.length > 1 ? ` (${unknown.length} such tensors)` : ""}; --unknown-tensors keep ` +
+          `model's${
+            unknown.length > 1 ? ` (${unknown.length} such tensors)` : ""
+          }; option \`unknown: keep\` ` +
           "carries it along unchanged",
       );
     }

@@ -86,15 +86,19 @@ export function parseLora(text: string): Lora {
     }
     last = equals < 0 ? word : word.slice(0, equals);
     if (!keys.includes(last)) throw unknown("key", last, keys);
-    if (last in values) throw new UsageError(`Cannot read --lora: key "${last}" is given twice`);
-    if (equals < 0) throw new UsageError(`Cannot read --lora: key "${last}" needs a value, as in r=16`);
+    if (last in values) throw new UsageError(`Cannot read option \`lora\`: key "${last}" is given twice`);
+    if (equals < 0) {
+      throw new UsageError(`Cannot read option \`lora\`: key "${last}" needs a value, as in r=16`);
+    }
     values[last] = [word.slice(equals + 1)];
   }
   const number = (key: string, fallback: number, holds: (n: number) => boolean, expected: string) => {
     if (!(key in values)) return fallback;
     const n = values[key][0] === "" ? NaN : Number(values[key][0]);
     if (!holds(n)) {
-      throw new UsageError(`Cannot read --lora: ${key} must be ${expected}: got "${values[key][0]}"`);
+      throw new UsageError(
+        `Cannot read option \`lora\`: ${key} must be ${expected}: got "${values[key][0]}"`,
+      );
     }
     return n;
   };
@@ -107,11 +111,21 @@ export function parseLora(text: string): Lora {
   return { r, alpha, dropout, ...(values.targets && { targets: values.targets as LoraTarget[] }) };
 }
 
+/** An adapter as {@linkcode parseLora} reads it. */
+export function formatLora({ r, alpha, targets, dropout }: Lora): string {
+  const parts = [`r=${r}`, `alpha=${alpha}`];
+  if (targets) parts.push(`targets=${targets.join(",")}`);
+  if (dropout) parts.push(`dropout=${dropout}`);
+  return parts.join(",");
+}
+
 const keys = ["r", "alpha", "targets", "dropout"];
 
 function unknown(what: string, name: string, known: readonly string[]): UsageError {
   return new UsageError(
-    `Cannot read --lora: unknown ${what} "${name}", expected ${known.join(", ")}${suggestion(name, known)}`,
+    `Cannot read option \`lora\`: unknown ${what} "${name}", expected ${known.join(", ")}${
+      suggestion(name, known)
+    }`,
   );
 }
 
@@ -175,3 +189,6 @@ export function adapterShapes(projection: AdaptedProjection, { r }: Pick<Lora, "
     [`${name}.lora_b`, [parts.reduce((sum, part) => sum + part.rows, 0), r]],
   ];
 }
+
+/** Numbers of adapter parameters by name. */
+export type AdapterValues = ReadonlyMap<string, Float32Array>;

@@ -18,8 +18,6 @@ export interface HubModel {
 
 /** How to find a model. */
 export interface ResolveModelOptions extends HubOptions {
-  /** Told in one line what is being downloaded, every few seconds; `onProgress` takes its place. */
-  readonly log?: (line: string) => void;
   /** `config`: of a model on the hub, download its config alone, for what can be said without weights. */
   readonly only?: "config";
 }
@@ -57,8 +55,7 @@ export async function resolveModel(
       `; the hub is not asked, since ${folder} is a folder here: write ${specification}@main for its model`,
     );
   }
-  const { log, only, onProgress = log && progressLines(log), ...reach } = options;
-  const session = { ...reach, onProgress };
+  const { only, ...session } = options;
   let names: readonly string[];
   try {
     names = await listRepository(model, session);
@@ -128,17 +125,4 @@ async function shardsOf(path: string): Promise<string[]> {
     throw new InputError(`Cannot read ${path}: field "weight_map" must be an object of file names`);
   }
   return [...new Set(Object.values(map).map(String))].sort();
-}
-
-/** Turns progress into a line at each file's beginning and every five seconds; small files have none. */
-function progressLines(log: (line: string) => void): NonNullable<HubOptions["onProgress"]> {
-  let last = "", spoken = -Infinity;
-  return ({ path, bytes, total }) => {
-    const now = performance.now();
-    if (total < 1e6 || path === last && now - spoken < 5000 && bytes < total) return;
-    last = path;
-    spoken = now;
-    const [done, all] = [bytes, total].map((n) => (n / 1e6).toFixed(1));
-    log(`Downloading ${path}: ${done} of ${all} MB (${Math.floor(100 * bytes / total)}%)`);
-  };
 }

@@ -120,7 +120,7 @@ export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): Asyn
 /** The parser's complaint in one line; engines word it differently, a cut-off line is named as such by us. */
 function reason(text: string, error: unknown): string {
   const trimmed = text.trim();
-  if (trimmed === "[") return "it begins a JSON list, not JSONL; --data reads a file that holds one";
+  if (trimmed === "[") return "it begins a JSON list, not JSONL; option `data` reads a file that holds one";
   const start = trimmed.length > 40 ? trimmed.slice(0, 40) + "…" : trimmed;
   const cut = /^[{[]/.test(trimmed) && !/[}\]]$/.test(trimmed);
   const complaint = (error as Error).message.replace(/\s+/g, " ").replace(/^JSON Parse error: /, "");

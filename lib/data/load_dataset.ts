@@ -2,6 +2,7 @@
 
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
+import type { Watched } from "../runtime/listener.ts";
 import type { DataSet } from "./dataset.ts";
 import { datasets, findDataset, readProblem } from "./datasets.ts";
 import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
@@ -11,7 +12,7 @@ import { readRows } from "./row_files.ts";
 import { filesOfSplit } from "./split_files.ts";
 
 /** How to load. */
-export interface LoadOptions {
+export interface LoadOptions extends Watched {
   /** The split to take where the specification names none (default "train"). */
   readonly split?: string;
   /** Local directory to look for named sets in, itself or in a folder of their name, before the hub (default none). */
@@ -43,7 +44,7 @@ interface Part {
  * or for a path that is not there; InputError for files that cannot be read.
  */
 export async function* loadDataset(spec: string, options: LoadOptions = {}): AsyncGenerator<Problem> {
-  const { limit = Infinity } = options;
+  const { limit = Infinity, signal } = options;
   const whole = await exists(spec); // a path may hold commas and stars
   const parts = await Promise.all(
     (whole ? [spec] : spec.split(",")).map((item) => openPart(item.trim(), options)),
@@ -54,6 +55,7 @@ export async function* loadDataset(spec: string, options: LoadOptions = {}): Asy
     ? parts[0].read()
     : mix(parts, options.seed ?? 1);
   for await (const problem of stream) {
+    signal?.throwIfAborted();
     yield problem;
     if (++count >= limit) return;
   }
@@ -87,7 +89,7 @@ async function openNamed(
 ): Promise<Part["read"]> {
   const set = findDataset(name);
   const split = chooseSplit(name, set, { wanted, fallback: options.split ?? "train" });
-  const { directory, hub } = options;
+  const { directory, listener, signal } = options, hub = { listener, signal, ...options.hub };
   if (set.embedded) {
     const { embedded } = set;
     return async function* () {

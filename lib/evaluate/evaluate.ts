@@ -2,12 +2,13 @@ import { answersEqual, findAnswer, isRight } from "../data/answers.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
+import type { Listener, Watched } from "../runtime/listener.ts";
 import { assessmentAccuracy, meanScores } from "../objectives/statistics.ts";
 import { optionLogprobs, type OptionResult } from "./option_logprobs.ts";
 import { score, type ScoreOptions } from "./score.ts";
 
 /** What to measure, and how. */
-export interface EvaluateOptions extends Pick<ScoreOptions, "microBatchTokens" | "keepLabels"> {
+export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatchTokens" | "keepLabels"> {
   /** Samples for the majority vote (maj@k); 0 (default) leaves it out. */
   readonly votes?: number;
   /** Temperature of those samples (default 0.7). */
@@ -27,12 +28,6 @@ export interface EvaluateOptions extends Pick<ScoreOptions, "microBatchTokens" |
   readonly slots?: number;
   /** How prompts are made. */
   readonly prompt?: GenerateOptions["prompt"];
-  /** Told of anything a person should know. */
-  readonly warn?: (line: string) => void;
-  /** Told of the questions done of each part, for a progress bar. */
-  readonly onProgress?: (part: string, done: number, tokens: number) => void;
-  /** Stops the work. */
-  readonly signal?: AbortSignal;
 }
 
 /** What was measured of one question: a field is absent when it does not apply. */
@@ -81,7 +76,7 @@ export async function* evaluate(
   records: AsyncIterable<Problem | Group> | Iterable<Problem | Group>,
   options: EvaluateOptions = {},
 ): AsyncGenerator<Evaluated> {
-  const { votes = 0, voteTemperature = 0.7, greedy = true, onProgress = () => {} } = options;
+  const { votes = 0, voteTemperature = 0.7, greedy = true, listener } = options;
   const { options: answering = "letter" } = options;
   const chunk: Problem[] = [];
   let done = 0;
@@ -91,15 +86,19 @@ export async function* evaluate(
       seed: options.seed,
       slots: options.slots,
       prompt: options.prompt,
-      warn: options.warn,
       signal: options.signal,
     };
+    /** What a part says, with the questions of earlier chunks counted in. */
+    const partOf = (part: string): Listener => ({
+      ...listener,
+      progress: (event) => listener?.progress?.({ ...event, part, done: done + event.done }),
+    });
     const asked = problems.filter((p) =>
       p.answer !== undefined && (p.choices === undefined || answering !== "logprob")
     );
     const chosen = answering === "letter" ? [] : await collect(optionLogprobs(model, problems, {
       ...options,
-      onProgress: (n, t) => onProgress("options", done + n, t),
+      listener: partOf("options"),
     }));
     const responses = greedy
       ? await byProblem(
@@ -107,7 +106,7 @@ export async function* evaluate(
         generate(model, asked, {
           ...common,
           temperature: 0,
-          onProgress: (n, t) => onProgress("greedy", done + n, t),
+          listener: partOf("greedy"),
         }),
       )
       : new Map<Problem, Group>();
@@ -119,7 +118,7 @@ export async function* evaluate(
           samples: votes,
           temperature: voteTemperature,
           keepDuplicates: true,
-          onProgress: (n, t) => onProgress(`maj@${votes}`, done + n, t),
+          listener: partOf(`maj@${votes}`),
         }),
       )
       : new Map<Problem, Group>();
@@ -129,7 +128,7 @@ export async function* evaluate(
       score(model, groups, {
         ...options,
         keepLabels: options.keepLabels ?? true,
-        onProgress: (n, t) => onProgress("scores", done + n, t),
+        listener: partOf("scores"),
       }),
     );
     for (const [i, problem] of problems.entries()) {

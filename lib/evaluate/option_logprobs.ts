@@ -25,7 +25,7 @@ export interface OptionResult {
 export async function* optionLogprobs(
   model: Model,
   problems: AsyncIterable<Problem> | Iterable<Problem>,
-  options: Pick<ScoreOptions, "microBatchTokens" | "prompt" | "warn" | "onProgress" | "signal"> = {},
+  options: Pick<ScoreOptions, "microBatchTokens" | "prompt" | "listener" | "signal"> = {},
 ): AsyncGenerator<OptionResult | undefined> {
   for await (const { candidates, answer } of score(model, letterGroups(problems), options)) {
     const logprobs = candidates.map((c) => c.logprob);

@@ -7,9 +7,10 @@ import { deviceBatch } from "../model/batch.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
 import { InputError } from "../runtime/errors.ts";
+import type { Watched } from "../runtime/listener.ts";
 
 /** How candidates are scored. */
-export interface ScoreOptions {
+export interface ScoreOptions extends Watched {
   /** Only answers that are marked as such count (default false). */
   readonly strict?: boolean;
   /** Labels (`correct`) that a record brings stay, and are not made from answers (default false). */
@@ -20,14 +21,6 @@ export interface ScoreOptions {
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
-  /** Told of anything a person should know. */
-  readonly warn?: (line: string) => void;
-  /** Told of every candidate without an answer that could be found, one line each (default: nobody is). */
-  readonly onUnanswered?: (line: string) => void;
-  /** Told of groups done and response tokens scored, for a progress bar. */
-  readonly onProgress?: (groups: number, tokens: number) => void;
-  /** Stops the work. */
-  readonly signal?: AbortSignal;
 }
 
 /** What labelling found, for a report. */
@@ -47,10 +40,9 @@ export interface LabelCounts {
  */
 export function label(
   group: Group,
-  options: Pick<ScoreOptions, "strict" | "keepLabels" | "onUnanswered"> & { readonly counts?: LabelCounts } =
-    {},
+  options: Pick<ScoreOptions, "strict" | "keepLabels" | "listener"> & { readonly counts?: LabelCounts } = {},
 ): Group {
-  const { strict = false, keepLabels = false, counts, onUnanswered } = options;
+  const { strict = false, keepLabels = false, counts, listener } = options;
   const candidates = group.candidates.map((candidate, i): Candidate => {
     const answer = findAnswer(group, candidate.text, { strict });
     const kept = keepLabels && candidate.correct !== undefined;
@@ -66,7 +58,9 @@ export function label(
       if (unanswered) counts.unanswered++;
     }
     if (unanswered) {
-      onUnanswered?.(`No answer in candidate ${i + 1} of "${group.id}": ${endOfResponse(candidate.text)}`);
+      listener?.detail?.(
+        `No answer in candidate ${i + 1} of "${group.id}": ${endOfResponse(candidate.text)}`,
+      );
     }
     return { ...candidate, answer, ...(correct !== undefined && { correct }) };
   });
@@ -86,7 +80,8 @@ export async function* score(
   groups: AsyncIterable<Group> | Iterable<Group>,
   options: ScoreOptions = {},
 ): AsyncGenerator<Group> {
-  const { microBatchTokens = 4096, warn = () => {}, signal, onProgress } = options;
+  const { microBatchTokens = 4096, listener, signal } = options;
+  const progress = (tokens: number) => listener?.progress?.({ part: "score", done: ++done, tokens });
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
   let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0;
   const flush = async function* (): AsyncGenerator<Group> {
@@ -94,7 +89,7 @@ export async function* score(
     waiting = [];
     rows = 0;
     for (const group of await addScores(model!, ready, microBatchTokens)) {
-      onProgress?.(++done, group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
+      progress(group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
       yield group;
     }
   };
@@ -102,7 +97,7 @@ export async function* score(
     signal?.throwIfAborted();
     const labelled = label(group, { ...options, counts });
     if (!model) {
-      onProgress?.(++done, 0);
+      progress(0);
       yield labelled;
       continue;
     }
@@ -115,10 +110,12 @@ export async function* score(
   if (waiting.length > 0) yield* flush();
   if (tooLong > 0) {
     const context = `the context of ${model!.config.maxPositions} tokens: no score`;
-    warn(tooLong === 1 ? `1 response exceeds ${context}` : `${tooLong} responses exceed ${context}`);
+    listener?.warn?.(
+      tooLong === 1 ? `1 response exceeds ${context}` : `${tooLong} responses exceed ${context}`,
+    );
   }
   if (counts.unanswered > 0) {
-    warn(
+    listener?.warn?.(
       `${counts.unanswered} of ${counts.candidates} candidates have no answer that could be found: they count as ` +
         "wrong",
     );

@@ -1,5 +1,6 @@
 /** Whether the form in which candidates state their answers tells the better from the worse, before any loss learns it. */
 
+import type { Watched } from "../runtime/listener.ts";
 import { findAnswer } from "../data/answers.ts";
 import type { Candidate, Group } from "../data/records.ts";
 import type { Feedback } from "../objectives/objective.ts";
@@ -167,14 +168,14 @@ export class FormatCheck {
 /** Hands groups on as they are, and warns after the last one. */
 export async function* checkFormats<G extends Group>(
   groups: AsyncIterable<G> | Iterable<G>,
-  options: FormatCheckOptions & { readonly warn: (line: string) => void },
+  options: FormatCheckOptions & Pick<Watched, "listener">,
 ): AsyncGenerator<G> {
   const check = new FormatCheck(options);
   for await (const group of groups) {
     check.add(group);
     yield group;
   }
-  for (const line of check.warnings()) options.warn(line);
+  for (const line of check.warnings()) options.listener?.warn?.(line);
 }
 
 interface Entry {

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Group } from "../data/records.ts";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
+import type { Listener } from "../runtime/listener.ts";
 import { askChat, type ChatOutcome, completionsAddress } from "./_chat_endpoint.ts";
 import { openJudgeCache } from "./_judge_cache.ts";
 import { judgePrompt, parseJudgement } from "./_judge_prompt.ts";
@@ -35,8 +36,8 @@ export interface JudgeOptions {
   readonly cache?: string;
   /** Prices of a million prompt tokens and a million completion tokens, in any currency (default 0). */
   readonly prices?: { readonly input?: number; readonly output?: number };
-  /** Told of the first request that is refused. */
-  readonly warn?: (line: string) => void;
+  /** Warned of the first request that is refused. */
+  readonly listener?: Listener;
 }
 
 /** What a judge was asked and what it cost. */
@@ -92,7 +93,7 @@ const HOPELESS = 3;
 export async function openJudge(options: JudgeOptions): Promise<Judge> {
   const { model, concurrency = 4, timeout = 60, retries = 4, backoff = 1, temperature = 0, prices = {} } =
     options;
-  const { warn = () => {} } = options;
+  const { listener } = options;
   const endpoint = { url: options.url, key: readKey(options.keyVariable), timeout: timeout * 1000 };
   const address = completionsAddress(endpoint.url);
   const cache = await openJudgeCache(options.cache);
@@ -113,7 +114,7 @@ export async function openJudge(options: JudgeOptions): Promise<Judge> {
     counts.requests++;
     if (outcome.kind === "failed") counts.failed++;
     if (outcome.kind === "refused" && ++counts.refused === 1) {
-      warn(`The judge refused a request: ${outcome.why}`);
+      listener?.warn?.(`The judge refused a request: ${outcome.why}`);
     }
     if (outcome.kind !== "reply") return undefined;
     answered++;

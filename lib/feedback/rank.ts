@@ -2,6 +2,7 @@
 
 import type { Candidate, Group } from "../data/records.ts";
 import { InputError } from "../runtime/errors.ts";
+import type { Watched } from "../runtime/listener.ts";
 
 /** One reward a candidate, higher is better; undefined where nothing is known. */
 export type Rewards = readonly (number | undefined)[];
@@ -19,7 +20,7 @@ export interface RewardSource {
 }
 
 /** How groups are ranked. */
-export interface RankOptions {
+export interface RankOptions extends Watched {
   /** Where rewards come from. */
   readonly source: RewardSource;
   /**
@@ -27,12 +28,6 @@ export interface RankOptions {
    * group can be ranked another time, or is left out ("drop"), so that methods that need ranks can use the others.
    */
   readonly unranked?: "keep" | "drop";
-  /** Told of candidates without reward, once, at the end. */
-  readonly warn?: (line: string) => void;
-  /** Told of every group done, for a progress bar. */
-  readonly onProgress?: (groups: number) => void;
-  /** Ends the work with its reason. */
-  readonly signal?: AbortSignal;
 }
 
 /**
@@ -67,7 +62,7 @@ export async function* rank(
   groups: AsyncIterable<Group> | Iterable<Group>,
   options: RankOptions,
 ): AsyncGenerator<Group> {
-  const { source, unranked = "keep", warn = () => {}, onProgress = () => {}, signal } = options;
+  const { source, unranked = "keep", listener, signal } = options;
   const stopped = new AbortController();
   const ending = signal ? AbortSignal.any([signal, stopped.signal]) : stopped.signal;
   const counts = { groups: 0, candidates: 0, without: 0 };
@@ -77,7 +72,7 @@ export async function* rank(
     const kept = group.candidates.filter(({ reward }) => reward !== undefined);
     counts.candidates += group.candidates.length;
     counts.without += group.candidates.length - kept.length;
-    onProgress(++counts.groups);
+    listener?.progress?.({ part: "rank", done: ++counts.groups });
     return unranked === "drop" ? { ...group, candidates: kept } : group;
   };
   let failure: { readonly error: unknown } | undefined;
@@ -109,6 +104,6 @@ export async function* rank(
   }
   if (without > 0) {
     const fate = unranked === "drop" ? "they are left out" : "they have no rank";
-    warn(`${without} of ${candidates} candidates are without ${source.missing}: ${fate}`);
+    listener?.warn?.(`${without} of ${candidates} candidates are without ${source.missing}: ${fate}`);
   }
 }

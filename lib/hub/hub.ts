@@ -4,6 +4,7 @@ import type { HubApiError } from "@huggingface/hub";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { exists, remove } from "../runtime/files.ts";
+import type { Watched } from "../runtime/listener.ts";
 import {
   appendBytes,
   type Checksum,
@@ -35,7 +36,7 @@ export interface HubFile extends HubRepository {
 }
 
 /** How to reach the hub. */
-export interface HubOptions {
+export interface HubOptions extends Watched {
   /** The hub or a mirror of it (default `HF_ENDPOINT`, or else https://huggingface.co). */
   readonly endpoint?: string;
   /** Access token (default `HF_TOKEN`). */
@@ -44,10 +45,6 @@ export interface HubOptions {
   readonly cacheDirectory?: string;
   /** Only use what is in the cache (default: whether `HF_HUB_OFFLINE` is 1 or true). */
   readonly offline?: boolean;
-  /** Called as bytes arrive. */
-  readonly onProgress?: (
-    progress: { readonly path: string; readonly bytes: number; readonly total: number },
-  ) => void;
   /** How often a broken transfer is taken up again (default 3). */
   readonly retries?: number;
   /** Longest silence of the server, in milliseconds (default 60,000). */
@@ -60,6 +57,7 @@ interface Session {
   readonly folder: string;
   readonly offline: boolean;
   readonly timeout: number;
+  readonly signal?: AbortSignal | undefined;
   readonly request: { hubUrl: string; accessToken?: string; fetch: typeof fetch };
 }
 
@@ -148,8 +146,9 @@ function open(
     revision,
     folder,
     timeout,
+    signal: options.signal,
     offline: options.offline ?? /^(1|true|yes|on)$/i.test(environmentVariable("HF_HUB_OFFLINE") ?? ""),
-    request: { hubUrl, ...(accessToken && { accessToken }), fetch: impatientFetch(timeout) },
+    request: { hubUrl, ...(accessToken && { accessToken }), fetch: impatientFetch(timeout, options.signal) },
   };
 }
 
@@ -193,10 +192,11 @@ async function transfer(
   session: Session,
   { path, commit, partial, wanted, options }: Transfer,
 ): Promise<void> {
-  const { retries = 3, onProgress } = options;
+  const { retries = 3, listener, signal } = options;
   const hub = await import("@huggingface/hub");
   const escaped = path.split("/").map(encodeURIComponent).join("/");
   for (let attempt = 0;; attempt++) {
+    signal?.throwIfAborted();
     let have = await partialSize(partial);
     if (have > wanted.size) {
       await remove(partial);
@@ -216,14 +216,16 @@ async function transfer(
           );
         }
         const rest = have === 0 ? blob : blob.slice(have, wanted.size);
-        const onLength = (bytes: number) => onProgress?.({ path, bytes, total: wanted.size });
-        await appendBytes(partial, patient(rest.stream(), session.timeout), { onLength });
+        const onLength = (done: number) =>
+          listener?.progress?.({ part: path, done, total: wanted.size, unit: "bytes" });
+        await appendBytes(partial, patient(rest.stream(), session), { onLength });
       }
       if (await fileMatches(partial, wanted)) return;
       if (await partialSize(partial) < wanted.size) throw new Error("the transfer broke off");
       await remove(partial); // a server that ignores ranges, or a file that changed: from the beginning
       throw new Error("what arrived does not have the expected checksum");
     } catch (error) {
+      signal?.throwIfAborted();
       if (attempt >= retries || isFinal(error)) throw explain(session, error, path);
       await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 4 ** attempt, 10_000)));
     }
@@ -234,6 +236,7 @@ async function ask<T>(session: Session, request: () => Promise<T>): Promise<T> {
   try {
     return await request();
   } catch (error) {
+    session.signal?.throwIfAborted();
     throw explain(session, error);
   }
 }
@@ -262,12 +265,13 @@ function explain({ repo, revision, request }: Session, error: unknown, path = ""
 }
 
 /** `fetch` that gives up when the server sends no headers for so long. */
-function impatientFetch(timeout: number): typeof fetch {
+function impatientFetch(timeout: number, stop: AbortSignal | undefined): typeof fetch {
   return (async (input: RequestInfo | URL, init?: RequestInit) => {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(new Error(`no answer for ${timeout} ms`)), timeout);
     try {
-      return await fetch(input, { ...init, signal: silence.signal });
+      const signal = stop ? AbortSignal.any([silence.signal, stop]) : silence.signal;
+      return await fetch(input, { ...init, signal });
     } finally {
       clearTimeout(timer);
     }
@@ -275,7 +279,10 @@ function impatientFetch(timeout: number): typeof fetch {
 }
 
 /** The pieces of a stream; throws when none comes for so long. */
-async function* patient(stream: ReadableStream<Uint8Array>, timeout: number): AsyncGenerator<Uint8Array> {
+async function* patient(
+  stream: ReadableStream<Uint8Array>,
+  { timeout, signal }: Pick<Session, "timeout" | "signal">,
+): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader();
   let whole = false;
   try {
@@ -283,6 +290,7 @@ async function* patient(stream: ReadableStream<Uint8Array>, timeout: number): As
       let timer: ReturnType<typeof setTimeout> | undefined;
       const silence = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new Error(`no data for ${timeout} ms`)), timeout);
+        signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
       });
       const { done, value } = await Promise.race([reader.read(), silence]).finally(() => clearTimeout(timer));
       whole = done;

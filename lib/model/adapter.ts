@@ -15,10 +15,13 @@ import { dropout } from "../kernels/dropout.ts";
 import { matmul } from "../kernels/product/matmul.ts";
 import type { Decoder, Parameters } from "./state.ts";
 import type { DeviceBatch } from "./batch.ts";
-import { type AdaptedProjection, adaptedProjections, adapterShapes, type Lora } from "../checkpoint/lora.ts";
-
-/** Numbers of adapter parameters by name. */
-export type AdapterValues = ReadonlyMap<string, Float32Array>;
+import {
+  type AdaptedProjection,
+  adaptedProjections,
+  adapterShapes,
+  type AdapterValues,
+  type Lora,
+} from "../checkpoint/lora.ts";
 
 /**
  * A new adapter's numbers, as PEFT starts them: A uniform in ±1/√in (Kaiming's with a = √5), B zero, so that the model

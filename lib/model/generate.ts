@@ -1,13 +1,15 @@
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
-import { currentBackend } from "../backend/backend.ts";
 import { InputError } from "../runtime/errors.ts";
+import type { Watched } from "../runtime/listener.ts";
 import { DecodingSession, type Sampled } from "./decoding.ts";
 import { decodeResponse, encodePrompt, encodeResponse, endTokensOf } from "./encode.ts";
+import { currentLimits } from "./memory_limits.ts";
 import type { Model } from "./model.ts";
+import { slotsThatFit } from "./slots.ts";
 
 /** How candidates are sampled. */
-export interface GenerateOptions {
+export interface GenerateOptions extends Watched {
   /** Candidates a question (default 6); 1 when the temperature is 0, since all would be equal. */
   readonly samples?: number;
   /** Most tokens of a response (default 256). */
@@ -32,12 +34,6 @@ export interface GenerateOptions {
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
-  /** Told of anything a person should know. */
-  readonly warn?: (line: string) => void;
-  /** Told of questions done and tokens drawn, for a progress bar. */
-  readonly onProgress?: (questions: number, tokens: number) => void;
-  /** Stops the work. */
-  readonly signal?: AbortSignal;
 }
 
 interface Pending {
@@ -50,9 +46,6 @@ interface Pending {
   wanted: number;
   done: boolean;
 }
-
-/** Bytes of keys and values that decoding may hold. */
-const CACHE_BYTES = 256 * 2 ** 20;
 
 /**
  * Samples candidates for each problem; groups come out in the order of the problems.
@@ -67,9 +60,11 @@ export async function* generate(
   problems: AsyncIterable<Problem> | Iterable<Problem>,
   options: GenerateOptions = {},
 ): AsyncGenerator<Group> {
-  const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, seed = 0, warn = () => {}, signal } = options;
+  const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, seed = 0, listener, signal } = options;
   const samples = temperature === 0 ? 1 : options.samples ?? 6;
-  const slots = Math.max(samples, options.slots ?? slotsThatFit(model, maxTokens));
+  const slots = options.slots === undefined
+    ? slotsThatFit(model.config, { maxTokens, samples, limits: currentLimits() })
+    : Math.max(samples, options.slots);
   const sampling = {
     temperature,
     topK,
@@ -117,7 +112,8 @@ export async function* generate(
       while (queue[0]?.done) {
         const { problem, candidates } = queue.shift()!;
         finished++;
-        options.onProgress?.(finished, (session?.generated ?? 0) - reported);
+        const tokens = (session?.generated ?? 0) - reported;
+        listener?.progress?.({ part: "generate", done: finished, tokens });
         reported = session?.generated ?? 0;
         yield { ...problem, candidates };
       }
@@ -155,7 +151,7 @@ export async function* generate(
     await source.return?.();
   }
   if (tooLong > 0) {
-    warn(
+    listener?.warn?.(
       `${
         tooLong === 1 ? "1 prompt leaves" : `${tooLong} prompts leave`
       } no room in the context of ${model.config.maxPositions} tokens: no candidates`,
@@ -184,16 +180,6 @@ function receive(
   const missing = samples - pending.candidates.length;
   pending.wanted = Math.max(0, Math.min(missing, 2 * samples - pending.asked));
   pending.done = pending.wanted === 0;
-}
-
-function slotsThatFit(model: Model, maxTokens: number): number {
-  const { layers, kvHeads, headDim } = model.config;
-  const rowBytes = layers * 2 * kvHeads * headDim * 4;
-  const active = currentBackend();
-  const bytes = active.name === "webgpu"
-    ? Math.min(4 * CACHE_BYTES, active.device.limits.maxStorageBufferBindingSize * layers / 2)
-    : CACHE_BYTES;
-  return Math.max(1, Math.min(96, Math.floor(bytes / (rowBytes * maxTokens * 1.5))));
 }
 
 /** The stream of one sample: of the seed, the question's id and the sample's number, so of nothing else. FNV-1a. */

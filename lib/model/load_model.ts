@@ -3,6 +3,7 @@ import { type BackendChoice, openBackend } from "../backend/backend.ts";
 import type { HubOptions } from "../hub/hub.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
+import type { Watched } from "../runtime/listener.ts";
 import { attachAdapter } from "./adapter.ts";
 import {
   type AdapterFiles,
@@ -23,13 +24,9 @@ import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { tokenizerDoubts } from "../tokenizer/tokenizer_doubts.ts";
 
 /** How to load a model. */
-export interface LoadModelOptions {
+export interface LoadModelOptions extends Watched {
   /** Default `auto`: WebGPU on a real adapter, WASM otherwise. */
   readonly backend?: BackendChoice;
-  /** Told in one line which backend serves, and why. */
-  readonly log?: (line: string) => void;
-  /** Told in one line each what makes one doubt that the tokenizer is this model's (default: `log` is). */
-  readonly warn?: (line: string) => void;
   /** Tensors that the decoder has no use for: `refuse` (default) the model, or `keep` them, to be saved again. */
   readonly unknown?: "refuse" | "keep";
   /** Puts a new LoRA adapter on the model: training changes it alone. */
@@ -42,7 +39,7 @@ export interface LoadModelOptions {
   readonly baseDtype?: BaseDtype;
   /** Told of the model and its adapter when no weight is read yet; what it throws ends the loading. */
   readonly check?: (config: DecoderConfig, lora?: Lora) => Promise<void> | void;
-  /** How to reach the hub, for a model that is no directory here. Progress goes to `log`, or to its `onProgress`. */
+  /** How to reach the hub, for a model that is no directory here. */
   readonly hub?: HubOptions;
 }
 
@@ -55,7 +52,7 @@ export interface LoadModelOptions {
  * base's, before weights are read
  */
 export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
-  const reach = { log: options.log, ...options.hub };
+  const { listener, signal } = options, reach = { listener, signal, ...options.hub };
   const directory = await resolveModel(name, reach);
   const files = await adapterOf(directory, options);
   const base = files && options.adapter === undefined ? await baseDirectory(files, reach) : directory;
@@ -72,16 +69,21 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     for (const folder of tokenizers) {
       if (tokenizer || !await exists(join(folder, "tokenizer.json"))) continue;
       tokenizer = await loadTokenizer(folder, config);
-      for (const doubt of tokenizerDoubts(config, tokenizer, folder)) (options.warn ?? options.log)?.(doubt);
+      for (const doubt of tokenizerDoubts(config, tokenizer, folder)) listener?.warn?.(doubt);
     }
     const backend = await openBackend(options.backend);
-    options.log?.(`Backend: ${backend.reason}`);
+    listener?.note?.(`Backend: ${backend.reason}`);
     await options.check?.(config, lora);
-    const weights = await loadWeights(checkpoint, options.baseDtype ?? "f32");
+    const weights = await loadWeights(checkpoint, {
+      baseDtype: options.baseDtype ?? "f32",
+      listener,
+      signal,
+    });
     const model = new Model(
       base,
       { config, plan, ...weights },
       tokenizer,
+      backend.reason,
       fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
     );
     if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
@@ -101,8 +103,16 @@ async function adapterOf(directory: string, options: LoadModelOptions): Promise<
   if (chosen === undefined) return undefined;
   if (options.lora) {
     throw new UsageError(
-      `Cannot make a new adapter on ${directory}: adapter ${chosen} is on it; merge it first, or leave --lora out to train it on`,
+      `Cannot make a new adapter on ${directory}: adapter ${chosen} is on it; merge it first, or leave option \`lora\` out to train it on`,
     );
   }
   return await readAdapterConfig(chosen);
+}
+
+/** Refuses to train a model that keeps its matrices in fewer bits and carries no adapter. */
+export function refuseFrozen(baseDtype: BaseDtype, carriesAdapter: boolean): void {
+  if (baseDtype === "f32" || carriesAdapter) return;
+  throw new UsageError(
+    `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by option \`lora\``,
+  );
 }

@@ -2,6 +2,7 @@ import type * as tf from "@tensorflow/tfjs";
 import { empty, upload, writeInto } from "../backend/tensors.ts";
 import { quantize, type QuantizedMatrix } from "../kernels/product/quantize.ts";
 import { widenInto } from "../kernels/widen.ts";
+import type { Watched } from "../runtime/listener.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Parameter } from "../checkpoint/parameter_plan.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
@@ -20,11 +21,16 @@ export interface Weights {
  * Two at once, one read while the other is put into place, were slower on 2 cores: a disk that is read in two places gave
  * 1.9 GB/s for 2.9.
  */
-export async function loadWeights(checkpoint: Checkpoint, baseDtype: BaseDtype): Promise<Weights> {
+export async function loadWeights(
+  checkpoint: Checkpoint,
+  { baseDtype, listener, signal }: Watched & { readonly baseDtype: BaseDtype },
+): Promise<Weights> {
   const parameters = new Map<string, tf.Tensor>(), quantized = new Map<string, QuantizedMatrix>();
   try {
     for (const entry of checkpoint.plan) {
-      const { name, shape } = entry;
+      const { name, shape } = entry, done = parameters.size + quantized.size;
+      signal?.throwIfAborted();
+      listener?.progress?.({ part: "load", done, total: checkpoint.plan.length });
       if (baseDtype !== "f32" && isQuantizable(name, shape)) {
         const values = await checkpoint.readParameter(entry);
         quantized.set(name, quantize(values, shape as [number, number], baseDtype));

@@ -179,7 +179,7 @@ export function checkFits(config: DecoderConfig, options: MemoryOptions, limits:
   const hint = found
     ? `; ${found[0]} would fit`
     : limits.backend === "wasm"
-    ? "; a GPU would (--backend webgpu)"
+    ? "; a GPU would (option `backend: webgpu`)"
     : "; no option makes it fit this GPU";
   throw new UsageError(`Cannot ${verb} this model on ${limits.backend}: ${why}${hint}`);
 }
@@ -191,19 +191,22 @@ function remediesFor(options: MemoryOptions): [string, Partial<MemoryOptions>][]
   const few = { slots: Math.min(slots, 8), samples: Math.min(samples, 8) };
   const narrow = (name: string, changes: Partial<MemoryOptions>): [string, Partial<MemoryOptions>][] =>
     (["f16", "int8", "int4"] as const).map((baseDtype) => [
-      `${name}--base-dtype ${baseDtype}`,
+      `${name}option \`baseDtype: ${baseDtype}\``,
       { ...changes, baseDtype },
     ]);
+  const fewSlots = "option `slots: 8`",
+    fewer = "option `microBatchTokens: 1024`",
+    recomputed = `option \`recompute\` ${fewer}`;
   if (task === "generate") {
-    return [["--slots 8", few], ...narrow("", {}), ...narrow("--slots 8 ", few)];
+    return [[fewSlots, few], ...narrow("", {}), ...narrow(`${fewSlots} `, few)];
   }
   if (task === "score") {
-    return [["--micro-batch 1024", rows], ...narrow("", {}), ...narrow("--micro-batch 1024 ", rows)];
+    return [[fewer, rows], ...narrow("", {}), ...narrow(`${fewer} `, rows)];
   }
-  const adapter = "--lora r=16 --recompute --micro-batch 1024";
+  const adapter = `option \`lora: r=16\` ${recomputed}`;
   return [
-    ["--micro-batch 1024", rows],
-    ["--recompute --micro-batch 1024", again],
+    [fewer, rows],
+    [recomputed, again],
     [adapter, { ...again, lora }],
     ...narrow(`${adapter} `, { ...again, lora }),
   ];

@@ -4,10 +4,11 @@ import { baseFingerprint, readAdapter, readAdapterConfig } from "../checkpoint/a
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { adaptedProjections } from "../checkpoint/lora.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
+import type { Watched } from "../runtime/listener.ts";
 import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 
 /** What to merge, and how to write it. */
-export interface MergeOptions {
+export interface MergeOptions extends Watched {
   /** The base's directory. */
   readonly base: string;
   /** The adapter's directory. */
@@ -18,8 +19,6 @@ export interface MergeOptions {
   readonly overwrite?: boolean;
   /** What multiplies the factors. */
   readonly backend?: BackendChoice;
-  /** Told in one line which backend serves, and why. */
-  readonly log?: (line: string) => void;
 }
 
 /**
@@ -34,7 +33,7 @@ export async function mergeAdapter(directory: string, options: MergeOptions): Pr
   await using source = await openCheckpoint(base, { unknown: "keep" });
   const { lora, values } = await readAdapter(files, source, await baseFingerprint(source));
   const { reason } = await openBackend(options.backend);
-  options.log?.(`Backend: ${reason}`);
+  options.listener?.note?.(`Backend: ${reason}`);
   const projections = new Map(adaptedProjections(source.config, lora).map((p) => [p.name, p]));
   await writeCheckpoint(directory, {
     config: source.config,
@@ -42,6 +41,7 @@ export async function mergeAdapter(directory: string, options: MergeOptions): Pr
     dtype,
     overwrite,
     async parameter(entry) {
+      options.signal?.throwIfAborted();
       const merged = await source.readParameter(entry), projection = projections.get(entry.name);
       if (projection) {
         const a = values.get(`${entry.name}.lora_a`)!, b = values.get(`${entry.name}.lora_b`)!;

@@ -3,6 +3,7 @@ import { assign, read, upload } from "../backend/tensors.ts";
 import { matmul } from "../kernels/product/matmul.ts";
 import { listDirectory, remove, rename, writeText } from "../runtime/files.ts";
 import { InputError } from "../runtime/errors.ts";
+import type { Watched } from "../runtime/listener.ts";
 import { detachAdapter, mergeUpdates } from "./adapter.ts";
 import { writeAdapter } from "../checkpoint/adapter_files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
@@ -17,7 +18,7 @@ import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 
 /** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
-export interface SaveOptions {
+export interface SaveOptions extends Watched {
   /** Kind of all weights; by default each tensor keeps its own. */
   readonly dtype?: FloatDtype;
   /** Text files by name, such as README.md; they replace the source's. */
@@ -42,7 +43,9 @@ export class Model {
      * @internal
      */
     readonly decoder: Decoder,
-    tokenizer?: Tokenizer,
+    tokenizer: Tokenizer | undefined,
+    /** Which backend it is on, and why. */
+    readonly backend: string,
     /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
     readonly adapter?: { readonly directory?: string; readonly fingerprint: string },
   ) {
@@ -169,17 +172,25 @@ export class Model {
         base: hubModelOf(this.directory)?.repo ?? resolve(this.directory),
         fingerprint: this.adapter!.fingerprint,
         source,
-        parameter: (name) => this.parameterValues(name),
+        parameter: async (name) => {
+          options.signal?.throwIfAborted();
+          return await this.parameterValues(name);
+        },
         overwrite: options.overwrite,
       });
     }
     this.#wide("save");
     await using source = await openCheckpoint(this.directory, { unknown: "keep" });
+    let written = 0;
     await writeCheckpoint(directory, {
       ...options,
       source,
       config: this.config,
-      parameter: ({ name }) => this.parameterValues(name),
+      parameter: async ({ name }) => {
+        options.signal?.throwIfAborted();
+        options.listener?.progress?.({ part: "save", done: written++, total: this.decoder.plan.length });
+        return await this.parameterValues(name);
+      },
     });
   }
 

@@ -21,11 +21,13 @@ import {
 } from "../runtime/files.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
-import type { AlignOptions } from "./align_options.ts";
+import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
 import { sharedProblems } from "./held_out.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
 import { readRecords, Stages } from "./stages.ts";
-import { refuseFrozen } from "../../tasks/cli/training.ts";
+import { refuseFrozen } from "../model/load_model.ts";
+import type { Listener } from "../runtime/listener.ts";
+import type { Summary } from "../evaluate/summary.ts";
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {
@@ -34,40 +36,85 @@ interface Trained {
   readonly round: number;
 }
 
+/** A row of the table: a model of the run and what was measured of it. */
+export interface AlignRow {
+  /** "vft", "control", "aft-dc"; later rounds have theirs in the name. */
+  readonly name: string;
+  /** The model's directory. */
+  readonly directory: string;
+  /** The round that made it; 0 for VFT. */
+  readonly round: number;
+  /** What was measured of it on the test problems and their candidates. */
+  readonly summary: Summary;
+}
+
+/** What `align` returns. */
+export interface AlignResult {
+  /** The run's folder. */
+  readonly out: string;
+  /** VFT first: what the others are compared with. */
+  readonly rows: readonly AlignRow[];
+  /** The same as text for a terminal. */
+  readonly table: string;
+  /** The page. */
+  readonly report: string;
+  /** What a person should know before the numbers, each once. */
+  readonly warnings: readonly string[];
+  /** Wall time of this call. */
+  readonly seconds: number;
+}
+
+/**
+ * All of Alignment Fine-Tuning: trains on chains of thought (VFT), samples several chains a question, splits them by
+ * whether they reach the answer, calibrates the model's scores by the constraint-alignment loss, and measures every
+ * model on test problems. Everything is written to `out`; a run that was stopped goes on with `resume`.
+ *
+ * ```ts
+ * import { align } from "./mod.ts";
+ *
+ * const { rows } = await align(
+ *   { limit: 8, testLimit: 4, epochs: 1, alignEpochs: 1, samples: 2, votes: 0, maxTokens: 16, constraints: "dc", out: "runs/example", overwrite: true },
+ *   { metrics: (model, { step, loss }) => console.log(model, step, loss) },
+ * );
+ * for (const { name, summary } of rows) console.log(name, summary.accuracy);
+ * ```
+ *
+ * @param listener told of progress, warnings, notes and every line of metrics
+ * @throws {UsageError} for an option that has no meaning, and for an `out` that holds something else
+ * @throws {InputError} when the model or the data cannot be read, before there is a folder
+ */
+export async function align(options: AlignOptions = {}, listener: Listener = {}): Promise<AlignResult> {
+  const settings = resolveAlign(options), { out, resume, overwrite, configuration, sources } = settings;
+  const file = join(out, "align.json");
+  const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
+  if (taken && resume) {
+    const other = configurationDifference(await readJson(file), configuration);
+    if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
+  }
+  await checkSources(settings, listener);
+  if (taken && resume) await removeTemporaries(out);
+  else if (taken) await remove(out);
+  await makeDirectory(out);
+  await writeJson(file, configuration);
+  return await new AlignRun(settings, listener).all();
+}
+
 /** A run of `align` in its folder. */
-export class AlignRun {
+class AlignRun {
   readonly #started = performance.now();
   readonly #stages: Stages;
 
-  private constructor(readonly options: AlignOptions) {
-    this.#stages = new Stages(options);
-  }
-
-  /** Opens the folder; one that holds something is refused unless resumed or overwritten. */
-  static async open(options: AlignOptions): Promise<AlignRun> {
-    const { out, resume, overwrite, io } = options;
-    const file = join(out, "align.json"), { data, "test-data": testData } = io.configuration.options;
-    const sources = [options.model, data, testData].map((source) => source ? String(source) : undefined);
-    const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
-    if (taken && resume) {
-      const other = configurationDifference(await readJson(file), io.configuration);
-      if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
-    }
-    await checkSources(options);
-    if (taken && resume) await removeTemporaries(out);
-    else if (taken) await remove(out);
-    await makeDirectory(out);
-    await writeJson(file, io.configuration);
-    return new AlignRun(options);
+  constructor(readonly options: AlignSettings, listener: Listener) {
+    this.#stages = new Stages({ ...options, listener });
   }
 
   /** All stages, in order. */
-  async all(): Promise<void> {
-    const { options } = this, { io, out } = options;
+  async all(): Promise<AlignResult> {
+    const { options } = this, { out } = options, { listener, warnings } = this.#stages;
     const { shared, tested } = await sharedProblems(options.train(), options.test());
     if (shared > 0) {
-      this.#stages.warn(
-        `${shared} of ${tested} test problems are training problems too, so accuracy says little; --test-data takes others`,
+      listener.warn?.(
+        `${shared} of ${tested} test problems are training problems too, so accuracy says little; option \`testData\` takes others`,
       );
     }
     const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
@@ -81,18 +128,32 @@ export class AlignRun {
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
     const rows: Row[] = [];
     for (const model of models) rows.push(await this.measure(model, judged));
-    const table = summaryTable(rows);
     const run = { options, stages: this.#stages, seconds: this.#seconds() };
-    await writeText(join(out, "report.html"), renderReport(await alignReport(run, rows, judged)));
+    const report = join(out, "report.html");
+    await writeText(report, renderReport(await alignReport(run, rows, judged)));
     await writeJson(join(out, "results.json"), {
       rows: rows.map(({ name, round, summary }) => ({ name, round, ...summary })),
       seconds: this.#seconds(),
       peak_resident_bytes: peakResidentBytes(),
       machine: machine(),
     });
-    for (const line of table.split("\n")) if (line !== "") await io.output.write(line);
     const mib = Math.round(peakResidentBytes() / 2 ** 20);
-    io.log(`Done in ${Math.round(this.#seconds())} s, peak memory ${mib} MiB; everything is in ${out}`);
+    listener.note?.(
+      `Done in ${Math.round(this.#seconds())} s, peak memory ${mib} MiB; everything is in ${out}`,
+    );
+    return {
+      out,
+      rows: rows.map(({ name, round, summary }, i) => ({
+        name,
+        directory: models[i]!.directory,
+        round,
+        summary,
+      })),
+      table: summaryTable(rows),
+      report,
+      warnings,
+      seconds: this.#seconds(),
+    };
   }
 
   /** Since the run began, to a tenth. */
@@ -188,14 +249,15 @@ export class AlignRun {
     });
     const path = join(directory, "examples.json");
     if (!await exists(path)) {
-      const model = await stages.open(directory), scored: number[][] = [];
+      using model = await stages.open(directory);
+      const scored: number[][] = [];
       for await (
         const { candidates } of score(model, await exampleGroups(judged), {
           microBatchTokens: microBatch,
           prompt,
+          signal: this.options.signal,
         })
       ) scored.push(candidates.map((c) => c.score ?? NaN));
-      model.dispose();
       await writeJson(path, scored);
     }
     return { name, round, summary, examples: await readJson(path) as number[][] };
@@ -208,13 +270,14 @@ function kindOf(name: string): string {
 }
 
 /** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
-async function checkSources(options: AlignOptions): Promise<void> {
-  const { model, train, test, baseDtype, lora, unknownTensors, io } = options;
-  const directory = await resolveModel(model, { log: io.log }), adapted = await isAdapterDirectory(directory);
+async function checkSources(options: AlignSettings, listener: Listener): Promise<void> {
+  const { model, train, test, baseDtype, lora, unknownTensors, signal } = options;
+  const directory = await resolveModel(model, { listener, signal }),
+    adapted = await isAdapterDirectory(directory);
   refuseFrozen(baseDtype, adapted || lora !== undefined);
   if (adapted && lora) {
     throw new UsageError(
-      `Cannot make a new adapter on ${model}: it is an adapter itself; merge it first, or leave --lora out to train it on`,
+      `Cannot make a new adapter on ${model}: it is an adapter itself; merge it first, or leave option \`lora\` out to train it on`,
     );
   }
   if (!adapted) await (await openCheckpoint(directory, { unknown: unknownTensors })).close();

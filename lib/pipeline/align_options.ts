@@ -1,42 +1,237 @@
+import { fileURLToPath } from "node:url";
+import { type Lora, parseLora } from "../checkpoint/lora.ts";
+import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
+import { loadDataset } from "../data/load_dataset.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
-import type { Lora } from "../checkpoint/lora.ts";
-import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
-import type { TaskIo } from "../../tasks/cli/run_task.ts";
+import { checkNumbers } from "../runtime/check_numbers.ts";
+import { UsageError } from "../runtime/errors.ts";
+import { suggestion } from "../runtime/suggestion.ts";
+import { testSpecOf } from "./held_out.ts";
 
-/** What `align` was asked to do. */
+/** Problems by a data set's name or a file, or from anywhere else: they are read several times. */
+export type ProblemSource = string | (() => AsyncIterable<Problem>);
+
+/** What `align` is asked to do. Everything has a default: the embedded model on the embedded arithmetic problems. */
 export interface AlignOptions {
-  readonly model: string;
-  readonly out: string;
+  /** Model directory, or ORG/NAME on the hub (default: the embedded base). */
+  readonly model?: string | undefined;
+  /** Directory for everything the run writes (default "runs/align"). */
+  readonly out?: string | undefined;
+  /** Training problems (default "arithmetic"). */
+  readonly data?: ProblemSource | undefined;
+  /** Test problems (default: the test split of `data`; to be given where that has none). */
+  readonly testData?: ProblemSource | undefined;
+  /** Where named data sets lie (default: the hub). */
+  readonly dataDirectory?: string | undefined;
+  /** Training problems (default 640). */
+  readonly limit?: number | undefined;
+  /** Test problems (default 200). */
+  readonly testLimit?: number | undefined;
+  /** Candidates a question (default 6). */
+  readonly samples?: number | undefined;
+  /** Of sampling (default 1). */
+  readonly temperature?: number | undefined;
+  /** Of sampling (default 0: no limit). */
+  readonly topK?: number | undefined;
+  /** Of sampling (default 1: no limit). */
+  readonly topP?: number | undefined;
+  /** Longest response, in tokens (default 96). */
+  readonly maxTokens?: number | undefined;
+  /** Samples for the majority vote of maj@k (default 8; 0 for none). */
+  readonly votes?: number | undefined;
+  /** Width of the boundary constraint, in nats per token (default 0.2). */
+  readonly beta?: number | undefined;
+  /** Source of every random choice (default 0). */
+  readonly seed?: number | undefined;
+  /** Default `auto`: WebGPU on a real adapter, WASM otherwise. */
+  readonly backend?: "auto" | "webgpu" | "wasm" | undefined;
+  /** The adapter to train in place of the whole model: its fields, or "r=16,alpha=32". */
+  readonly lora?: Lora | string | undefined;
+  /** How frozen matrices are kept (default f32). */
+  readonly baseDtype?: BaseDtype | undefined;
+  /** What to do with tensors that the model's family has no use for (default refuse). */
+  readonly unknownTensors?: "refuse" | "keep" | undefined;
+  /** Whether layers are computed again in the backward pass (default false). */
+  readonly recompute?: boolean | undefined;
+  /** Passes of VFT over the training problems (default 4). */
+  readonly epochs?: number | undefined;
+  /** Passes of alignment, and of the control (default 3). */
+  readonly alignEpochs?: number | undefined;
+  /** Peak learning rate of VFT (default 1e-3). */
+  readonly learningRate?: number | undefined;
+  /** Peak learning rate of alignment (default: a tenth of VFT's). */
+  readonly alignLearningRate?: number | undefined;
+  /** Questions per optimizer step (default 16). */
+  readonly batchSize?: number | undefined;
+  /** Tokens computed at once (default 4,096). */
+  readonly microBatch?: number | undefined;
+  /** Which alignment runs to make (default all). */
+  readonly constraints?: "all" | "none" | "dc" | "bc" | undefined;
+  /** How often to sample and align; from the second round on with the newest model of each kind (default 1). */
+  readonly rounds?: number | undefined;
+  /** GSM8K's calculator marks in chains (default keep). */
+  readonly calculator?: "keep" | "drop" | undefined;
+  /** How prompts are made. */
+  readonly prompt?: PromptOptions | undefined;
+  /** Go on with what is in `out` (default false). */
+  readonly resume?: boolean | undefined;
+  /** Replace what is in `out` (default false). */
+  readonly overwrite?: boolean | undefined;
+  /** What align.json keeps and a resumed run is compared with (default: these options). */
+  readonly configuration?: { readonly options: Readonly<Record<string, unknown>> } | undefined;
+  /** Ends the run within a moment; what is there can be resumed. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The options of `align` with their defaults filled in. */
+export interface AlignSettings extends Filled {
+  readonly beta: number | undefined;
+  readonly lora: Lora | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
   readonly test: () => AsyncIterable<Problem>;
-  readonly samples: number;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly maxTokens: number;
-  readonly votes: number;
-  readonly beta?: number;
-  readonly seed: number;
-  readonly backend: "auto" | "webgpu" | "wasm";
-  /** The adapter to train in place of the whole model. */
-  readonly lora?: Lora;
-  readonly baseDtype: BaseDtype;
-  readonly unknownTensors: "refuse" | "keep";
-  readonly recompute: boolean;
-  readonly epochs: number;
-  readonly alignEpochs: number;
-  readonly learningRate: number;
-  readonly alignLearningRate: number;
-  readonly batchSize: number;
-  readonly microBatch: number;
-  readonly constraints: "all" | "none" | "dc" | "bc";
-  /** How often to sample and align; from the second round on with the newest model of each kind. */
-  readonly rounds: number;
-  readonly calculator: "keep" | "drop";
-  readonly prompt: PromptOptions;
-  readonly resume: boolean;
-  readonly overwrite: boolean;
-  readonly quiet: boolean;
-  readonly io: TaskIo;
+  /** Files and folders that the run reads: they must not be written over. */
+  readonly sources: readonly string[];
+  /** What the report calls the training problems. */
+  readonly dataName: string;
+}
+
+type Filled = {
+  readonly [K in Exclude<keyof AlignOptions, Absent>]-?: Exclude<AlignOptions[K], undefined>;
+};
+
+type Absent = "beta" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
+
+/** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
+export function embeddedBase(): string {
+  const url = new URL("../../fixtures/base", import.meta.url);
+  if (url.protocol === "file:") return fileURLToPath(url);
+  throw new UsageError(
+    "Missing option `model`: the embedded base is not at hand here; name a model directory",
+  );
+}
+
+const defaults = {
+  out: "runs/align",
+  data: "arithmetic",
+  limit: 640,
+  testLimit: 200,
+  samples: 6,
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  maxTokens: 96,
+  votes: 8,
+  seed: 0,
+  backend: "auto",
+  baseDtype: "f32",
+  unknownTensors: "refuse",
+  recompute: false,
+  epochs: 4,
+  alignEpochs: 3,
+  learningRate: 1e-3,
+  batchSize: 16,
+  microBatch: 4096,
+  constraints: "all",
+  rounds: 1,
+  calculator: "keep",
+  resume: false,
+  overwrite: false,
+} as const;
+
+const others = [
+  ...["model", "testData", "dataDirectory", "beta", "lora", "alignLearningRate", "prompt", "configuration"],
+  "signal",
+];
+
+const numbers = {
+  limit: "count",
+  testLimit: "count",
+  samples: "count",
+  temperature: "positive or 0",
+  topK: "count or 0",
+  topP: "share",
+  maxTokens: "count",
+  votes: "count or 0",
+  beta: "positive or 0",
+  seed: "number",
+  epochs: "count",
+  alignEpochs: "count",
+  learningRate: "positive",
+  alignLearningRate: "positive",
+  batchSize: "count",
+  microBatch: "count",
+  rounds: "count",
+} as const;
+
+const words = {
+  backend: ["auto", "webgpu", "wasm"],
+  baseDtype: ["f32", "f16", "int8", "int4"],
+  unknownTensors: ["refuse", "keep"],
+  constraints: ["all", "none", "dc", "bc"],
+  calculator: ["keep", "drop"],
+} as const;
+
+/** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
+export function resolveAlign(options: AlignOptions): AlignSettings {
+  const known = [...Object.keys(defaults), ...others];
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) {
+      throw new UsageError(`Unknown option ${name} of align${suggestion(name, known)}`);
+    }
+  }
+  checkNumbers(options, numbers, "Option");
+  for (const [name, expected] of Object.entries(words)) {
+    const value = options[name as keyof typeof words];
+    if (value === undefined || (expected as readonly string[]).includes(value)) continue;
+    throw new UsageError(
+      `Option ${name} must be one of ${expected.join(", ")}: got ${JSON.stringify(value)}`,
+    );
+  }
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const filled = { ...defaults, ...given } as typeof defaults & AlignOptions;
+  const { data, dataDirectory: directory, seed, limit, testLimit, lora, ...rest } = filled;
+  const testData = filled.testData ?? (typeof data === "string" ? testSpecOf(data) : undefined);
+  if (testData === undefined) {
+    throw new UsageError("Missing option `testData`: problems that a function reads have no test split");
+  }
+  const model = filled.model ?? embeddedBase();
+  const sourceOf = (source: ProblemSource, split: string, count: number) =>
+    typeof source !== "string" ? () => taken(source(), count) : () =>
+      loadDataset(source, {
+        split,
+        limit: count,
+        seed,
+        ...(directory !== undefined && { directory }),
+        ...(filled.signal && { signal: filled.signal }),
+      });
+  const { signal: _, configuration: __, ...plain } = filled;
+  return {
+    ...rest,
+    limit,
+    testLimit,
+    seed,
+    model,
+    beta: filled.beta,
+    signal: filled.signal,
+    lora: typeof lora === "string" ? parseLora(lora) : lora,
+    alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,
+    prompt: filled.prompt ?? {},
+    configuration: filled.configuration ??
+      { options: JSON.parse(JSON.stringify({ ...plain, model })) },
+    train: sourceOf(data, "train", limit),
+    test: sourceOf(testData, "test", testLimit),
+    sources: [model, data, testData].filter((source) => typeof source === "string"),
+    dataName: typeof data === "string" ? data : "problems of a function",
+  };
+}
+
+async function* taken<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<T> {
+  let left = count;
+  for await (const item of items) {
+    yield item;
+    if (--left <= 0) return;
+  }
 }

@@ -1,11 +1,12 @@
 /** The page of an `align` run. */
 
 import { join } from "node:path";
+import { formatLora } from "../checkpoint/lora.ts";
 import type { Group } from "../data/records.ts";
 import type { Summary } from "../evaluate/summary.ts";
 import type { Report } from "../report/contents.ts";
-import { machine } from "../runtime/environment.ts";
-import type { AlignOptions } from "./align_options.ts";
+import { machine, runtime } from "../runtime/environment.ts";
+import type { AlignSettings } from "./align_options.ts";
 import { readMetrics, readRecords, type Stages } from "./stages.ts";
 
 /** One line of the table. */
@@ -19,11 +20,11 @@ export interface Row {
 
 /** Everything the page shows: `rows`, and the scores that their models give the examples of the file `judged`. */
 export async function alignReport(
-  run: { readonly options: AlignOptions; readonly stages: Stages; readonly seconds: number },
+  run: { readonly options: AlignSettings; readonly stages: Stages; readonly seconds: number },
   rows: readonly Row[],
   judged: string,
 ): Promise<Report> {
-  const { options, stages, seconds } = run, { io, out } = options;
+  const { options, stages, seconds } = run, { out } = options;
   const { processor, system, cores } = machine();
   const models = await Promise.all(rows.map(async ({ name, summary }) => ({
     name,
@@ -31,19 +32,19 @@ export async function alignReport(
     metrics: await readMetrics(join(out, fileName(name))),
   })));
   const groups = await exampleGroups(judged);
-  const named = io.configuration.options;
+  const { name: host, version } = runtime();
   return {
     title: "Alignment Fine-Tuning",
     about: [
       ["Model", options.model],
-      ["Data", String(named["data"])],
-      ["Problems", `${named["limit"]} to train, ${rows[0].summary.questions} to test`],
+      ["Data", options.dataName],
+      ["Problems", `${options.limit} to train, ${rows[0].summary.questions} to test`],
       ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
       ["Seed", String(options.seed)],
       ...(options.rounds > 1 ? [["Rounds", String(options.rounds)] as const] : []),
-      ...(options.lora ? [["Adapter", `LoRA, ${named["lora"]}`] as const] : []),
-      ["Backend", stages.backend],
-      ["Machine", `${processor}, ${system}, ${cores} cores; ${io.configuration.runtime}`],
+      ...(options.lora ? [["Adapter", `LoRA, ${formatLora(options.lora)}`] as const] : []),
+      ["Backend", stages.backend ?? options.backend],
+      ["Machine", `${processor}, ${system}, ${cores} cores; ${host} ${version}`],
       ["Time", `${seconds} s`],
     ],
     models,

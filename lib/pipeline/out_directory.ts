@@ -26,14 +26,14 @@ export async function checkOut(options: OutOptions): Promise<boolean> {
   if (!await exists(out)) return false;
   for (const source of sources) {
     if (source !== undefined && resolve(source) === resolve(out)) {
-      throw new UsageError(`Cannot write ${out}: the run reads it; choose another --out`);
+      throw new UsageError(`Cannot write ${out}: the run reads it; choose another option \`out\``);
     }
   }
   if (!await isDirectory(out)) throw new UsageError(`Cannot write ${out}: it is a file, not a directory`);
   if ((await listDirectory(out)).length === 0) return false;
   if (!resume && !overwrite) {
     throw new UsageError(
-      `Cannot write ${out}: it already exists; use --resume, --overwrite or another --out`,
+      `Cannot write ${out}: it already exists; use option \`resume\`, option \`overwrite\` or another option \`out\``,
     );
   }
   const verb = resume ? "resume" : "overwrite";
@@ -54,13 +54,13 @@ function isWithin(path: string, folder: string): boolean {
   return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
-/** The first option that differs, as `--seed 1, not 2`; undefined when none does. */
+/** The first option that differs, as "option `seed: 1`, not 2"; undefined when none does. */
 export function configurationDifference(before: unknown, now: unknown): string | undefined {
   const [was, is] = [before, now].map((configuration) => withoutFlow(configuration).kept);
   const shown = (value: unknown) => value === null || value === undefined ? "none" : String(value);
   for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
     if (shown(was[name]) === shown(is[name])) continue;
-    return `--${name} ${shown(was[name])}, not ${shown(is[name])}`;
+    return `option \`${name}: ${shown(was[name])}\`, not ${shown(is[name])}`;
   }
 }
 

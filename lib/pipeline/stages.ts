@@ -17,16 +17,15 @@ import type { Lora } from "../checkpoint/lora.ts";
 import type { Model } from "../model/model.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
-import { createProgress } from "../../tasks/cli/progress.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { train, type TrainOptions } from "../train/trainer.ts";
-import type { TaskIo } from "../../tasks/cli/run_task.ts";
-import { memoryCheck } from "../../tasks/cli/memory_plan.ts";
+import { memoryCheck } from "../model/needs.ts";
+import { inStage, type Listener, type Watched } from "../runtime/listener.ts";
 
 /** What all stages of a run share. */
-export interface StagesOptions {
+export interface StagesOptions extends Watched {
   readonly backend: "auto" | "webgpu" | "wasm";
   /** The adapter that a whole model gets before it is trained. */
   readonly lora?: Lora;
@@ -42,8 +41,8 @@ export interface StagesOptions {
   readonly microBatch: number;
   readonly prompt: PromptOptions;
   readonly calculator: "keep" | "drop";
-  readonly quiet: boolean;
-  readonly io: TaskIo;
+  /** What was asked for as a whole: kept in each model's run.json. */
+  readonly configuration?: unknown;
 }
 
 /** A source of records that can be read again. */
@@ -91,33 +90,34 @@ export interface Measured {
 export class Stages {
   /** Every warning, once. */
   readonly warnings: string[] = [];
-  readonly #said = new Set<string>();
+  /** Which backend serves and why, once a model was opened. */
+  backend?: string;
+  /** Hears of everything; remembers warnings. */
+  readonly listener: Listener;
 
-  constructor(readonly options: StagesOptions) {}
-
-  /** Which backend serves, as it was logged. */
-  get backend(): string {
-    return [...this.#said].find((line) => line.startsWith("Backend: "))?.slice(9) ?? this.options.backend;
+  constructor(readonly options: StagesOptions) {
+    const { listener } = options;
+    this.listener = {
+      ...listener,
+      warn: (line) => {
+        if (!this.warnings.includes(line)) this.warnings.push(line);
+        listener?.warn?.(line);
+      },
+    };
   }
-
-  /** Warns, and remembers. */
-  readonly warn = (line: string): void => {
-    if (!this.warnings.includes(line)) this.warnings.push(line);
-    this.options.io.warn(line);
-  };
 
   /** Loads a model, with a new adapter where one is to be trained; says which backend serves once. */
   async open(directory: string, adapter?: { readonly lora: Lora; readonly seed?: number }): Promise<Model> {
-    const { backend, baseDtype = "f32", unknownTensors: unknown, microBatch, recompute } = this.options;
-    return await loadModel(directory, {
-      ...{ backend, baseDtype, unknown, ...adapter },
-      check: memoryCheck("train", { baseDtype, backend, microBatch, recompute }),
-      log: (line) => {
-        if (!this.#said.has(line)) this.options.io.log(line);
-        this.#said.add(line);
-      },
-      warn: this.warn,
+    const { backend, baseDtype = "f32", unknownTensors: unknown, microBatch, recompute, signal } =
+      this.options;
+    const model = await loadModel(directory, {
+      ...{ backend, baseDtype, unknown, signal, ...adapter },
+      check: memoryCheck("train", { baseDtype, microBatch, recompute }),
+      listener: { ...this.listener, note: undefined },
     });
+    if (model.backend !== this.backend) this.listener.note?.(`Backend: ${model.backend}`);
+    this.backend = model.backend;
+    return model;
   }
 
   /** Problems as a run uses them: with calculator marks or without. */
@@ -130,33 +130,29 @@ export class Stages {
 
   /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
   async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
-    const { io, quiet, microBatch, prompt } = this.options;
+    const { microBatch, prompt, signal, configuration } = this.options;
     if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) return out;
     const resume = await exists(join(out, "run.json")), { lora, recompute } = this.options;
     const whole = lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
-    const model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
-    let progress: ReturnType<typeof createProgress> | undefined;
-    try {
-      await probe?.(model, undefined);
-      const lines = train(model, records(), {
-        ...settings,
-        microBatchTokens: microBatch,
-        recompute,
-        prompt,
-        out,
-        resume,
-        configuration: { ...io.configuration, run: label, training: settings },
-        warn: (line) => this.warn(`${label}: ${line}`),
-        signal: io.signal,
-        onStep: (done, total, tokens, loss) => {
-          progress ??= createProgress(label, { total, quiet });
-          progress.update(done, { tokens, ...(loss !== undefined && { loss }) });
-        },
-      });
-      for await (const line of lines) await probe?.(model, line);
-    } finally {
-      progress?.stop();
-      model.dispose();
+    using model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
+    await probe?.(model, undefined);
+    const lines = train(model, records(), {
+      ...settings,
+      microBatchTokens: microBatch,
+      recompute,
+      prompt,
+      out,
+      resume,
+      configuration: { ...configuration as object, run: label, training: settings },
+      listener: {
+        ...inStage(this.listener, label),
+        progress: (event) => this.listener.progress?.({ ...event, part: label }),
+      },
+      signal,
+    });
+    for await (const line of lines) {
+      this.listener.metrics?.(label, line as unknown as Readonly<Record<string, unknown>>);
+      await probe?.(model, line);
     }
     return out;
   }
@@ -166,59 +162,52 @@ export class Stages {
     path: string,
     { from, problems, label, logprobs = true, ...sampling }: CandidateStage,
   ): Promise<string> {
-    const { io, maxTokens, prompt, microBatch, quiet } = this.options;
+    const { maxTokens, prompt, microBatch, signal } = this.options;
     if (await exists(path)) return path;
-    const model = await this.open(from);
-    using progress = createProgress(label, { quiet });
-    const warn = (line: string) => this.warn(`${label}: ${line}`);
+    using model = await this.open(from);
+    const listener: Listener = {
+      ...inStage(this.listener, label),
+      progress: (event) => this.listener.progress?.({ ...event, part: label }),
+    };
     const generated = generate(model, this.problems(problems), {
       ...sampling,
       maxTokens,
       prompt,
-      warn,
-      signal: io.signal,
-      onProgress: (done, tokens) => progress.update(done, { tokens }),
+      listener,
+      signal,
     });
     const scoring = {
       microBatchTokens: microBatch,
       prompt,
-      warn,
-      onUnanswered: io.detail,
-      signal: io.signal,
+      listener: { ...listener, progress: undefined },
+      signal,
     };
     let right = 0, wrong = 0, mixed = 0, all = 0;
-    try {
-      await writeAtomic(path, async (sink) => {
-        for await (const group of score(logprobs ? model : undefined, generated, scoring)) {
-          const correct = group.candidates.filter((c) => c.correct).length;
-          right += correct;
-          wrong += group.candidates.length - correct;
-          if (correct > 0 && correct < group.candidates.length) mixed++;
-          all++;
-          await sink.write(`${JSON.stringify(group)}\n`);
-        }
-        if (all === 0) throw new InputError("Cannot align: the data has no problems");
-      });
-    } finally {
-      model.dispose();
-    }
-    progress.stop();
-    io.log(`${label}: ${right} right and ${wrong} wrong candidates of ${all} questions, ${mixed} with both`);
+    await writeAtomic(path, async (sink) => {
+      for await (const group of score(logprobs ? model : undefined, generated, scoring)) {
+        const correct = group.candidates.filter((c) => c.correct).length;
+        right += correct;
+        wrong += group.candidates.length - correct;
+        if (correct > 0 && correct < group.candidates.length) mixed++;
+        all++;
+        await sink.write(`${JSON.stringify(group)}\n`);
+      }
+      if (all === 0) throw new InputError("Cannot align: the data has no problems");
+    });
+    this.listener.note?.(
+      `${label}: ${right} right and ${wrong} wrong candidates of ${all} questions, ${mixed} with both`,
+    );
     return path;
   }
 
   /** Measures a model, into the file `path`. */
   async measure(path: string, { from, records, label, ...measuring }: MeasureStage): Promise<Measured> {
     if (await exists(path)) return await readJson(path) as Measured;
-    const model = await this.open(from);
-    try {
-      const results = await this.evaluated(model, records, { ...measuring, label });
-      const measured = { summary: summarize(results), results };
-      await writeJson(path, measured);
-      return measured;
-    } finally {
-      model.dispose();
-    }
+    using model = await this.open(from);
+    const results = await this.evaluated(model, records, { ...measuring, label });
+    const measured = { summary: summarize(results), results };
+    await writeJson(path, measured);
+    return measured;
   }
 
   /** What is measured of each record with a model that is open. */
@@ -227,27 +216,18 @@ export class Stages {
     records: Source<Problem>,
     options: EvaluateOptions & { readonly label: string },
   ): Promise<Evaluated[]> {
-    const { io, maxTokens, prompt, microBatch, quiet } = this.options, { label, ...measuring } = options;
-    const results: Evaluated[] = [];
-    let part = "", progress: ReturnType<typeof createProgress> | undefined;
-    using _last = { [Symbol.dispose]: () => progress?.stop() };
-    for await (
-      const result of evaluate(model, records(), {
+    const { maxTokens, prompt, microBatch, signal } = this.options, { label, ...measuring } = options;
+    const { progress } = inStage(this.listener, label);
+    return await Array.fromAsync(
+      evaluate(model, records(), {
         maxTokens,
         prompt,
         microBatchTokens: microBatch,
-        signal: io.signal,
-        onProgress: (now, done, tokens) => {
-          if (now !== part) {
-            progress?.stop();
-            progress = createProgress(`${label}, ${part = now}`, { quiet });
-          }
-          progress!.update(done, { tokens });
-        },
+        signal,
+        listener: { progress },
         ...measuring,
-      })
-    ) results.push(result);
-    return results;
+      }),
+    );
   }
 }
 

@@ -41,7 +41,7 @@ export type Probe = (model: Model, metrics: Metrics | undefined) => Promise<void
 /** Where data sets lie, and where the study does. */
 export interface CellsOptions {
   readonly out: string;
-  readonly dataDirectory?: string;
+  readonly dataDirectory?: string | undefined;
 }
 
 /** Makes and finds the cells of one study's settings. */

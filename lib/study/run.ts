@@ -5,8 +5,9 @@ import { oneLineHeads } from "../report/html_table.ts";
 import { type Outcome, renderStudy, studyMarkdown, type StudyPage } from "../report/study.ts";
 import { csvTable, markdownTable } from "../report/table.ts";
 import { machine } from "../runtime/environment.ts";
-import { exists, makeDirectory, readJson, writeJson, writeText } from "../runtime/files.ts";
-import { Stages, type StagesOptions } from "../pipeline/stages.ts";
+import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../runtime/files.ts";
+import type { Listener } from "../runtime/listener.ts";
+import { Stages } from "../pipeline/stages.ts";
 import { StudyCells } from "./cells.ts";
 import { consistency } from "./consistency.ts";
 import { constraintCurves } from "./constraints.ts";
@@ -14,6 +15,7 @@ import { main } from "./main_experiment.ts";
 import { pilot } from "./pilot.ts";
 import { ranked } from "./ranked.ts";
 import type { StudySettings } from "./settings.ts";
+import { resolveStudy, type StudyOptions } from "./study_options.ts";
 import { sweeps } from "./sweeps.ts";
 import { multitask, transfer } from "./transfer.ts";
 
@@ -29,17 +31,6 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
   constraints: constraintCurves,
 };
 
-/** What to run. */
-export interface StudyRun {
-  readonly out: string;
-  /** What the page calls the base model. */
-  readonly modelName: string;
-  readonly settings: StudySettings;
-  readonly only: readonly string[];
-  readonly dataDirectory?: string;
-  readonly stages: Omit<StagesOptions, "maxTokens">;
-}
-
 /** What study.json keeps: the sizes of every finished experiment, and what computed. */
 interface StudyState {
   backend: string;
@@ -47,39 +38,68 @@ interface StudyState {
 }
 
 /**
- * Runs the experiments and writes study.json, results.json, study.md, study.html and tables/ after each. Experiments of
- * earlier runs in the same folder stay, with the sizes that they had: their cells are there, so they cost nothing.
+ * The paper's experiments side by side: writes study.json, results.json, study.md, study.html and tables/ after each.
+ * Experiments of earlier runs in the same folder stay, with the sizes that they had: their cells are there, so they cost
+ * nothing.
+ *
+ * ```ts
+ * import { study } from "./mod.ts";
+ *
+ * const [main] = await study({ quick: true, only: ["main"], out: "runs/example-study", overwrite: true });
+ * console.log(main.title, main.tables[0].rows);
+ * ```
+ *
+ * @param listener told of progress, warnings, notes and every line of metrics
+ * @returns what came out of each experiment, in the order in which they run
+ * @throws {UsageError} for an option that has no meaning
  */
-export async function runStudy(options: StudyRun): Promise<Outcome[]> {
-  const { out, settings, only, dataDirectory, stages } = options;
+export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
+  const run = resolveStudy(options, Object.keys(experiments));
+  const { out, settings, only, dataDirectory, backend, microBatch, signal } = run;
+  if (run.overwrite && await exists(join(out, "study.json"))) await remove(out);
   await makeDirectory(join(out, "tables"));
   const path = join(out, "study.json");
   const state: StudyState = await exists(path)
     ? await readJson(path) as StudyState
-    : { backend: stages.backend, experiments: {} };
+    : { backend, experiments: {} };
   const known = state.experiments;
   const outcomes = new Map<string, Outcome>();
-  const said = new Set<string>();
-  const log = (line: string) => {
-    if (!line.startsWith("Backend: ") || !said.has(line)) stages.io.log(line);
-    said.add(line);
+  let said: string | undefined;
+  const stageListener: Listener = {
+    ...listener,
+    note: (line) => {
+      // Each experiment has stages of its own, which say it again.
+      if (line.startsWith("Backend: ") && line === said) return;
+      if (line.startsWith("Backend: ")) said = line;
+      listener.note?.(line);
+    },
   };
-  const run = async (name: string, sizes: StudySettings) => {
-    const own = new Stages({ ...stages, io: { ...stages.io, log }, maxTokens: sizes.maxTokens });
+  const perform = async (name: string, sizes: StudySettings) => {
+    const own = new Stages({
+      backend,
+      microBatch,
+      maxTokens: sizes.maxTokens,
+      prompt: {},
+      calculator: "keep",
+      listener: stageListener,
+      signal,
+      configuration: { study: sizes },
+    });
     const cells = new StudyCells(sizes, own, { out, dataDirectory });
-    outcomes.set(name, await experiments[name](cells));
-    if (own.backend !== stages.backend) state.backend = own.backend; // it was opened
+    outcomes.set(name, await experiments[name]!(cells));
+    if (own.backend !== undefined) state.backend = own.backend;
   };
   const inOrder = () => Object.keys(experiments).flatMap((name) => outcomes.get(name) ?? []);
-  for (const [name, sizes] of Object.entries(known)) if (!only.includes(name)) await run(name, sizes);
+  for (const [name, sizes] of Object.entries(known)) if (!only.includes(name)) await perform(name, sizes);
   for (const name of Object.keys(experiments).filter((name) => only.includes(name))) {
-    stages.io.log(`Experiment ${name}`);
+    signal?.throwIfAborted();
+    listener.note?.(`Experiment ${name}`);
     const started = performance.now();
-    await run(name, settings);
-    stages.io.log(`Experiment ${name}: done in ${Math.round((performance.now() - started) / 1000)} s`);
+    await perform(name, settings);
+    listener.note?.(`Experiment ${name}: done in ${Math.round((performance.now() - started) / 1000)} s`);
     known[name] = settings;
     await writeJson(path, state);
-    await writeOutcomes(inOrder(), { out, model: options.modelName, backend: state.backend });
+    await writeOutcomes(inOrder(), { out, model: run.modelName, backend: state.backend });
   }
   return inOrder();
 }

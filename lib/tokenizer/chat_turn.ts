@@ -70,7 +70,7 @@ export function turnOf(
   if (chat === "auto" && (template !== undefined || problem?.prompt !== undefined)) return undefined;
   const turn = chatTurn(tokenizer);
   if (!turn && chat === "always") {
-    throw new UsageError("Cannot use --chat always: the model's tokenizer has no chat template");
+    throw new UsageError("Cannot use option `chat: always`: the model's tokenizer has no chat template");
   }
   return turn;
 }

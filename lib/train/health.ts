@@ -77,7 +77,7 @@ export function watchHealth(options: HealthOptions = {}): (metrics: HealthMetric
         "both fall",
         `the scores of positives and negatives fall together (${nats(fallOfPositives.nats)} and ` +
           `${nats(fallOfNegatives.nats)} in ${fallOfPositives.steps} steps): the model unlearns both; ` +
-          "--constraint dc or bc, or a lower --learning-rate, may help",
+          "option `constraint: dc` or bc, or a lower option `learningRate`, may help",
       );
     } else if (fallOfPositives) {
       const { steps } = fallOfPositives;
@@ -99,7 +99,7 @@ export function watchHealth(options: HealthOptions = {}): (metrics: HealthMetric
           tell(
             "collapse",
             `scores have collapsed: the mean of ${of} is ${nats(levels.best - level)} below its best, ` +
-              `${levels.best.toFixed(2)}; a lower --learning-rate may help`,
+              `${levels.best.toFixed(2)}; a lower option \`learningRate\` may help`,
           );
         }
       }
@@ -128,7 +128,7 @@ export function watchHealth(options: HealthOptions = {}): (metrics: HealthMetric
         tell(
           "gradient",
           `the gradient norm explodes: ${norm.toPrecision(3)}, usually ${usual.toPrecision(3)}; a lower ` +
-            "--learning-rate may help",
+            "option `learningRate` may help",
         );
       }
     }

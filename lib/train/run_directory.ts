@@ -69,7 +69,7 @@ export class RunDirectory implements AsyncDisposable {
     if (there && (await listDirectory(path)).length > 0) {
       if (!options.overwrite) {
         throw new UsageError(
-          `Cannot write ${path}: it already exists; use --overwrite, --resume or another --out`,
+          `Cannot write ${path}: it already exists; use option \`overwrite\`, option \`resume\` or another option \`out\``,
         );
       }
       await remove(path);

@@ -2,13 +2,15 @@ import type { PromptOptions } from "../data/prompts.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import type { ObjectiveOptions, ObjectiveTraits } from "../objectives/objective.ts";
 import { objectives, objectiveTraits } from "../objectives/objectives.ts";
+import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
+import type { Watched } from "../runtime/listener.ts";
 import type { OptimizerOptions } from "./optimizer.ts";
 import type { Decay, Schedule } from "./schedule.ts";
 import type { LossOptions, StepOptions } from "./step.ts";
 
 /** Settings of a training run. */
-export interface TrainOptions extends ObjectiveOptions {
+export interface TrainOptions extends ObjectiveOptions, Watched {
   /** Name of the objective (default "aft"). */
   readonly objective?: string;
   /** Passes over the data (default 3). */
@@ -55,12 +57,6 @@ export interface TrainOptions extends ObjectiveOptions {
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
-  /** Told of anything a person should know. */
-  readonly warn?: (line: string) => void;
-  /** Told of every step, for a progress bar. */
-  readonly onStep?: (done: number, total: number, tokens: number, loss?: number) => void;
-  /** Stops the run between two steps. */
-  readonly signal?: AbortSignal;
 }
 
 /** Options with their defaults filled in, in the shape in which the trainer uses them. */
@@ -81,7 +77,7 @@ export interface TrainSettings extends TrainOptions {
 
 /** Fills in defaults; throws UsageError for an unknown name or a number that has no meaning. */
 export function resolveSettings(options: TrainOptions): TrainSettings {
-  checkNumbers(options);
+  checkNumbers(options, limits, "Training option");
   const { objective = "aft", constraint, beta, boundary, gamma, lambda, weight, sftWeight } = options;
   const { desirableWeight, undesirableWeight } = options;
   if (!Object.hasOwn(objectives, objective)) {
@@ -156,25 +152,7 @@ const limits = {
   beta2: "share",
   weightDecay: "positive or 0",
   seed: "number",
-} as const;
-
-const meanings = {
-  count: ["a whole number of at least 1", (n: number) => Number.isSafeInteger(n) && n >= 1],
-  "count or 0": ["a whole number of at least 0", (n: number) => Number.isSafeInteger(n) && n >= 0],
-  positive: ["above 0", (n: number) => n > 0],
-  "positive or 0": ["at least 0", (n: number) => n >= 0],
-  share: ["from 0 to 1", (n: number) => n >= 0 && n <= 1],
-  number: ["a number", Number.isFinite],
-} as const;
-
-function checkNumbers(options: TrainOptions): void {
-  for (const [name, kind] of Object.entries(limits)) {
-    const value = options[name as keyof typeof limits], [expected, holds] = meanings[kind];
-    if (value !== undefined && !holds(value)) {
-      throw new UsageError(`Training option ${name} must be ${expected}: got ${value}`);
-    }
-  }
-}
+} as const satisfies NumberLimits;
 
 /**
  * What decides the path of a training besides its records: a run can only be resumed with the same. How it is computed

@@ -44,7 +44,7 @@ export class StepLog {
     const norm = Math.sqrt((await read(squares))[0]), now = performance.now();
     if (!Number.isFinite(norm)) {
       throw new InputError(
-        `Cannot go on: the gradient norm of step ${step} is ${norm}; a lower --learning-rate may help`,
+        `Cannot go on: the gradient norm of step ${step} is ${norm}; a lower option \`learningRate\` may help`,
       );
     }
     const speed = this.#tokens / ((now - this.#since) / 1000);

@@ -39,7 +39,7 @@ export async function* train(
   const { signal, batchSize, saveEvery, out } = settings;
   if (model.decoder.quantized && !model.decoder.adapter) {
     throw new UsageError(
-      "Cannot train weights kept in fewer bits: they are frozen; train an adapter on them (--lora)",
+      "Cannot train weights kept in fewer bits: they are frozen; train an adapter on them (option `lora`)",
     );
   }
   if (settings.dtype !== undefined && model.decoder.adapter) {
@@ -59,7 +59,7 @@ export async function* train(
     overwrite: settings.overwrite,
   });
   if (settings.resume && await directory?.isFinished()) {
-    settings.warn?.(`${out} is finished: nothing is left to resume`);
+    settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);
     return await directory!.restoreFinished(model.decoder);
   }
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
@@ -116,10 +116,16 @@ export async function* train(
       if (metrics) {
         last = metrics;
         await directory?.log(metrics);
-        for (const line of signsOfTrouble(metrics)) settings.warn?.(line);
+        for (const line of signsOfTrouble(metrics)) settings.listener?.warn?.(line);
         yield metrics;
       }
-      settings.onStep?.(step, steps, report.responseTokens, report.loss);
+      settings.listener?.progress?.({
+        part: settings.objective,
+        done: step,
+        total: steps,
+        tokens: report.responseTokens,
+        ...(report.loss !== undefined && { values: { loss: report.loss } }),
+      });
       trimWhenIdle();
       if (directory && saveEvery > 0 && step % saveEvery === 0 && step < steps) {
         await directory.save(optimizer, { ...identity, step });
@@ -171,7 +177,7 @@ async function encodeAll(
   };
   const store = await RecordStore.from(encoded());
   if (skipped > 0) {
-    settings.warn?.(
+    settings.listener?.warn?.(
       skipped === 1
         ? `1 response is left out: with its prompt it exceeds the context of ${context} tokens`
         : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
@@ -223,5 +229,6 @@ function trimWhenIdle(): void {
 }
 
 function plain(options: TrainOptions): unknown {
-  return JSON.parse(JSON.stringify(options));
+  const { listener: _, signal: __, ...kept } = options;
+  return JSON.parse(JSON.stringify(kept));
 }

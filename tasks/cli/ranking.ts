@@ -69,7 +69,7 @@ export interface OpenRewardSource extends AsyncDisposable {
 /** The source that the options ask for; undefined without `--rank`. What a judge cost is logged at the end. */
 export async function openRewardSource(
   options: Values<typeof rankOptions> & { readonly output: string },
-  io: Pick<TaskIo, "log" | "warn">,
+  io: Pick<TaskIo, "listener">,
 ): Promise<OpenRewardSource | undefined> {
   if (options.rank !== "judge") {
     const stray = (Object.keys(judgeOptions) as (keyof typeof judgeOptions)[])
@@ -93,12 +93,12 @@ export async function openRewardSource(
     temperature: options.judgeTemperature,
     cache: options.judgeCache ?? beside,
     prices: { input: options.judgePriceInput, output: options.judgePriceOutput },
-    warn: io.warn,
+    listener: io.listener,
   });
   return {
     source: judge,
     async [Symbol.asyncDispose]() {
-      io.log(judge.report());
+      io.listener.note(judge.report());
       await judge[Symbol.asyncDispose]();
     },
   };

@@ -24,6 +24,8 @@ import {
   writeOutput,
 } from "../../lib/runtime/stdio.ts";
 import { openInput, openOutput, type TaskInput, type TaskOutput } from "./streams.ts";
+import { createListener, type ShownListener } from "./listener.ts";
+import { inFlags } from "./words.ts";
 import type { Options, Values } from "./option.ts";
 import { parseCommandLine, readConfiguration, resolve, toConfiguration } from "./command_line.ts";
 import { common } from "./shared_options.ts";
@@ -34,12 +36,8 @@ export interface TaskIo {
   readonly input: TaskInput;
   /** Records to write: `--output`, or standard output. */
   readonly output: TaskOutput;
-  /** A note on standard error; silent with `--quiet`. */
-  readonly log: (line: string) => void;
-  /** A warning on standard error, `--quiet` or not. */
-  readonly warn: (line: string) => void;
-  /** A detail on standard error, with `--debug` only. */
-  readonly detail: (line: string) => void;
+  /** Shows notes, warnings, details and progress on standard error, as `--quiet` and `--debug` say. */
+  readonly listener: Omit<ShownListener, typeof Symbol.dispose>;
   /** Aborts when the user interrupts the task or the reader of its output goes away. */
   readonly signal: AbortSignal;
   /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
@@ -136,19 +134,22 @@ async function execute<O extends Options>(
     overwrite: overwrite as boolean | undefined,
     closed: (error) => closed.abort(error),
   });
-  const warn = (line: string) => writeError(`${task.name}: ${line}`);
-  const log = (line: string) => options.quiet ? undefined : writeError(line);
-  const detail = (line: string) => state.debug ? writeError(line) : undefined;
+  using listener = createListener({
+    task: task.name,
+    quiet: options.quiet,
+    debug: () => state.debug,
+    total: (options as { readonly limit?: number }).limit,
+  });
   // Imported when it is asked for: a page of help needs no TF.js.
   const profiled = options.profile ? (await import("./profile_table.ts")).startProfile() : undefined;
   try {
-    await task.run(options, { input: source, output: sink, log, warn, detail, signal, configuration });
+    await task.run(options, { input: source, output: sink, listener, signal, configuration });
     signal.throwIfAborted();
     await sink.finish();
     if (profiled) writeError(await profiled());
   } catch (error) {
     const keptLines = await sink.abandon();
-    if (keptLines) warn(keptLines);
+    if (keptLines) listener.warn(keptLines);
     // Whatever the work made of the abort, the reason is what ended it.
     throw signal.aborted ? signal.reason : error;
   }
@@ -166,7 +167,9 @@ function report(name: string, error: unknown, state: { readonly debug: boolean }
     return interruptedExitCode;
   }
   const expected = error instanceof InputError;
-  writeError(`${name}: ${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`);
+  writeError(
+    `${name}: ${inFlags(line)}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
+  );
   if (state.debug) writeError(inspect(error));
   return expected ? error.exitCode : 1;
 }

@@ -5,16 +5,15 @@ import type { BackendChoice } from "../../lib/backend/backend.ts";
 import { isAdapterDirectory } from "../../lib/checkpoint/adapter_files.ts";
 import { parseLora } from "../../lib/checkpoint/lora.ts";
 import type { BaseDtype } from "../../lib/checkpoint/stored_bytes.ts";
-import { loadModel } from "../../lib/model/load_model.ts";
+import { loadModel, refuseFrozen } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
 import type { FloatDtype } from "../../lib/checkpoint/safetensors.ts";
-import { createProgress } from "./progress.ts";
 import { train, type TrainOptions } from "../../lib/train/trainer.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { isDirectory } from "../../lib/runtime/files.ts";
 import { resolve } from "node:path";
 import type { TaskIo } from "./run_task.ts";
-import { memoryCheck } from "./memory_plan.ts";
+import { memoryCheck } from "../../lib/model/needs.ts";
 import { choice, integer, number, preset, required } from "./option.ts";
 import { pick, shared } from "./shared_options.ts";
 
@@ -80,14 +79,6 @@ export function trainerOptions(
   return { ...rest, microBatchTokens: microBatch };
 }
 
-/** Refuses to train a model that keeps its matrices in fewer bits and carries no adapter. */
-export function refuseFrozen(baseDtype: BaseDtype, carriesAdapter: boolean): void {
-  if (baseDtype === "f32" || carriesAdapter) return;
-  throw new UsageError(
-    `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by --lora`,
-  );
-}
-
 /** Loads the model to train, with the adapter that the options ask for. */
 export async function openTrainee(
   options: {
@@ -101,7 +92,7 @@ export async function openTrainee(
     readonly recompute: boolean;
     readonly unknownTensors: "refuse" | "keep";
   },
-  io: Pick<TaskIo, "log" | "warn">,
+  io: Pick<TaskIo, "listener" | "signal">,
 ): Promise<Model> {
   const { model, adapter, backend, seed, baseDtype } = options;
   const lora = options.lora === undefined ? undefined : parseLora(options.lora);
@@ -120,8 +111,8 @@ export async function openTrainee(
       fits(config, found);
     },
     unknown: options.unknownTensors,
-    log: io.log,
-    warn: io.warn,
+    listener: io.listener,
+    signal: io.signal,
   });
 }
 
@@ -129,30 +120,21 @@ export async function openTrainee(
 export async function runTraining(
   model: Model,
   records: AsyncIterable<Group | Problem>,
-  options: TrainOptions & { readonly io: TaskIo; readonly label: string; readonly quiet: boolean },
+  options: TrainOptions & { readonly io: TaskIo },
 ): Promise<void> {
-  const { io, label, quiet, ...settings } = options;
+  const { io, ...settings } = options;
   const { out } = settings;
   if (out !== undefined && model.sources.some((source) => resolve(out) === resolve(source))) {
     throw new UsageError(
       `Cannot write ${settings.out}: it is the model that is being trained; choose another --out`,
     );
   }
-  let progress: ReturnType<typeof createProgress> | undefined;
-  try {
-    const metrics = train(model, records, {
-      ...settings,
-      configuration: io.configuration,
-      warn: io.warn,
-      signal: io.signal,
-      onStep: (done, total, tokens, loss) => {
-        progress ??= createProgress(label, { total, quiet });
-        progress.update(done, { tokens, ...(loss !== undefined && { loss }) });
-      },
-    });
-    for await (const line of metrics) await io.output.writeRecord(line);
-  } finally {
-    progress?.stop();
-  }
-  io.log(`Wrote ${settings.out}`);
+  const metrics = train(model, records, {
+    ...settings,
+    configuration: io.configuration,
+    listener: io.listener,
+    signal: io.signal,
+  });
+  for await (const line of metrics) await io.output.writeRecord(line);
+  io.listener.note(`Wrote ${settings.out}`);
 }

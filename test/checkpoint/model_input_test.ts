@@ -39,7 +39,11 @@ async function refused(
 ): Promise<void> {
   const log: string[] = [];
   await assert.rejects(
-    loadModel(directory, { backend: "wasm", log: (line) => log.push(line), ...options }),
+    loadModel(directory, {
+      backend: "wasm",
+      listener: { note: (line) => log.push(line), warn: (line) => log.push(line) },
+      ...options,
+    }),
     (error: Error) => {
       assert.ok(error instanceof (options.usage ? UsageError : InputError), String(error.stack));
       assert.match(error.message, message);
@@ -124,7 +128,7 @@ test("a tokenizer that may be another model's is told, and loaded", async () => 
   const said = async (config: Record<string, unknown>) => {
     const directory = await writeSmallModel({ config }), lines: string[] = [];
     const warn = (line: string) => lines.push(line.replace(directory, "d"));
-    (await loadModel(directory, { backend: "wasm", warn })).dispose();
+    (await loadModel(directory, { backend: "wasm", listener: { warn } })).dispose();
     return lines;
   };
   assert.deepEqual(await said({}), []);

@@ -85,13 +85,17 @@ test("a model is downloaded, loaded, and found again offline", { skip }, async (
     const model = await loadModel("org/stories", {
       backend: "wasm",
       hub: options,
-      log: (line) => lines.push(line),
+      listener: {
+        note: (line) => lines.push(line),
+        progress: ({ part, done, total, unit }) => void (unit && lines.push(`${part}: ${done} of ${total}`)),
+      },
     });
     assert.equal(model.directory, join(cacheDirectory, "models--org--stories/snapshots", commit));
     assert.deepEqual(hubModelOf(model.directory), { repo: "org/stories", revision: commit });
     assert.equal(hub.ranges.length, 1); // the cut transfer was taken up where it stopped
-    assert.match(lines[0], /^Downloading model\.safetensors: 0\.\d of 1\.\d MB \(\d+%\)$/);
-    assert.match(lines.at(-2)!, /\(100%\)$/);
+    assert.match(lines[0], /^config\.json: (\d+) of \1$/);
+    assert.match(lines.at(-2)!, /^model\.safetensors: (\d+) of \1$/);
+    assert.match(lines.at(-1)!, /^Backend: /);
     const logprobs = await model.logprobs(ids);
     model.dispose();
     const local = await loadModel(join(shared, "models/stories260K"), { backend: "wasm" });

@@ -102,7 +102,7 @@ test("labels come from answers, or stay as they came", async () => {
     true,
   ]);
   // Without a model: labels alone, and what could not be found is told once.
-  const told: string[] = [], options = { warn: (line: string) => told.push(line) };
+  const told: string[] = [], options = { listener: { warn: (line: string) => told.push(line) } };
   assert.deepEqual(await collect(score(undefined, [group, group], options)), [made, made]);
   assert.deepEqual(told, ["2 of 8 candidates have no answer that could be found: they count as wrong"]);
   // Ranked groups without an answer get no labels, so nothing counts as wrong.
@@ -127,7 +127,9 @@ onBothBackends("candidates and prompts beyond the context are reported and get n
     group("last", "1+1=", ["yes"]),
   ];
   await assertNoLeak(async () => {
-    const scored = await collect(score(model, groups, { warn: (line) => told.push(line), keepLabels: true }));
+    const scored = await collect(
+      score(model, groups, { listener: { warn: (line) => told.push(line) }, keepLabels: true }),
+    );
     assert.deepEqual(scored.map((g) => g.candidates.map((c) => c.score !== undefined)), [
       [true, false, true],
       [false, false],
@@ -222,7 +224,12 @@ onBothBackends(
       reference: "it",
     }];
     await assertNoLeak(async () => {
-      const options = { votes: 4, maxTokens: 5, seed: 3, warn: (line: string) => told.push(line) };
+      const options = {
+        votes: 4,
+        maxTokens: 5,
+        seed: 3,
+        listener: { warn: (line: string) => told.push(line) },
+      };
       const results = await collect(evaluate(model, records, options));
       assert.deepEqual(results.map((r) => r.id), ["twin", "twin", "long", "open"]);
       const scored = await collect(score(model, twins));

@@ -111,7 +111,9 @@ onBothBackends("the same numbers as one plain sequence a letter", async (backend
   // A prompt that fills the context has no result and is told of.
   const told: string[] = [];
   const long = { ...asked, prompt: "12 ".repeat(96) };
-  const results = await collect(optionLogprobs(model, [long, asked], { warn: (line) => told.push(line) }));
+  const results = await collect(
+    optionLogprobs(model, [long, asked], { listener: { warn: (line) => told.push(line) } }),
+  );
   assert.equal(results[0], undefined);
   assertClose([...results[1]!.logprobs], [...logprobs], 1e-5, "beside one that is too long");
   assert.match(told.join(), /exceeds? the context of 96 tokens/);

@@ -150,7 +150,11 @@ test("groups stream through as they are, and the warnings come after the last", 
   const events: string[] = [];
   const groups = Array.from({ length: 20 }, () => groupOf("+#### 1", "-A: 2"));
   const passed: Group[] = [];
-  for await (const group of checkFormats(groups, { warn: () => events.push(`after ${passed.length}`) })) {
+  for await (
+    const group of checkFormats(groups, {
+      listener: { warn: () => events.push(`after ${passed.length}`) },
+    })
+  ) {
     passed.push(group);
   }
   assert.deepEqual(passed, groups);

@@ -34,9 +34,9 @@ async function judged(
 ): Promise<{ ranked: Group[]; judge: Judge; warnings: string[]; error?: Error }> {
   const ranked: Group[] = [], warnings: string[] = [];
   const warn = (line: string) => warnings.push(line);
-  await using judge = await openJudge({ model: "m", backoff: 0.001, warn, ...options });
+  await using judge = await openJudge({ model: "m", backoff: 0.001, listener: { warn }, ...options });
   try {
-    for await (const group of rank(groups, { source: judge, warn })) ranked.push(group);
+    for await (const group of rank(groups, { source: judge, listener: { warn } })) ranked.push(group);
   } catch (error) {
     assert.ok(error instanceof InputError, String(error));
     assert.doesNotMatch(error.message, /\n/);

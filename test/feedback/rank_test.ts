@@ -56,7 +56,7 @@ test("ratings in the record order its candidates", async () => {
 test("candidates that nothing ranks are counted, and kept or dropped", async () => {
   const rated: Group = { ...groupOf("q", []), candidates: [{ text: "a", reward: 1 }, { text: "b" }] };
   const lines: string[] = [];
-  const options = { source: ratings, warn: (line: string) => lines.push(line) };
+  const options = { source: ratings, listener: { warn: (line: string) => lines.push(line) } };
   const [kept] = await all(rank([rated], options));
   assert.deepEqual(kept.candidates, [{ text: "a", rank: 1, reward: 1 }, { text: "b" }]);
   const [dropped] = await all(rank([rated], { ...options, unranked: "drop" }));

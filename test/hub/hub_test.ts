@@ -55,7 +55,10 @@ test("a transfer that breaks off is resumed where it stopped, also by a later ca
         /^Cannot download main\/big\.parquet of org\/set/,
       );
       const progress: number[] = [];
-      const path = await downloadFile(large, { ...options, onProgress: ({ bytes }) => progress.push(bytes) });
+      const path = await downloadFile(large, {
+        ...options,
+        listener: { progress: ({ done }) => progress.push(done) },
+      });
       assert.deepEqual(new Uint8Array(readFileSync(path)), bytes);
       assert.equal(hub.ranges.length, 2);
       assert.match(hub.ranges[0], /^bytes=[1-9]\d*-2999999$/);

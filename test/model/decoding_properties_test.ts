@@ -223,7 +223,7 @@ onBothBackends(
     const texts = ["a", "bbbbb", "c".repeat(22), "d".repeat(23), "e".repeat(200), "f"];
     assert.deepEqual(texts.map(tokens), [2, 6, 23, 24, 201, 2]);
     const source = texts.map((prompt, i) => ({ id: String(i), question: "?", prompt }));
-    const options: GenerateOptions = { ...settings, slots: 3, warn: (line) => told.push(line) };
+    const options: GenerateOptions = { ...settings, slots: 3, listener: { warn: (line) => told.push(line) } };
     const groups = await collect(generate(model, source, options));
     assert.deepEqual(groups.map((g) => g.candidates.length), [3, 3, 3, 0, 0, 3]);
     // 24 positions: a prompt of 23 leaves one row, whose token predicts one more that needs none

@@ -78,7 +78,7 @@ onBothBackends(
       last = checkpoint.plan.at(-1)!.parts.at(-1)!.tensor;
     for (const dtype of ["f32", "int8"] as const) {
       await assertNoLeak(async () => {
-        const { parameters, quantized } = await loadWeights(checkpoint, dtype);
+        const { parameters, quantized } = await loadWeights(checkpoint, { baseDtype: dtype });
         assert.deepEqual([...parameters.keys()], names.filter((name) => !quantized?.has(name)));
         assert.equal(quantized?.size ?? 0, dtype === "f32" ? 0 : 4);
         [...parameters.values(), ...quantized?.values() ?? []].forEach((weight) => weight.dispose());
@@ -87,7 +87,7 @@ onBothBackends(
           readPieces: (name: string, take: TakePiece) =>
             name === last ? Promise.reject(new Error("the disk is gone")) : checkpoint.readPieces(name, take),
         };
-        await assert.rejects(loadWeights(torn, dtype), /the disk is gone/);
+        await assert.rejects(loadWeights(torn, { baseDtype: dtype }), /the disk is gone/);
       });
     }
   },

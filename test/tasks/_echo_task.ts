@@ -35,7 +35,7 @@ await runTask({
       }, 10);
       await delay(10_000);
     }
-    io.log(`from ${io.input.name}`);
+    io.listener.note(`from ${io.input.name}`);
     for (let i = 0; options.endless; i++) await io.output.writeRecord({ i, padding: "x".repeat(500) });
     if (options.wait) {
       await io.output.write("waiting");

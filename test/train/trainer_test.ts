@@ -92,7 +92,7 @@ onBothBackends("vft lowers the loss by a lot, and its lines have their fields", 
       ...vft,
       epochs: 15,
       logEvery: 10,
-      onStep: (done, total, tokens) => told.push(done, total, tokens),
+      listener: { progress: ({ done, total, tokens }) => told.push(done, total!, tokens!) },
     }));
     assert.deepEqual(lines.map((l) => l.step), [1, 10, 20, 30]);
     assert.ok(lines[0].loss > 5 && lines[0].loss < 7, `about ln 290 = 5.67 at first: ${lines[0].loss}`);
@@ -223,9 +223,17 @@ test("responses beyond the context are counted and reported before the first ste
   const model = await smallModel("wasm", { context: 40 }), told: string[] = [];
   const long = toyProblems(5).map((p, i) => i === 2 ? { ...p, reference: "b".repeat(60) } : p);
   let steps = 0;
-  const options = { ...vft, batchSize: 2, epochs: 1, logEvery: 1, warn: (line: string) => told.push(line) };
-  const onStep = () => assert.equal(told.length, ++steps > 0 ? 1 : 0);
-  const lines = await collect(train(model, long, { ...options, onStep }));
+  const options = {
+    ...vft,
+    batchSize: 2,
+    epochs: 1,
+    logEvery: 1,
+    listener: { warn: (line: string) => told.push(line) },
+  };
+  const progress = () => assert.equal(told.length, ++steps > 0 ? 1 : 0);
+  const lines = await collect(
+    train(model, long, { ...options, listener: { ...options.listener, progress } }),
+  );
   assert.deepEqual(told, [
     "1 response is left out: with its prompt it exceeds the context of 40 tokens",
   ]);
@@ -434,9 +442,9 @@ onBothBackends("a run that SIGKILL ends goes on to the same parameters", async (
 /** A run that is aborted behind step 10, whose newest checkpoint is step 9's. */
 async function aborted(directory: string, out: string, records = toyGroups(7)): Promise<void> {
   const model = await loadModel(directory, { backend: "wasm" }), controller = new AbortController();
-  const onStep = (done: number) => done === 10 && controller.abort();
+  const progress = ({ done }: { done: number }) => void (done === 10 && controller.abort());
   await assert.rejects(
-    collect(train(model, records, { ...resumable, out, signal: controller.signal, onStep })),
+    collect(train(model, records, { ...resumable, out, signal: controller.signal, listener: { progress } })),
     {
       name: "AbortError",
     },
@@ -464,7 +472,7 @@ test("what a kill between two writes leaves behind does not matter", async () =>
   assert.ok(!existsSync(checkpoints) && !existsSync(join(out, "model.partial")));
   // A finished run has nothing left to do; the model in memory becomes the one that was written.
   const told: string[] = [], third = await loadModel(directory, { backend: "wasm" });
-  const again = { ...resumable, out, resume: true, warn: (line: string) => told.push(line) };
+  const again = { ...resumable, out, resume: true, listener: { warn: (line: string) => told.push(line) } };
   assert.deepEqual(await collect(train(third, toyGroups(7), again)), []);
   assert.deepEqual(told, [`${out} is finished: nothing is left to resume`]);
   assert.equal(linesOf(out).length, 24);

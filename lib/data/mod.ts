@@ -1,0 +1,19 @@
+/**
+ * Records, data sets, prompts and answers alone: no TF.js, no model.
+ *
+ * ```ts
+ * import { loadDataset } from "./lib/data/mod.ts";
+ *
+ * for await (const { id, question } of loadDataset("arithmetic", { limit: 2 })) console.log(id, question);
+ * ```
+ *
+ * @module
+ */
+export type { HubOptions } from "../hub/hub.ts";
+export type { Listener, ProgressEvent, Watched } from "../runtime/listener.ts";
+export { type Asked, findAnswer, isRight } from "./answers.ts";
+export { type Bytes, type JsonlOptions, readGroups, readProblems } from "./jsonl.ts";
+export { loadDataset, type LoadOptions } from "./load_dataset.ts";
+export { type PromptOptions, renderPrompt } from "./prompts.ts";
+export { type Candidate, type Group, parseGroup, parseProblem, type Problem } from "./records.ts";
+export type { Where } from "./where.ts";

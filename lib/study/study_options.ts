@@ -1,0 +1,156 @@
+import { findDataset } from "../data/datasets.ts";
+import { embeddedBase } from "../pipeline/align_options.ts";
+import { checkNumbers } from "../runtime/check_numbers.ts";
+import { UsageError } from "../runtime/errors.ts";
+import { suggestion } from "../runtime/suggestion.ts";
+import { fullShape, quickShape, type StudySettings } from "./settings.ts";
+
+/** What `study` is asked to do. Everything has a default. */
+export interface StudyOptions {
+  /** Model directory to start from (default: the embedded base). */
+  readonly model?: string | undefined;
+  /** Directory of the study; one that is there is gone on with (default "runs/study"). */
+  readonly out?: string | undefined;
+  /** Experiments to run (default: all). */
+  readonly only?: readonly string[] | undefined;
+  /** Data sets, by name; the first serves where one is enough (default arithmetic and arithmetic-long). */
+  readonly data?: readonly string[] | undefined;
+  /** Data set with ranks (default "ranked"). */
+  readonly rankedData?: string | undefined;
+  /** Where named data sets lie (default: the hub). */
+  readonly dataDirectory?: string | undefined;
+  /** The smallest sizes, to see that it runs (default false). */
+  readonly quick?: boolean | undefined;
+  /** Seeds of every cell: 0 to N − 1 (default 3, quick 1). */
+  readonly seeds?: number | undefined;
+  /** Training problems of a data set (default 640, quick 6). */
+  readonly limit?: number | undefined;
+  /** Test problems of a data set (default 200, quick 4). */
+  readonly testLimit?: number | undefined;
+  /** Candidates a question (default 6, quick 2). */
+  readonly samples?: number | undefined;
+  /** Of sampling (default 1). */
+  readonly temperature?: number | undefined;
+  /** Longest response, in tokens (default 96, quick 24). */
+  readonly maxTokens?: number | undefined;
+  /** Passes of VFT (default 4, quick 1). */
+  readonly epochs?: number | undefined;
+  /** Passes of every method (default 1). */
+  readonly alignEpochs?: number | undefined;
+  /** Peak learning rate of VFT (default 1e-3). */
+  readonly learningRate?: number | undefined;
+  /** Peak learning rate of every method (default: a third of VFT's). */
+  readonly alignLearningRate?: number | undefined;
+  /** Questions per optimizer step (default 16, quick 2). */
+  readonly batchSize?: number | undefined;
+  /** Width of AFT-BC's boundary, in nats per token (default 0.2). */
+  readonly beta?: number | undefined;
+  /** Default `auto`: WebGPU on a real adapter, WASM otherwise. */
+  readonly backend?: "auto" | "webgpu" | "wasm" | undefined;
+  /** Tokens computed at once (default 4,096). */
+  readonly microBatch?: number | undefined;
+  /** Replace a study that is in `out` (default false). */
+  readonly overwrite?: boolean | undefined;
+  /** Ends the study within a moment; the same call goes on with it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A study's options with their defaults filled in. */
+export interface StudyRun {
+  readonly out: string;
+  /** What the page calls the base model. */
+  readonly modelName: string;
+  readonly settings: StudySettings;
+  readonly only: readonly string[];
+  readonly dataDirectory: string | undefined;
+  readonly backend: "auto" | "webgpu" | "wasm";
+  readonly microBatch: number;
+  readonly overwrite: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+const numbers = {
+  seeds: "count",
+  limit: "count",
+  testLimit: "count",
+  samples: "count",
+  temperature: "positive or 0",
+  maxTokens: "count",
+  epochs: "count",
+  alignEpochs: "count",
+  learningRate: "positive",
+  alignLearningRate: "positive",
+  batchSize: "count",
+  beta: "positive or 0",
+  microBatch: "count",
+} as const;
+
+const others = [
+  "model",
+  "out",
+  "only",
+  "data",
+  "rankedData",
+  "dataDirectory",
+  "quick",
+  "backend",
+  "overwrite",
+];
+
+/**
+ * Fills in defaults.
+ *
+ * @param experiments names of those that there are
+ * @throws {UsageError} for a name that is none (with a suggestion) or a value that has no meaning
+ */
+export function resolveStudy(options: StudyOptions, experiments: readonly string[]): StudyRun {
+  const known = [...Object.keys(numbers), ...others, "signal"];
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) {
+      throw new UsageError(`Unknown option ${name} of study${suggestion(name, known)}`);
+    }
+  }
+  checkNumbers(options, numbers, "Option");
+  const { quick = false, only = experiments, data = ["arithmetic", "arithmetic-long"] } = options;
+  const { rankedData = "ranked", learningRate = 1e-3, backend = "auto" } = options;
+  for (const name of only) {
+    if (experiments.includes(name)) continue;
+    throw new UsageError(
+      `Experiment must be one of ${experiments.join(", ")}: got ${JSON.stringify(name)}${
+        suggestion(name, experiments)
+      }`,
+    );
+  }
+  for (const name of [...data, rankedData]) findDataset(name);
+  const size = <T>(given: T | undefined, full: T, small: T) => given ?? (quick ? small : full);
+  const model = options.model ?? embeddedBase();
+  const settings: StudySettings = {
+    model,
+    data,
+    rankedData,
+    seeds: [...Array(size(options.seeds, 3, 1)).keys()],
+    limit: size(options.limit, 640, 6),
+    testLimit: size(options.testLimit, 200, 4),
+    samples: size(options.samples, 6, 2),
+    temperature: options.temperature ?? 1,
+    maxTokens: size(options.maxTokens, 96, 24),
+    epochs: size(options.epochs, 4, 1),
+    alignEpochs: options.alignEpochs ?? 1,
+    learningRate,
+    alignLearningRate: options.alignLearningRate ?? learningRate / 3,
+    batchSize: size(options.batchSize, 16, 2),
+    beta: options.beta ?? 0.2,
+    ...quick ? quickShape : fullShape,
+  };
+  return {
+    out: options.out ?? "runs/study",
+    modelName: options.model === undefined || options.model === embeddedBase() ? "the embedded base" : model,
+    settings,
+    only,
+    dataDirectory: options.dataDirectory,
+    backend,
+    microBatch: options.microBatch ?? 4096,
+    overwrite: options.overwrite ?? false,
+    signal: options.signal,
+  };
+}

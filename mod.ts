@@ -12,7 +12,21 @@
  *
  * @module
  */
-export type { BackendChoice } from "./lib/backend/backend.ts";
+export { type BackendChoice, openDevice } from "./lib/backend/backend.ts";
+export {
+  type AnyDevice,
+  type CpuDevice,
+  type Device,
+  type Dtype,
+  type Live,
+  type MemoryUse,
+  type Slot,
+  Tensor,
+  type WebgpuDevice,
+} from "./lib/backend/device.ts";
+export { read, upload } from "./lib/backend/tensors.ts";
+export { fromTfjs, toTfjs } from "./lib/backend/webgpu.ts";
+export type { NativeBlas, Sgemm } from "./lib/runtime/native.ts";
 export * from "./lib/data/mod.ts";
 export * from "./lib/objectives/mod.ts";
 export * from "./lib/pipeline/mod.ts";

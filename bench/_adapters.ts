@@ -8,9 +8,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import * as tf from "@tensorflow/tfjs";
-import { type Backend, currentBackend, openBackend } from "../lib/backend/backend.ts";
-import { finish, read, trimPool } from "../lib/backend/tensors.ts";
+import type { Device, Tensor } from "../lib/backend/device.ts";
+import { read } from "../lib/backend/tensors.ts";
 import { quantize, type QuantizedMatrix } from "../lib/kernels/product/quantize.ts";
 import { attachAdapter } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/checkpoint/config.ts";
@@ -32,6 +31,7 @@ import {
 } from "./_decoder.ts";
 import { decode } from "./_generation.ts";
 import { inTurn, median, peakBytes } from "./_peak.ts";
+import { benchDevice, openBench } from "./_device.ts";
 
 const RUNS = 5;
 type Figures = Record<string, number | string>;
@@ -102,14 +102,9 @@ export function readThrough(path: string): void {
 }
 
 /** Loads a model and waits until its weights are on the device, then frees it. */
-export async function loadAndFree(directory: string, backend: Backend["name"]): Promise<void> {
+export async function loadAndFree(directory: string, backend: Device["name"]): Promise<void> {
   const model = await loadModel(directory, { backend });
-  // TF.js uploads on first use; a step would do it.
-  const active = currentBackend();
-  if (active.name === "webgpu") {
-    for (const tensor of model.decoder.parameters.values()) active.device.backend.uploadToGPU(tensor.dataId);
-  }
-  await finish();
+  await model.device.finish();
   model.dispose();
 }
 
@@ -118,9 +113,9 @@ export async function loadAndFree(directory: string, backend: Backend["name"]): 
  * (cold) where that can be had, and in it (warm). The first load, which the heap grows in, is not counted: on a machine
  * that backs memory on first use it would measure that.
  */
-export async function loading(backend: Backend["name"]): Promise<Figures> {
-  await openBackend(backend);
-  const found: Figures = { backend: currentBackend().reason };
+export async function loading(backend: Device["name"]): Promise<Figures> {
+  await openBench(backend);
+  const found: Figures = { backend: benchDevice().reason };
   for (const checkpoint of randomCheckpoints) {
     const directory = await mkdtemp(join(tmpdir(), "aft-loading-"));
     try {
@@ -175,8 +170,8 @@ export async function trainingStep(
   { backend, size, batch }: StepCase,
   { lora, keep = "products" }: TrainingChoice,
 ): Promise<{ run(): Promise<void>; readonly bytes: number; dispose(): void }> {
-  await openBackend(backend);
-  const before = tf.memory().numBytes, decoder = randomDecoder(size);
+  await openBench(backend);
+  const before = benchDevice().use().used, decoder = randomDecoder(size);
   if (lora) attachAdapter(decoder, { r: 16, alpha: 32 });
   const optimizer = new Optimizer(decoder, {
     beta1: 0.9,
@@ -187,9 +182,9 @@ export async function trainingStep(
   });
   const groups = groupsOf(batch, size.vocabulary), loss = "questions" in batch ? alignmentLoss : tokenLoss;
   return {
-    bytes: tf.memory().numBytes - before,
+    bytes: benchDevice().use().used - before,
     async run() {
-      await openBackend(backend);
+      await openBench(backend);
       const { gradients } = optimizer;
       await accumulateGradients(decoder, groups, {
         ...loss,
@@ -199,7 +194,7 @@ export async function trainingStep(
         gradients,
       });
       optimizer.update(1e-4).dispose();
-      await finish();
+      await benchDevice().finish();
     },
     dispose() {
       optimizer.dispose();
@@ -212,7 +207,7 @@ export async function trainingStep(
  * Time and peak bytes of both steps. Peak: all tensors alive at once, which are weights, gradients, both moments, and what
  * the passes keep and make; not the pool's free buffers, nor the host's memory.
  */
-export async function lora(backend: Backend["name"]): Promise<Figures> {
+export async function lora(backend: Device["name"]): Promise<Figures> {
   const found: Figures = {};
   for (const [name, sizes] of Object.entries(loraSizes)) {
     const given = { backend, ...sizes };
@@ -225,7 +220,7 @@ export async function lora(backend: Backend["name"]): Promise<Figures> {
     });
     const peak = async (step: typeof full) => step.bytes + await peakBytes(() => step.run());
     const bytes = { full: await peak(full), lora: await peak(low), again: await peak(again) };
-    found.backend = currentBackend().reason;
+    found.backend = benchDevice().reason;
     found[`${name}, full, milliseconds`] = times.full;
     found[`${name}, LoRA, milliseconds`] = times.lora;
     found[`${name}, time ratio`] = times.lora / times.full;
@@ -235,36 +230,41 @@ export async function lora(backend: Backend["name"]): Promise<Figures> {
     found[`${name}, LoRA computed again, milliseconds`] = times.again;
     found[`${name}, LoRA computed again, bytes ratio`] = bytes.again / bytes.full;
     [full, low, again].forEach((step) => step.dispose());
-    trimPool();
+    benchDevice().trim();
   }
   return found;
 }
 
 /** Decoding cases: sequences at once. 1: a person who waits; 6: a question's samples; 96: what `generate` fills. */
-export const decodingCases: Readonly<Record<Backend["name"], { size: Size; sequences: readonly number[] }>> =
-  {
-    wasm: { size: { layers: 8, width: 512, vocabulary: 4096 }, sequences: [1, 6, 96] },
-    webgpu: { size: { layers: 2, width: 512, vocabulary: 512 }, sequences: [1, 6, 48] },
-  };
+export const decodingCases: Readonly<Record<Device["name"], { size: Size; sequences: readonly number[] }>> = {
+  wasm: { size: { layers: 8, width: 512, vocabulary: 4096 }, sequences: [1, 6, 96] },
+  webgpu: { size: { layers: 2, width: 512, vocabulary: 512 }, sequences: [1, 6, 48] },
+};
 
 /** The same decoder with the matrices of its layers kept in 4 bits. The embedding, its head, stays as it is. */
 export async function fourBits(decoder: Decoder): Promise<Decoder> {
-  const parameters = new Map<string, tf.Tensor>(), quantized = new Map<string, QuantizedMatrix>();
+  const parameters = new Map<string, Tensor>(), quantized = new Map<string, QuantizedMatrix>();
   for (const { name, shape } of decoder.plan) {
     const tensor = decoder.parameters.get(name)!;
     if (isQuantizable(name, shape)) {
-      quantized.set(name, quantize(await read(tensor) as Float32Array, shape as [number, number], "int4"));
-    } else parameters.set(name, tensor.clone());
+      quantized.set(
+        name,
+        quantize(decoder.device, await read(tensor) as Float32Array, {
+          shape: shape as [number, number],
+          dtype: "int4",
+        }),
+      );
+    } else parameters.set(name, tensor.share());
   }
   return { ...decoder, parameters, quantized };
 }
 
 /** Tokens a second of decoding on float32 and on 4 bits, by sequences at once. */
-export async function decodingInt4(backend: Backend["name"]): Promise<Figures> {
-  await openBackend(backend);
+export async function decodingInt4(backend: Device["name"]): Promise<Figures> {
+  await openBench(backend);
   const { size, sequences } = decodingCases[backend];
   const wide = randomDecoder(size), narrow = await fourBits(wide);
-  const found: Figures = { backend: currentBackend().reason, parameters: parameterCount(wide) };
+  const found: Figures = { backend: benchDevice().reason, parameters: parameterCount(wide) };
   for (const samples of sequences) {
     const given = {
       questions: 1,

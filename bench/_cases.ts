@@ -1,6 +1,5 @@
 /** The training steps that are timed, by ours and by stock TF.js, on one backend. */
-import { type Backend, openBackend } from "../lib/backend/backend.ts";
-import { finish, read } from "../lib/backend/tensors.ts";
+import type { Device } from "../lib/backend/device.ts";
 import type { Decoder } from "../lib/model/state.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
 import { accumulateGradients, type StepOptions, type TrainingGroup } from "../lib/train/step.ts";
@@ -15,10 +14,11 @@ import {
   tokenLoss,
 } from "./_decoder.ts";
 import { StockDecoder } from "./_stock_tfjs.ts";
+import { benchDevice, openBench } from "./_device.ts";
 
 /** A training step: what is trained on what. */
 export interface StepCase {
-  readonly backend: Backend["name"];
+  readonly backend: Device["name"];
   readonly size: Size;
   /** Questions with candidates, or sequences with a label on every token. */
   readonly batch: AlignmentBatch | { readonly sequences: number; readonly length: number };
@@ -82,7 +82,7 @@ export async function ourStep(
   { backend, size, batch }: StepCase,
   { keep = "products", microBatchTokens = 4096 }: StepChoices = {},
 ): Promise<Step> {
-  await openBackend(backend);
+  await openBench(backend);
   const decoder = randomDecoder(size), groups = groupsOf(batch, size.vocabulary);
   const optimizer = new Optimizer(decoder, {
     beta1: 0.9,
@@ -94,7 +94,7 @@ export async function ourStep(
   const loss = "questions" in batch ? alignmentLoss : tokenLoss;
   return {
     async run() {
-      await openBackend(backend);
+      await openBench(backend);
       const { gradients } = optimizer;
       await accumulateGradients(decoder, groups, {
         ...loss,
@@ -104,7 +104,7 @@ export async function ourStep(
         gradients,
       });
       optimizer.update(1e-3).dispose();
-      await finish();
+      await benchDevice().finish();
     },
     dispose() {
       optimizer.dispose();
@@ -115,17 +115,17 @@ export async function ourStep(
 
 /** The same step of stock TF.js, which reads its loss back, as a training loop does. */
 export async function stockStep({ backend, size, batch, stockBatch }: StepCase): Promise<Step> {
-  await openBackend(backend);
+  await openBench(backend);
   const decoder: Decoder = randomDecoder(size), stock = await StockDecoder.copy(decoder);
   disposeDecoder(decoder);
   const groups = groupsOf(stockBatch ?? batch, size.vocabulary);
   return {
     async run() {
-      await openBackend(backend);
+      await openBench(backend);
       const loss = stock.step(groups, "questions" in batch ? "alignment" : "tokens");
-      await read(loss);
+      await loss.data();
       loss.dispose();
-      await finish();
+      await benchDevice().finish();
     },
     dispose: () => stock.dispose(),
   };

@@ -1,12 +1,12 @@
 /** Random decoders and batches of the benchmarks: sizes matter here, weights do not. */
-import type * as tf from "@tensorflow/tfjs";
-import { upload } from "../lib/backend/tensors.ts";
+import type { Tensor } from "../lib/backend/device.ts";
 import { Random } from "../lib/data/random.ts";
 import { parseConfig } from "../lib/checkpoint/config.ts";
 import type { Decoder } from "../lib/model/state.ts";
 import { parameterPlan } from "../lib/checkpoint/parameter_plan.ts";
 import { aft } from "../lib/objectives/aft.ts";
 import type { LossOptions, TrainingGroup } from "../lib/train/step.ts";
+import { benchDevice, upload } from "./_device.ts";
 
 /** Sizes of a decoder: layers, width D, vocabulary V. Heads are max(4, D/64) and F = 3D, as in the peers' programs. */
 export interface Size {
@@ -30,13 +30,13 @@ export function randomDecoder({ layers, width, vocabulary }: Size, seed = 1): De
     tie_word_embeddings: true,
     eos_token_id: 2,
   }, "the benchmark's config");
-  const plan = parameterPlan(config), parameters = new Map<string, tf.Tensor>();
+  const plan = parameterPlan(config), parameters = new Map<string, Tensor>();
   for (const { name, shape, decay } of plan) {
     const random = new Random(seed, { stream: name }), size = shape.reduce((a, b) => a * b, 1);
     const values = Float32Array.from({ length: size }, () => decay ? 0.02 * random.normal() : 1);
     parameters.set(name, upload(values, [...shape]));
   }
-  return { config, plan, parameters };
+  return { device: benchDevice(), config, plan, parameters };
 }
 
 /** Frees a decoder's tensors. */

@@ -1,8 +1,10 @@
 /** Programs that generate: with the cache, and by computing the whole prefix for every token. */
 import * as tf from "@tensorflow/tfjs";
-import { type Backend, openBackend } from "../lib/backend/backend.ts";
+import type { Device } from "../lib/backend/device.ts";
 import { read } from "../lib/backend/tensors.ts";
 import { Random } from "../lib/data/random.ts";
+import { embedding } from "../lib/kernels/vocabulary/embedding.ts";
+import { sample } from "../lib/kernels/vocabulary/sample.ts";
 import { matmul } from "../lib/kernels/product/matmul.ts";
 import { hiddenStates } from "../lib/model/decoder.ts";
 import { type Decoder, parameter } from "../lib/model/state.ts";
@@ -11,10 +13,11 @@ import { DecodingSession } from "../lib/model/decoding.ts";
 import type { Step } from "./_cases.ts";
 import { disposeDecoder, randomDecoder, type Size } from "./_decoder.ts";
 import { StockDecoder } from "./_stock_tfjs.ts";
+import { openBench, upload } from "./_device.ts";
 
 /** Questions, samples of each, and their lengths in tokens. */
 export interface GenerationCase {
-  readonly backend: Backend["name"];
+  readonly backend: Device["name"];
   readonly size: Size;
   readonly questions: number;
   readonly samples: number;
@@ -26,18 +29,18 @@ const size = { layers: 4, width: 128, vocabulary: 512 };
 const counts = { questions: 16, samples: 6, prompt: 100, tokens: 128 };
 
 /** 16 questions × 6 samples × 128 tokens behind prompts of 100. */
-export const generationCases: Readonly<Record<Backend["name"], GenerationCase>> = {
+export const generationCases: Readonly<Record<Device["name"], GenerationCase>> = {
   wasm: { backend: "wasm", size, ...counts },
   webgpu: { backend: "webgpu", size, ...counts },
 };
 
 /** All sequences to their end with the cache; no end token, so that every one has all its tokens. */
 export async function sampleAll(given: GenerationCase): Promise<Step> {
-  await openBackend(given.backend);
+  await openBench(given.backend);
   const decoder = randomDecoder(given.size);
   return {
     async run() {
-      await openBackend(given.backend);
+      await openBench(given.backend);
       await decode(decoder, given);
     },
     dispose: () => disposeDecoder(decoder),
@@ -73,7 +76,7 @@ export async function decode(
 
 /** One token of every sequence by our own kernels without a cache, half of the response being there. */
 export async function oneTokenAgain(given: GenerationCase): Promise<Step> {
-  await openBackend(given.backend);
+  await openBench(given.backend);
   const decoder = randomDecoder(given.size), random = new Random(3), half = given.tokens / 2;
   const ids = (count: number) => Array.from({ length: count }, () => random.integer(given.size.vocabulary));
   // A response's last token has no row in a flat batch: one more stands in.
@@ -83,21 +86,15 @@ export async function oneTokenAgain(given: GenerationCase): Promise<Step> {
   }));
   return {
     async run() {
-      await openBackend(given.backend);
+      await openBench(given.backend);
       const batch = deviceBatch(decoder, groups), hidden = hiddenStates(decoder, batch);
-      const last = tf.tidy(() =>
-        tf.gather(
-          hidden,
-          tf.tensor1d(
-            batch.host.segments.filter((s) => s.sharedEnd > s.sharedStart).map((s) => s.end - 1),
-            "int32",
-          ),
-        )
-      );
+      const rows = batch.host.segments.filter((s) => s.sharedEnd > s.sharedStart).map((s) => s.end - 1);
+      const at = upload(Int32Array.from(rows), [rows.length]), last = embedding(hidden, at);
       const logits = matmul(last, parameter(decoder, "embedding"), { transposeB: true });
-      const drawn = tf.argMax(logits, -1);
+      const none = upload(new Int32Array(rows.length), [rows.length]);
+      const drawn = sample(logits, { temperature: 0, topK: 0, topP: 1, streams: none, counters: none });
       await read(drawn);
-      [hidden, last, logits, drawn].forEach((t) => t.dispose());
+      [hidden, at, last, logits, none, drawn].forEach((t) => t.dispose());
       batch.dispose();
     },
     dispose: () => disposeDecoder(decoder),
@@ -106,7 +103,7 @@ export async function oneTokenAgain(given: GenerationCase): Promise<Step> {
 
 /** One token of every sequence by stock TF.js, half of the response being there. */
 export async function oneTokenOfStock(given: GenerationCase): Promise<Step> {
-  await openBackend(given.backend);
+  await openBench(given.backend);
   const decoder = randomDecoder(given.size), stock = await StockDecoder.copy(decoder), random = new Random(3);
   disposeDecoder(decoder);
   const ids = Array.from(
@@ -116,9 +113,9 @@ export async function oneTokenOfStock(given: GenerationCase): Promise<Step> {
   );
   return {
     async run() {
-      await openBackend(given.backend);
+      await openBench(given.backend);
       const logits = stock.lastLogits(ids), drawn = tf.argMax(logits, -1);
-      await read(drawn);
+      await drawn.data();
       [logits, drawn].forEach((t) => t.dispose());
     },
     dispose: () => stock.dispose(),

@@ -1,6 +1,8 @@
 /** Measurements that `deno bench` does not make: medians of two programs taken in turn, bytes, launches. */
 import * as tf from "@tensorflow/tfjs";
+import type { Device } from "../lib/backend/device.ts";
 import { profile } from "../lib/backend/profile.ts";
+import { benchDevice } from "./_device.ts";
 
 /** The middle of a list of times. */
 export function median(values: readonly number[]): number {
@@ -30,22 +32,30 @@ export async function inTurn<Name extends string>(
   return Object.fromEntries(names.map((n) => [n, median(times[n])])) as Record<Name, number>;
 }
 
-/** The most bytes of tensors alive at once while a program runs, above what was alive before. */
+/** The most bytes of tensors alive at once while a program runs, ours and TF.js's, above what was alive before. */
 export async function peakBytes(program: () => Promise<void> | void): Promise<number> {
   const state = (tf.engine() as unknown as { state: { numBytes: number } }).state;
-  let bytes = state.numBytes, peak = bytes;
-  const before = bytes;
+  const device = benchDevice() as { take: Device["take"] }, { take } = device, ours = benchDevice();
+  let bytes = state.numBytes, peak = 0;
+  const before = bytes + ours.use().used;
+  const look = () => peak = Math.max(peak, bytes + ours.use().used - before);
+  device.take = (size, values) => {
+    const slot = take(size, values);
+    look();
+    return slot;
+  };
   Object.defineProperty(state, "numBytes", {
     configurable: true,
     get: () => bytes,
     set: (value: number) => {
       bytes = value;
-      peak = Math.max(peak, value);
+      look();
     },
   });
   try {
     await program();
   } finally {
+    device.take = take;
     Object.defineProperty(state, "numBytes", {
       configurable: true,
       enumerable: true,
@@ -53,7 +63,7 @@ export async function peakBytes(program: () => Promise<void> | void): Promise<nu
       value: bytes,
     });
   }
-  return peak - before;
+  return peak;
 }
 
 /** Launches of our kernels while a program runs. */

@@ -4,7 +4,6 @@
  * logits, the gradient by TF.js's tape, Adam by TF.js.
  */
 import * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../lib/backend/backend.ts";
 import { read } from "../lib/backend/tensors.ts";
 import type { Decoder } from "../lib/model/state.ts";
 import { ropeFrequencies } from "../lib/model/rope_frequencies.ts";
@@ -44,8 +43,10 @@ export class StockDecoder {
   static async copy(source: Decoder, { learningRate = 1e-3 } = {}): Promise<StockDecoder> {
     const made = new StockDecoder(source, learningRate);
     for (const [name, tensor] of source.parameters) {
-      const values = tf.tensor(await read(tensor) as Float32Array, tensor.shape);
-      const turned = tensor.rank === 2 && name !== "embedding" ? tf.transpose(values) : values.clone();
+      const values = tf.tensor(await read(tensor) as Float32Array, [...tensor.shape]);
+      const turned = tensor.shape.length === 2 && name !== "embedding"
+        ? tf.transpose(values)
+        : values.clone();
       made.#variables.set(name, tf.variable(turned, true, `stock${counter++}/${name}`));
       [values, turned].forEach((t) => t.dispose());
     }
@@ -120,7 +121,7 @@ export class StockDecoder {
     const [rows, length] = inputs.shape, flat = tf.reshape(inputs, [rows * length]) as tf.Tensor1D;
     const table = this.#variable("embedding") as tf.Tensor2D;
     // The gradient of gather needs a kernel that the WASM backend has not.
-    let x: tf.Tensor = currentBackend().name === "wasm"
+    let x: tf.Tensor = tf.getBackend() === "wasm"
       ? tf.matMul(tf.oneHot(flat, vocabularySize) as tf.Tensor2D, table)
       : tf.gather(table, flat);
     const norm = (x: tf.Tensor, name: string) =>

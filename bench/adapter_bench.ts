@@ -8,7 +8,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openBackend } from "../lib/backend/backend.ts";
 import { findAdapter } from "../lib/backend/webgpu.ts";
 import {
   decodingCases,
@@ -22,6 +21,7 @@ import {
 } from "./_adapters.ts";
 import { randomDecoder } from "./_decoder.ts";
 import { decode } from "./_generation.ts";
+import { openBench } from "./_device.ts";
 
 const { adapter } = await findAdapter();
 const folder = mkdtempSync(join(tmpdir(), "aft-adapter-bench-"));
@@ -82,7 +82,7 @@ for (const backend of ["wasm", "webgpu"] as const) {
         n: 5,
         warmup: 1,
         async fn() {
-          await openBackend(backend);
+          await openBench(backend);
           decoder ??= dtype === "f32" ? randomDecoder(size) : await fourBits(randomDecoder(size));
           await decode(decoder, { questions: 1, samples, prompt: 16, tokens: 8 });
         },

@@ -7,9 +7,7 @@
  */
 import process from "node:process";
 import * as tf from "@tensorflow/tfjs";
-import { currentBackend, openBackend } from "../lib/backend/backend.ts";
 import { findAdapter } from "../lib/backend/webgpu.ts";
-import { finish, upload, zeros } from "../lib/backend/tensors.ts";
 import { packFlat } from "../lib/model/packing.ts";
 import { Random } from "../lib/data/random.ts";
 import {
@@ -23,6 +21,7 @@ import { decodingInt4, loading, lora } from "./_adapters.ts";
 import { groupsOf, ourStep, type StepCase, stepCases, stockStep, tokensOf } from "./_cases.ts";
 import { decode, generationCases, oneTokenAgain, oneTokenOfStock, sampleAll } from "./_generation.ts";
 import { inTurn, launches, median, peakBytes } from "./_peak.ts";
+import { benchDevice, openBench, twin, upload, uploadBoth, zeros } from "./_device.ts";
 
 const RUNS = 5;
 
@@ -35,7 +34,7 @@ async function against(given: StepCase): Promise<Figures> {
   const times = await inTurn(RUNS, { ours: () => ours.run(), stock: () => stock.run() });
   const tokens = tokensOf(given.batch), stockTokens = tokensOf(given.stockBatch ?? given.batch);
   return {
-    backend: currentBackend().reason,
+    backend: benchDevice().reason,
     milliseconds: times.ours,
     "tokens a second": 1000 * tokens / times.ours,
     "stock TF.js, milliseconds": times.stock,
@@ -70,7 +69,7 @@ async function productPeak(): Promise<number> {
   for (let i = 0; i < 12; i++) {
     const start = performance.now();
     matmul(a, b).dispose();
-    await finish();
+    await benchDevice().finish();
     times.push(performance.now() - start);
   }
   [a, b].forEach((t) => t.dispose());
@@ -79,12 +78,12 @@ async function productPeak(): Promise<number> {
 
 /** Peak bytes and time of the loss on N rows and V labels, ours and stock. */
 async function loss(chunkBytes?: number, stock = true): Promise<Figures> {
-  await openBackend("wasm");
+  await openBench("wasm");
   const rows = 2048, v = 32_000, d = 128, random = new Random(1);
   const normal = (n: number) => Float32Array.from({ length: n }, () => random.normal() * 0.1);
-  const hidden = upload(normal(rows * d), [rows, d]), weight = upload(normal(v * d), [v, d]);
+  const hidden = uploadBoth(normal(rows * d), [rows, d]), weight = uploadBoth(normal(v * d), [v, d]);
   const ids = Int32Array.from({ length: rows }, () => random.integer(v));
-  const labels = makeLabels(Array.from(ids, (id, row) => [row, id] as const));
+  const labels = makeLabels(benchDevice(), Array.from(ids, (id, row) => [row, id] as const));
   const weights = upload(new Float32Array(rows).fill(-1 / rows), [rows]), dweight = zeros([v, d]);
   const ours = () => {
     const forward = linearLogprob(hidden, weight, labels, { chunkBytes });
@@ -96,7 +95,7 @@ async function loss(chunkBytes?: number, stock = true): Promise<Figures> {
       const oneHot = tf.oneHot(tf.tensor1d(ids, "int32"), v);
       tf.grads((h: tf.Tensor, w: tf.Tensor) =>
         tf.losses.softmaxCrossEntropy(oneHot, tf.matMul(h as tf.Tensor2D, w as tf.Tensor2D, false, true))
-      )([hidden, weight]);
+      )([twin(hidden), twin(weight)]);
     });
   const bytes = await peakBytes(ours), { time } = await inTurn(RUNS, { time: ours });
   if (!stock) return { "peak bytes": bytes, milliseconds: time };
@@ -114,7 +113,7 @@ async function loss(chunkBytes?: number, stock = true): Promise<Figures> {
 const figures: Record<string, () => Promise<Figures>> = {
   machine: async () => {
     const { description } = await findAdapter();
-    const { reason } = await openBackend("wasm");
+    const { reason } = await openBench("wasm");
     return { adapter: description, wasm: reason, "products, GFLOP/s": await productPeak() / 1e9 };
   },
   "aft-webgpu": () => against(stepCases["aft-webgpu"]),
@@ -125,7 +124,7 @@ const figures: Record<string, () => Promise<Figures>> = {
     const { time } = await inTurn(RUNS, { time: () => step.run() }), peak = await productPeak();
     const operations = necessaryOperations(given);
     return {
-      backend: currentBackend().reason,
+      backend: benchDevice().reason,
       milliseconds: time,
       "tokens a second": 1000 * tokensOf(given.batch) / time,
       "necessary GFLOP": operations / 1e9,

@@ -5,8 +5,8 @@
  *   deno bench -A bench/kernels_bench.ts
  */
 import * as tf from "@tensorflow/tfjs";
-import { type BackendChoice, openBackend } from "../lib/backend/backend.ts";
-import { finish, upload, zeros } from "../lib/backend/tensors.ts";
+import type { BackendChoice } from "../lib/backend/backend.ts";
+import type { Tensor } from "../lib/backend/device.ts";
 import { packFlat } from "../lib/model/packing.ts";
 import { Random } from "../lib/data/random.ts";
 import { adamw, sumOfSquares } from "../lib/kernels/adamw.ts";
@@ -18,18 +18,19 @@ import { rope, ropeTable } from "../lib/kernels/attention/rope.ts";
 import { spanLayout } from "../lib/kernels/attention/span_layout.ts";
 import { swiglu, swigluGradient } from "../lib/kernels/swiglu.ts";
 import { alignmentGroups } from "./_decoder.ts";
+import { openBench, twin, upload, uploadBoth, zeros } from "./_device.ts";
 
-const backend = await openBackend(Deno.env.get("AFT_BENCH_BACKEND") as BackendChoice | undefined);
+const device = await openBench(Deno.env.get("AFT_BENCH_BACKEND") as BackendChoice | undefined);
 
 const random = new Random(1), D = 128, F = 3 * D, V = 1024, H = 4, d = D / H;
 const normal = (...shape: number[]) =>
-  upload(Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.normal()), shape);
+  uploadBoth(Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.normal()), shape);
 
 /** A group of two: `ours` and `stock` return what is to be freed. */
-function pair(group: string, ours: () => tf.Tensor[], stock: () => tf.Tensor | tf.Tensor[]): void {
-  const timed = (run: () => tf.Tensor | tf.Tensor[]) => async () => {
+function pair(group: string, ours: () => Tensor[], stock: () => tf.Tensor | tf.Tensor[]): void {
+  const timed = (run: () => { dispose(): void } | { dispose(): void }[]) => async () => {
     const made = run();
-    await finish();
+    await device.finish();
     [made].flat().forEach((t) => t.dispose());
   };
   Deno.bench({ name: "fused", group, fn: timed(ours) });
@@ -51,14 +52,14 @@ const heads = { heads: H, kvHeads: H, headDim: d };
   pair("RMSNorm", () => {
     const { y, rstd } = rmsNorm(x, w, { epsilon: 1e-5 });
     return [y, rstd];
-  }, () => norm(x, w));
+  }, () => norm(twin(x), twin(w)));
   pair(
     "RMSNorm and its gradient",
     () => {
       const { y, rstd } = rmsNorm(x, w, { epsilon: 1e-5 });
       return [y, rstd, rmsNormGradient(forward, dy, { weight: w, dweight })];
     },
-    () => tf.grads((x: tf.Tensor, w: tf.Tensor) => norm(x, w))([x, w], dy),
+    () => tf.grads((x: tf.Tensor, w: tf.Tensor) => norm(x, w))([twin(x), twin(w)], twin(dy)),
   );
 }
 {
@@ -67,17 +68,17 @@ const heads = { heads: H, kvHeads: H, headDim: d };
     const [gate, up] = tf.split(x, 2, -1);
     return tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
   };
-  pair("SwiGLU", () => [swiglu(gateUp)], () => stock(gateUp));
+  pair("SwiGLU", () => [swiglu(gateUp)], () => stock(twin(gateUp)));
   pair(
     "SwiGLU and its gradient",
     () => [swiglu(gateUp), swigluGradient(gateUp, dy)],
-    () => tf.grad(stock)(gateUp, dy),
+    () => tf.grad(stock)(twin(gateUp), twin(dy)),
   );
 }
 {
   const qkv = normal(N, 3 * D), positions = upload(host.positions, [N]);
-  const table = ropeTable(Array.from({ length: d / 2 }, (_, i) => 1 / 10000 ** (2 * i / d)), 256);
-  const x = normal(B, 2 * H, T, d), cos = normal(T, d), sin = normal(T, d);
+  const table = ropeTable(device, Array.from({ length: d / 2 }, (_, i) => 1 / 10000 ** (2 * i / d)), 256);
+  const [x, cos, sin] = [normal(B, 2 * H, T, d), normal(T, d), normal(T, d)].map(twin);
   pair("RoPE of queries and keys", () => {
     rope(qkv, positions, { table, heads: 2 * H });
     return [];
@@ -87,9 +88,9 @@ const heads = { heads: H, kvHeads: H, headDim: d };
   });
 }
 {
-  const qkv = normal(N, 3 * D), dout = normal(N, D), layout = spanLayout(host.segments, { rows: N });
-  const [q, k, v, dy] = Array.from({ length: 4 }, () => normal(B, H, T, d));
-  const mask = upload(
+  const qkv = normal(N, 3 * D), dout = normal(N, D), layout = spanLayout(host.segments, { rows: N, device });
+  const [q, k, v, dy] = Array.from({ length: 4 }, () => twin(normal(B, H, T, d)));
+  const mask = tf.tensor(
     Float32Array.from({ length: T * T }, (_, i) => i % T > Math.floor(i / T) ? -1e9 : 0),
     [T, T],
   );
@@ -136,24 +137,24 @@ for (
   pair(
     `Product of ${what}, ${m}×${n}×${k}`,
     () => [matmul(a, b, { transposeA, transposeB })],
-    () => tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D, transposeA, transposeB),
+    () => tf.matMul(twin(a) as tf.Tensor2D, twin(b) as tf.Tensor2D, transposeA, transposeB),
   );
 }
 {
   const table = normal(V, D), dy = normal(N, D), dtable = zeros([V, D]), ids = upload(host.ids, [N]);
   const list = tf.tensor1d(host.ids, "int32");
   const look = (table: tf.Tensor) =>
-    backend.name === "wasm" // whose gather has no gradient
+    device.name === "wasm" // whose gather has no gradient
       ? tf.matMul(tf.oneHot(list, V) as tf.Tensor2D, table as tf.Tensor2D)
       : tf.gather(table, list);
   pair("Embedding and its gradient", () => {
     embeddingGradient(host.ids, dy, dtable);
     return [embedding(table, ids)];
-  }, () => tf.grad(look)(table, dy));
+  }, () => tf.grad(look)(twin(table), twin(dy)));
 }
 {
   const p = normal(V, D), g = normal(V, D), m = zeros([V, D]), v = zeros([V, D]);
-  const variable = tf.variable(p), optimizer = tf.train.adam(1e-3);
+  const variable = tf.variable(twin(p)), optimizer = tf.train.adam(1e-3);
   pair("AdamW with clipping", () => {
     const squares = sumOfSquares([g]);
     adamw({ parameter: p, gradient: g, m, v }, {
@@ -168,8 +169,8 @@ for (
     });
     return [squares];
   }, () => {
-    const scale = tf.minimum(1, tf.div(1, tf.sqrt(tf.sum(tf.square(g)))));
-    optimizer.applyGradients([{ name: variable.name, tensor: tf.mul(g, scale) }]);
+    const scale = tf.minimum(1, tf.div(1, tf.sqrt(tf.sum(tf.square(twin(g))))));
+    optimizer.applyGradients([{ name: variable.name, tensor: tf.mul(twin(g), scale) }]);
     return [];
   });
 }

@@ -4,7 +4,7 @@
  *   deno task doctor
  */
 import { findAdapter } from "../lib/backend/webgpu.ts";
-import { openBackend } from "../lib/backend/backend.ts";
+import { openDevice } from "../lib/backend/backend.ts";
 import { machine, runtime } from "../lib/runtime/environment.ts";
 import { findBlas } from "../lib/runtime/native.ts";
 import { runTask } from "./cli/run_task.ts";
@@ -18,7 +18,7 @@ await runTask({
   async run(options, io) {
     const { adapter, isCpu, description } = await findAdapter();
     const { blas, why } = await findBlas();
-    const { reason } = await openBackend("auto");
+    const { reason } = await openDevice("auto");
     const limits = adapter && Object.fromEntries(
       ([
         "maxStorageBufferBindingSize",

@@ -116,7 +116,7 @@ await runTask({
       ranking === undefined ? scored(groups) : rank(scored(groups), {
         source: ranking.source,
         unranked: options.unranked,
-        listener: io.listener,
+        listener: { ...io.listener, progress: (event) => io.listener.progress({ ...event, part: "score" }) },
         signal: io.signal,
       });
     await writeUntilBroken(source(), ranked, io);

@@ -1,12 +1,41 @@
-import * as tf from "@tensorflow/tfjs";
 import { test } from "node:test";
 import process from "node:process";
-import { openBackend } from "../lib/backend/backend.ts";
+import { openDevice } from "../lib/backend/backend.ts";
+import type { Device, Dtype, Tensor } from "../lib/backend/device.ts";
+import * as tensors from "../lib/backend/tensors.ts";
 import { findAdapter } from "../lib/backend/webgpu.ts";
 
 const { adapter } = await findAdapter();
 if (!adapter && process.env.AFT_REQUIRE_WEBGPU === "1") {
   throw new Error("AFT_REQUIRE_WEBGPU=1 but no WebGPU adapter was found: the WebGPU tests would be skipped");
+}
+
+let device: Device | undefined;
+
+/** The device of the test that is running; of a test outside {@linkcode onBothBackends}, after {@linkcode useDevice}. */
+export function testDevice(): Device {
+  if (!device) throw new Error("No device is open: declare the test with onBothBackends");
+  return device;
+}
+
+/** Opens a device and makes it the one that the helpers below use. */
+export async function useDevice(backend: "wasm" | "webgpu"): Promise<Device> {
+  return device = await openDevice(backend);
+}
+
+/** A tensor of the test's device with these values. */
+export function upload(values: Float32Array | Int32Array, shape: readonly number[]): Tensor {
+  return tensors.upload(testDevice(), values, shape);
+}
+
+/** A tensor of zeros on the test's device. */
+export function zeros(shape: readonly number[], dtype?: Dtype): Tensor {
+  return tensors.zeros(testDevice(), shape, dtype);
+}
+
+/** A tensor of the test's device whose contents are whatever its memory held. */
+export function empty(shape: readonly number[], dtype?: Dtype): Tensor {
+  return tensors.empty(testDevice(), shape, dtype);
 }
 
 /** Declares a test that runs on both backends; without an adapter the WebGPU one is skipped, saying so. */
@@ -17,7 +46,7 @@ export function onBothBackends(
   for (const backend of ["wasm", "webgpu"] as const) {
     const skip = backend === "webgpu" && !adapter ? "no WebGPU adapter on this machine" : false;
     test(`${name} [${backend}]`, { skip, timeout: 120_000 }, async () => {
-      await openBackend(backend);
+      device = await openDevice(backend);
       await body(backend);
     });
   }
@@ -25,9 +54,9 @@ export function onBothBackends(
 
 /** Fails unless `run` leaves as many tensors as it found. */
 export async function assertNoLeak(run: () => Promise<void> | void): Promise<void> {
-  const before = tf.memory().numTensors;
+  const before = testDevice().use().tensors;
   await run();
-  const left = tf.memory().numTensors - before;
+  const left = testDevice().use().tensors - before;
   if (left !== 0) throw new Error(`${left} tensors leaked`);
 }
 

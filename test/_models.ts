@@ -89,9 +89,14 @@ export async function smallModel(
 }
 
 /** Gives a parameter other values. */
-export function setParameter(model: Model, name: string, values: Float32Array, shape?: number[]): void {
+export function setParameter(
+  model: Model,
+  name: string,
+  values: Float32Array,
+  shape?: readonly number[],
+): void {
   const target = model.decoder.parameters.get(name)!;
-  assign(target, upload(values, shape ?? target.shape));
+  assign(target, upload(target.device, values, shape ?? target.shape));
 }
 
 /** All parameters, by name. */

@@ -1,8 +1,6 @@
-import type * as tf from "@tensorflow/tfjs";
 import { InputError } from "../runtime/errors.ts";
-import { currentBackend } from "./backend.ts";
 import { profile } from "./profile.ts";
-import type { WebgpuDevice } from "./webgpu.ts";
+import { deviceOf, type Tensor, type WebgpuDevice } from "./device.ts";
 
 /** A WGSL compute program. Its bindings and its `Params` struct are declared from the lists here. */
 export interface Program {
@@ -26,8 +24,8 @@ export interface Program {
 }
 
 /** A tensor, or a run of its elements that starts on a 256-byte boundary. */
-export type Binding = tf.Tensor | {
-  readonly tensor: tf.Tensor;
+export type Binding = Tensor | {
+  readonly tensor: Tensor;
   readonly offset: number;
   readonly length: number;
 };
@@ -58,12 +56,12 @@ export function dispatch(program: Program, call: {
   readonly params: Readonly<Record<string, number>>;
   readonly groups: readonly [number, number?, number?];
 }): void {
-  const active = currentBackend();
-  if (active.name !== "webgpu") {
-    throw new Error(`Cannot run ${program.name}: the active backend is ${active.name}`);
+  const bound = Object.entries(call.tensors).map(([name, given]) => [name, tensorOf(given)] as const);
+  const device = deviceOf(Object.fromEntries(bound), program.name);
+  if (device.name !== "webgpu") {
+    throw new Error(`Cannot run ${program.name}: its tensors are on ${device.name}`);
   }
-  const { device, backend, limits } = active.device;
-  const recorder = recorderOf(active.device);
+  const { gpu, limits } = device, recorder = recorderOf(device);
   let [x, y = 1, z = 1] = call.groups;
   if (x === 0 || y === 0 || z === 0) return;
   const most = limits.maxComputeWorkgroupsPerDimension;
@@ -76,28 +74,21 @@ export function dispatch(program: Program, call: {
     y = Math.ceil(x / most);
     x = Math.ceil(x / y);
   }
-  if (recorder.used === UNIFORM_SLOTS && backend.commandEncoder) {
-    backend.endComputePassEncoder();
-    backend.submitQueue();
-  }
+  if (recorder.used === UNIFORM_SLOTS) device.submit();
   const entries: GPUBindGroupEntry[] = [];
   for (const name of [...Object.keys(program.inputs), ...Object.keys(program.outputs)]) {
     const given = call.tensors[name];
     if (!given) throw new Error(`${program.name} needs a tensor for binding "${name}"`);
-    const view = "tensor" in given ? given : undefined;
-    const tensor = view ? view.tensor : given as tf.Tensor;
-    backend.uploadToGPU(tensor.dataId);
-    const data = backend.tensorMap.get(tensor.dataId);
-    if (name in program.outputs) data.values = null; // a copy kept on the CPU by an earlier read is stale now
+    const view = "tensor" in given ? given : undefined, buffer = tensorOf(given).slot.buffer!;
     const offset = view ? view.offset * 4 : 0;
-    const size = view ? view.length * 4 : data.resource!.size;
+    const size = view ? view.length * 4 : buffer.size;
     if (size > limits.maxStorageBufferBindingSize) {
       throw new InputError(
         `Cannot bind "${name}" of ${program.name}: ${size} bytes exceed maxStorageBufferBindingSize, ` +
           `${limits.maxStorageBufferBindingSize} bytes on this device`,
       );
     }
-    entries.push({ binding: entries.length, resource: { buffer: data.resource!, offset, size } });
+    entries.push({ binding: entries.length, resource: { buffer, offset, size } });
   }
   const slot = recorder.used++;
   const bytes = new DataView(recorder.staged, slot * UNIFORM_SLOT, UNIFORM_SLOT);
@@ -114,48 +105,42 @@ export function dispatch(program: Program, call: {
     binding: entries.length,
     resource: { buffer: recorder.uniforms, offset: slot * UNIFORM_SLOT, size: uniformBytes(program) },
   });
-  const pipeline = pipelineOf(device, recorder, program);
-  const bindGroup = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-  backend.ensureCommandEncoderReady();
-  const timestampWrites = profile.gpuTimestamps?.(program.name);
-  if (timestampWrites) backend.endComputePassEncoder();
-  backend.computePassEncoder ??= backend.commandEncoder!.beginComputePass(
-    timestampWrites ? { timestampWrites } : {},
-  );
-  const pass = backend.computePassEncoder;
+  const pipeline = pipelineOf(gpu, recorder, program);
+  const bindGroup = gpu.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+  const timestampWrites = profile.gpuTimestamps?.(program.name, device);
+  const pass = device.pass(timestampWrites);
   pass.setPipeline(pipeline);
   pass.setBindGroup(0, bindGroup);
   pass.dispatchWorkgroups(x, y, z);
-  if (timestampWrites) backend.endComputePassEncoder();
+  if (timestampWrites) device.endPass();
   profile.count(program.name);
-  backend.dispatchCountInPass++;
-  if (backend.dispatchCountInPass >= 64) {
-    backend.endComputePassEncoder();
-    backend.submitQueue();
-  }
+  device.launched();
 }
 
-function recorderOf({ device, backend }: WebgpuDevice): Recorder {
-  let recorder = recorders.get(device);
-  if (!recorder) {
-    recorder = {
-      pipelines: new Map(),
-      uniforms: device.createBuffer({
-        size: UNIFORM_SLOT * UNIFORM_SLOTS,
-        usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-      }),
-      staged: new ArrayBuffer(UNIFORM_SLOT * UNIFORM_SLOTS),
-      used: 0,
-    };
-    // One upload of all uniform blocks a submission, whoever submits.
-    const made = recorder, submit = backend.submitQueue.bind(backend);
-    backend.submitQueue = () => {
-      if (made.used > 0) device.queue.writeBuffer(made.uniforms, 0, made.staged, 0, made.used * UNIFORM_SLOT);
-      made.used = 0;
-      submit();
-    };
-    recorders.set(device, recorder);
-  }
+function tensorOf(binding: Binding): Tensor {
+  return "tensor" in binding ? binding.tensor : binding;
+}
+
+function recorderOf(device: WebgpuDevice): Recorder {
+  const { gpu } = device, known = recorders.get(gpu);
+  if (known) return known;
+  const recorder: Recorder = {
+    pipelines: new Map(),
+    uniforms: gpu.createBuffer({
+      size: UNIFORM_SLOT * UNIFORM_SLOTS,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    }),
+    staged: new ArrayBuffer(UNIFORM_SLOT * UNIFORM_SLOTS),
+    used: 0,
+  };
+  // One upload of all uniform blocks a submission, whoever submits.
+  device.onSubmit(() => {
+    if (recorder.used > 0) {
+      gpu.queue.writeBuffer(recorder.uniforms, 0, recorder.staged, 0, recorder.used * UNIFORM_SLOT);
+    }
+    recorder.used = 0;
+  });
+  recorders.set(gpu, recorder);
   return recorder;
 }
 
@@ -200,12 +185,4 @@ export function sourceOf(program: Program): string {
     "  _ = params; _ = row; _ = lane;",
     "}",
   ].join("\n");
-}
-
-/** Sends what is recorded to the GPU now. */
-export function submit(): void {
-  const active = currentBackend();
-  if (active.name !== "webgpu" || !active.device.backend.commandEncoder) return;
-  active.device.backend.endComputePassEncoder();
-  active.device.backend.submitQueue();
 }

@@ -1,6 +1,5 @@
-import { currentBackend } from "./backend.ts";
 import { profile } from "./profile.ts";
-import type { WebgpuDevice } from "./webgpu.ts";
+import type { WebgpuDevice } from "./device.ts";
 
 /** Launches between two reads of the timestamps: two queries each, and a query set holds at most 4,096. */
 const LAUNCHES = 2048;
@@ -33,25 +32,23 @@ export function startGpuTimer(): GpuTimer {
   /** Puts the timestamps so far into a buffer, behind the launches recorded so far. */
   const collect = () => {
     if (!device || !queries || names.length === 0) return;
-    const { backend, device: gpu } = device, size = names.length * 16;
+    const { gpu } = device, size = names.length * 16;
     const resolved = gpu.createBuffer({
       size,
       usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
     });
     const buffer = gpu.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
-    backend.ensureCommandEncoderReady();
-    backend.endComputePassEncoder();
-    backend.commandEncoder!.resolveQuerySet(queries, 0, names.length * 2, resolved, 0);
-    backend.commandEncoder!.copyBufferToBuffer(resolved, 0, buffer, 0, size);
+    const encoder = device.encoder();
+    encoder.resolveQuerySet(queries, 0, names.length * 2, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, buffer, 0, size);
     waiting.push({ names, resolved, buffer });
     names = [];
   };
 
-  profile.gpuTimestamps = (name) => {
-    const active = currentBackend();
-    if (active.name !== "webgpu" || !active.device.features.has("timestamp-query")) return undefined;
-    device = active.device;
-    queries ??= device.device.createQuerySet({ type: "timestamp", count: 2 * LAUNCHES });
+  profile.gpuTimestamps = (name, launched) => {
+    if (!launched.features.has("timestamp-query")) return undefined;
+    device = launched;
+    queries ??= device.gpu.createQuerySet({ type: "timestamp", count: 2 * LAUNCHES });
     if (names.length === LAUNCHES) {
       // What was collected one batch ago has been submitted since: a submission has at most 64 launches.
       for (const batch of waiting.splice(0)) added.push(addTimes(batch));
@@ -67,10 +64,7 @@ export function startGpuTimer(): GpuTimer {
       profile.gpuTimestamps = undefined;
       if (!device) return;
       collect();
-      if (device.backend.commandEncoder) {
-        device.backend.endComputePassEncoder();
-        device.backend.submitQueue();
-      }
+      device.submit();
       await Promise.all([...added, ...waiting.map(addTimes)]);
       queries?.destroy();
       device.check();

@@ -1,3 +1,5 @@
+import type { WebgpuDevice } from "./device.ts";
+
 /** What `--profile` shows: launches and time by kernel. Counting is always on (it costs an addition). */
 class Profile {
   /** Launches of each kernel since the last `reset`. */
@@ -12,7 +14,7 @@ class Profile {
   /** Whether WASM kernels are timed. */
   timing = false;
   /** Gives the timestamp writes of a launch, while GPU timing is on. */
-  gpuTimestamps?: (name: string) => GPUComputePassTimestampWrites | undefined;
+  gpuTimestamps?: (name: string, device: WebgpuDevice) => GPUComputePassTimestampWrites | undefined;
 
   /** Counts one launch. */
   count(name: string): void {

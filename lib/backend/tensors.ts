@@ -1,166 +1,99 @@
-import * as tf from "@tensorflow/tfjs";
-import { InputError } from "../runtime/errors.ts";
-import { currentBackend } from "./backend.ts";
+/** Making, reading and moving tensors: what is the same on every device. */
+
+import { type Device, type Dtype, Tensor } from "./device.ts";
 import { profile } from "./profile.ts";
 
+function bytesOf(shape: readonly number[]): number {
+  return 4 * shape.reduce((product, length) => product * length, 1);
+}
+
 /** A tensor whose contents are whatever its memory held: for outputs that a kernel writes whole. */
-export function empty(shape: number[], dtype: "float32" | "int32" = "float32"): tf.Tensor {
-  const active = currentBackend();
-  if (active.name === "wasm") {
-    const made = active.heap.backend.makeOutput(shape, dtype);
-    if (active.heap.pointer(made) === 0 && tf.util.sizeFromShape(shape) > 0) {
-      throw new InputError(
-        `Cannot allocate a ${shape.join("×")} tensor: the WASM heap, limited to 2 GiB, is full; ` +
-          "a smaller option `microBatchTokens` or option `batchSize` needs less",
-      );
-    }
-    return tf.engine().makeTensorFromTensorInfo(made);
-  }
-  const made = (active.device.backend as unknown as {
-    makeTensorInfo(shape: number[], dtype: string): tf.TensorInfo;
-  }).makeTensorInfo(shape, dtype);
-  return tf.engine().makeTensorFromTensorInfo(made);
+export function empty(device: Device, shape: readonly number[], dtype: Dtype = "float32"): Tensor {
+  return new Tensor(shape, dtype, device, device.take(bytesOf(shape)));
 }
 
 /** A tensor of zeros. */
-export function zeros(shape: number[], dtype: "float32" | "int32" = "float32"): tf.Tensor {
-  const made = empty(shape, dtype);
+export function zeros(device: Device, shape: readonly number[], dtype: Dtype = "float32"): Tensor {
+  const made = empty(device, shape, dtype);
   fillZero(made);
   return made;
 }
 
 /** Sets every element to zero, in place. */
-export function fillZero(tensor: tf.Tensor): void {
-  const active = currentBackend();
-  if (active.name === "wasm") {
-    const at = active.heap.pointer(tensor);
-    new Uint8Array(active.heap.memory.buffer, at, tensor.size * 4).fill(0);
-    return;
-  }
-  const { backend } = active.device;
-  backend.uploadToGPU(tensor.dataId);
-  const data = backend.tensorMap.get(tensor.dataId);
-  data.values = null;
-  backend.ensureCommandEncoderReady();
-  backend.endComputePassEncoder();
-  backend.commandEncoder!.clearBuffer(data.resource!, 0, data.resource!.size);
+export function fillZero(tensor: Tensor): void {
+  tensor.device.zero(tensor.slot);
 }
 
 /** A tensor with these values. */
-export function upload(values: Float32Array | Int32Array, shape: number[]): tf.Tensor {
-  return tf.tensor(values, shape, values instanceof Int32Array ? "int32" : "float32");
+export function upload(
+  device: Device,
+  values: Float32Array | Int32Array,
+  shape: readonly number[],
+): Tensor {
+  if (values.byteLength !== bytesOf(shape)) {
+    throw new Error(`Cannot make a tensor of shape [${shape.join(", ")}] of ${values.length} numbers`);
+  }
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const dtype = values instanceof Int32Array ? "int32" : "float32";
+  return new Tensor(shape, dtype, device, device.take(bytes.length, bytes));
 }
 
-/**
- * Puts the bytes of elements, a multiple of 4, into a tensor from element `offset` on, at once: what reads them must be
- * recorded later. Launches that are recorded and not sent yet are sent first, for the tensor may have memory that they
- * use.
- */
-export function writeInto(tensor: tf.Tensor, bytes: Uint8Array, offset: number): void {
-  const active = currentBackend();
-  if (active.name === "wasm") {
-    const { memory, pointer } = active.heap;
-    new Uint8Array(memory.buffer, pointer(tensor) + 4 * offset, bytes.length).set(bytes);
-    return;
-  }
-  const { backend, device } = active.device;
-  backend.uploadToGPU(tensor.dataId);
-  const data = backend.tensorMap.get(tensor.dataId);
-  data.values = null;
-  if (backend.commandEncoder) {
-    backend.endComputePassEncoder();
-    backend.submitQueue();
-  }
-  device.queue.writeBuffer(
-    data.resource!,
-    4 * offset,
-    bytes.buffer as ArrayBuffer,
-    bytes.byteOffset,
-    bytes.byteLength,
-  );
-  // Sent now, or the driver's copies of all that is written would pile up until the next launch.
-  device.queue.submit([]);
+/** Puts the bytes of elements, a multiple of 4, into a tensor from element `offset` on. */
+export function writeInto(tensor: Tensor, bytes: Uint8Array, offset: number): void {
+  tensor.device.write(tensor.slot, bytes, 4 * offset);
 }
 
 /**
  * The values of a tensor. On WebGPU one readback, which costs about 10 ms in Deno, and the place where GPU errors
  * come out.
  */
-export async function read(tensor: tf.Tensor): Promise<Float32Array | Int32Array> {
-  const active = currentBackend();
-  const values = await tensor.data() as Float32Array | Int32Array;
-  if (active.name === "webgpu") {
-    profile.count("readback");
-    const data = active.device.backend.tensorMap.get(tensor.dataId);
-    // In-place kernels would leave the copy stale. Without a buffer it is no copy: nothing has used the tensor yet.
-    if (data.resource) data.values = null;
-    active.device.check();
-  }
-  return values;
-}
-
-/** Waits until all recorded work is done: what a timer must call before it stops. */
-export async function finish(): Promise<void> {
-  const active = currentBackend();
-  if (active.name !== "webgpu") return;
-  const { device, backend } = active.device;
-  if (backend.commandEncoder) {
-    backend.endComputePassEncoder();
-    backend.submitQueue();
-  }
-  await device.queue.onSubmittedWorkDone();
-  active.device.check();
-}
-
-/** Bytes of tensors in use and, where the backend pools buffers, bytes it holds. */
-export function allocatedBytes(): { used: number; held: number } {
-  const active = currentBackend();
-  if (active.name === "wasm") {
-    return { used: tf.memory().numBytes, held: active.heap.memory.buffer.byteLength };
-  }
-  const { bufferManager } = active.device.backend;
-  return { used: bufferManager.numBytesUsed, held: bufferManager.numBytesAllocated };
-}
-
-/**
- * Destroys the free buffers that TF.js's pool, which never evicts, holds. Call it where shapes change for good.
- */
-export function trimPool(): void {
-  const active = currentBackend();
-  if (active.name !== "webgpu") return;
-  const { bufferManager: pool, commandEncoder } = active.device.backend;
-  if (commandEncoder) {
-    active.device.backend.endComputePassEncoder();
-    active.device.backend.submitQueue();
-  }
-  for (const [, buffers] of pool.freeBuffers) {
-    for (const buffer of buffers) {
-      pool.numBytesAllocated -= buffer.size;
-      pool.numFreeBuffers--;
-      buffer.destroy();
-    }
-    buffers.length = 0;
-  }
+export async function read(tensor: Tensor): Promise<Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>> {
+  const { device, dtype, size } = tensor;
+  if (device.name === "webgpu") profile.count("readback");
+  const bytes = await device.read(tensor.slot, 4 * size);
+  return dtype === "int32" ? new Int32Array(bytes) : new Float32Array(bytes);
 }
 
 /** Puts the values of `source` into `target`, which keeps its memory, and frees `source`. */
-export function assign(target: tf.Tensor, source: tf.Tensor): void {
-  const active = currentBackend();
-  if (active.name === "wasm") {
-    const { memory, pointer } = active.heap;
-    new Uint8Array(memory.buffer).copyWithin(
-      pointer(target),
-      pointer(source),
-      pointer(source) + source.size * 4,
-    );
-  } else {
-    const { backend } = active.device;
-    for (const tensor of [target, source]) backend.uploadToGPU(tensor.dataId);
-    const to = backend.tensorMap.get(target.dataId), from = backend.tensorMap.get(source.dataId);
-    to.values = null;
-    backend.ensureCommandEncoderReady();
-    backend.endComputePassEncoder();
-    backend.commandEncoder!.copyBufferToBuffer(from.resource!, 0, to.resource!, 0, source.size * 4);
+export function assign(target: Tensor, source: Tensor): void {
+  if (source.device !== target.device) {
+    throw new Error(`Cannot copy a tensor of ${source.device.name} to ${target.device.name}`);
   }
+  target.device.copy(source.slot, target.slot, 4 * source.size);
   source.dispose();
+}
+
+/** One tensor with the elements of several vectors, one behind the other; they are freed. */
+export function joined(parts: readonly Tensor[]): Tensor {
+  const [first] = parts;
+  if (!first) throw new Error("Cannot join no tensors");
+  const whole = empty(first.device, [parts.reduce((sum, { size }) => sum + size, 0)], first.dtype);
+  let at = 0;
+  for (const part of parts) {
+    first.device.copy(part.slot, whole.slot, 4 * part.size, 4 * at);
+    at += part.size;
+    part.dispose();
+  }
+  return whole;
+}
+
+/**
+ * Does some work, at the end of which its tensors have owners; when it throws, those that it made and that are alive are
+ * freed: an error in the middle of a layer leaves nothing behind, whatever the layer held. What was there before stays.
+ *
+ * @param work synchronous: tensors that others make meanwhile would be taken for its own
+ */
+export function freeOnError<T>({ live: { scopes } }: Device, work: () => T): T {
+  const made = new Set<Tensor>(), outer = scopes.at(-1);
+  scopes.push(made);
+  try {
+    return work();
+  } catch (error) {
+    // A tensor that is freed leaves the set.
+    for (const tensor of [...made]) tensor.dispose();
+    throw error;
+  } finally {
+    scopes.pop();
+    if (outer) { for (const tensor of made) outer.add(tensor); }
+  }
 }

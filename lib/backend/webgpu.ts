@@ -1,17 +1,27 @@
+/**
+ * GPUs by WebGPU. The device is made by us; its buffers and its encoder are those of TF.js's WebGPU backend, so that
+ * TF.js programs and our kernels can work on the same memory in the same order. No other file knows TF.js's insides.
+ */
+
 import * as tf from "@tensorflow/tfjs";
+import type { Tensor as TfjsTensor } from "@tensorflow/tfjs";
 import { findGpu } from "../runtime/gpu.ts";
 import { InputError } from "../runtime/errors.ts";
+import { oneLine } from "../runtime/one_line.ts";
+import { type Device, type Live, type Slot, Tensor, type WebgpuDevice } from "./device.ts";
 
-/** TF.js's WebGPU backend, with the members that our dispatcher works with. */
-export interface TfWebgpuBackend {
-  readonly device: GPUDevice;
-  readonly tensorMap: { get(id: object): { resource?: GPUBuffer; values: unknown } };
+/** TF.js's WebGPU backend, with the members that we work with. */
+interface TfWebgpuBackend {
+  readonly tensorMap: { get(id: object): { resource?: GPUBuffer } };
   readonly bufferManager: {
     numBytesUsed: number;
     numBytesAllocated: number;
     numFreeBuffers: number;
     freeBuffers: Map<string, GPUBuffer[]>;
+    acquireBuffer(size: number, usage: number, mapped?: boolean, reuse?: boolean): GPUBuffer;
+    releaseBuffer(buffer: GPUBuffer, reuse?: boolean): void;
   };
+  readonly stagingPendingDisposal: GPUBuffer[];
   commandEncoder: GPUCommandEncoder | null;
   computePassEncoder: GPUComputePassEncoder | null;
   dispatchCountInPass: number;
@@ -21,18 +31,7 @@ export interface TfWebgpuBackend {
   uploadToGPU(id: object): void;
 }
 
-/** The device we made and the TF.js backend around it. */
-export interface WebgpuDevice {
-  readonly device: GPUDevice;
-  readonly backend: TfWebgpuBackend;
-  readonly description: string;
-  /** Whether it is a CPU that stands in for a GPU: registers are memory there, and kernels are shaped otherwise. */
-  readonly isCpu: boolean;
-  readonly features: ReadonlySet<string>;
-  readonly limits: GPUSupportedLimits;
-  /** Throws the first GPU error that was reported, as one line. Called wherever results are read. */
-  check(): void;
-}
+const backends = new WeakMap<WebgpuDevice, TfWebgpuBackend>();
 
 /** Words by which software rasterisers name themselves; `isFallbackAdapter` is not set by all of them. */
 const CPU_ADAPTER = /llvmpipe|lavapipe|swiftshader|software|basic render|\bcpu\b/i;
@@ -61,43 +60,191 @@ const LIMITS = [
 ] as const;
 const FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as GPUFeatureName[];
 
+/** Launches of a submission: with our own dispatcher 64 keep the GPU fed and the host free. */
+const LAUNCHES = 64;
+
+/** Bytes from which a write has a submission of its own: through a staging buffer they would be copied twice. */
+const LARGE = 2 ** 18;
+
 /**
- * Makes the device with the adapter's full limits and registers TF.js's backend on it.
+ * Makes the device with the adapter's full limits, and TF.js's backend on it.
  *
  * GPU errors are silent by nature (a binding over the limit gives zeros), so the first one reported is kept and thrown
  * by `check()`.
  */
-export async function openWebgpu(): Promise<WebgpuDevice> {
-  const { device, adapter, isCpu, description, requiredFeatures } = await requestDevice();
+export async function openWebgpu(why: string): Promise<WebgpuDevice> {
+  const { device: gpu, adapter, isCpu, description, requiredFeatures } = await requestDevice();
   let failure: string | undefined;
-  device.addEventListener("uncapturederror", (event) => {
+  gpu.addEventListener("uncapturederror", (event) => {
     event.preventDefault?.();
     failure ??= oneLine((event as GPUUncapturedErrorEvent).error.message);
   });
-  device.lost.then((lost) => {
+  gpu.lost.then((lost) => {
     if (lost.reason !== "destroyed") failure ??= `device lost: ${oneLine(lost.message)}`;
   });
   const { WebGPUBackend } = await import("@tensorflow/tfjs-backend-webgpu");
-  // 15 by default: with our own dispatcher a submission of 64 launches keeps the GPU fed and the host free.
-  tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", 64);
-  const backend = new WebGPUBackend(device as never, adapter.info as never);
+  tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", LAUNCHES);
+  const backend = new WebGPUBackend(gpu as never, adapter.info as never) as unknown as TfWebgpuBackend;
   tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", () => backend as unknown as tf.KernelBackend, 3);
-  return {
-    device,
-    backend: backend as unknown as TfWebgpuBackend,
+
+  const { bufferManager: pool } = backend,
+    live: Live = { tensors: 0, scopes: [] },
+    before: (() => void)[] = [];
+  let used = 0;
+  const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const submitQueue = backend.submitQueue.bind(backend);
+  backend.submitQueue = () => { // whoever submits, TF.js or we
+    before.forEach((call) => call());
+    submitQueue();
+  };
+  const encoder = () => {
+    backend.ensureCommandEncoderReady();
+    backend.endComputePassEncoder();
+    return backend.commandEncoder!;
+  };
+  const submit = () => {
+    if (!backend.commandEncoder) return;
+    backend.endComputePassEncoder();
+    backend.submitQueue();
+  };
+  /** Puts bytes into a buffer behind what is recorded, in the same submission. */
+  const stage = (buffer: GPUBuffer, bytes: Uint8Array, offset: number) => {
+    const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
+    const staging = pool.acquireBuffer(bytes.length, usage, true, false);
+    new Uint8Array(staging.getMappedRange()).set(bytes);
+    staging.unmap();
+    encoder().copyBufferToBuffer(staging, 0, buffer, offset, bytes.length);
+    backend.stagingPendingDisposal.push(staging);
+  };
+  const check = () => {
+    if (failure === undefined) return;
+    throw new InputError(
+      `The GPU reported an error (${description}): ${failure}; its results cannot be trusted`,
+    );
+  };
+  const device: WebgpuDevice = {
+    name: "webgpu",
+    reason: `webgpu (${description}): ${why}`,
+    gpu,
     description,
     isCpu,
     features: new Set(requiredFeatures),
-    limits: device.limits,
-    check() {
-      if (failure) {
-        throw new InputError(
-          `The GPU reported an error (${description}): ${failure}; its results cannot be trusted`,
-        );
+    limits: gpu.limits,
+    live,
+    encoder,
+    endPass: () => backend.endComputePassEncoder(),
+    pass(timestampWrites) {
+      backend.ensureCommandEncoderReady();
+      if (timestampWrites) backend.endComputePassEncoder();
+      return backend.computePassEncoder ??= backend.commandEncoder!.beginComputePass(
+        timestampWrites ? { timestampWrites } : {},
+      );
+    },
+    launched() {
+      if (++backend.dispatchCountInPass >= LAUNCHES) submit();
+    },
+    onSubmit: (call) => void before.push(call),
+    check,
+    take: (bytes, values) => {
+      const buffer = pool.acquireBuffer(Math.max(4, bytes), storage, values !== undefined);
+      if (values && buffer.mapState === "mapped") { // a new one; one of the pool may be in use by what is recorded
+        new Uint8Array(buffer.getMappedRange()).set(values);
+        buffer.unmap();
+      } else if (values && values.length > 0) stage(buffer, values, 0);
+      used += bytes;
+      return { bytes, owners: 1, buffer };
+    },
+    release({ bytes, buffer, lender }) {
+      if (lender) return lender.dispose();
+      used -= bytes;
+      pool.releaseBuffer(buffer!);
+    },
+    write({ buffer }, bytes, offset) {
+      if (bytes.length === 0) return;
+      if (bytes.length < LARGE) return stage(buffer!, bytes, offset);
+      submit();
+      gpu.queue.writeBuffer(buffer!, offset, bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
+      // Sent now, or the driver's copies of all that is written would pile up until the next launch.
+      gpu.queue.submit([]);
+    },
+    async read({ buffer }, bytes) {
+      if (bytes === 0) return new ArrayBuffer(0);
+      const staging = pool.acquireBuffer(bytes, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
+      encoder().copyBufferToBuffer(buffer!, 0, staging, 0, bytes);
+      submit();
+      await staging.mapAsync(GPUMapMode.READ);
+      const values = staging.getMappedRange().slice(0);
+      staging.unmap();
+      pool.releaseBuffer(staging);
+      check();
+      return values;
+    },
+    copy: (from, to, bytes, offset = 0) => {
+      if (bytes > 0) encoder().copyBufferToBuffer(from.buffer!, 0, to.buffer!, offset, bytes);
+    },
+    zero: ({ buffer }) => encoder().clearBuffer(buffer!, 0, buffer!.size),
+    submit,
+    async finish() {
+      submit();
+      await gpu.queue.onSubmittedWorkDone();
+      check();
+    },
+    use: () => ({ tensors: live.tensors, used, held: pool.numBytesAllocated }),
+    trim() {
+      submit();
+      for (const [, buffers] of pool.freeBuffers) {
+        for (const buffer of buffers) {
+          pool.numBytesAllocated -= buffer.size;
+          pool.numFreeBuffers--;
+          buffer.destroy();
+        }
+        buffers.length = 0;
       }
     },
   };
+  backends.set(device, backend);
+  return device;
+}
+
+function backendOf(device: Device): TfWebgpuBackend {
+  const backend = device.name === "webgpu" ? backends.get(device) : undefined;
+  if (!backend) {
+    throw new Error(`Cannot share memory with TF.js: the tensor is on ${device.name}, not on webgpu`);
+  }
+  return backend;
+}
+
+/**
+ * A tensor of ours for TF.js programs, in the same memory: nothing is copied, and what either side records runs in the
+ * order in which it was recorded. TF.js's backend must be "webgpu" (`await tf.setBackend("webgpu")` after a device was
+ * opened). The memory stays ours: TF.js's tensor is of use until ours is freed.
+ *
+ * @throws {Error} for a tensor that is not on WebGPU, or was freed
+ */
+export function toTfjs(tensor: Tensor): TfjsTensor {
+  backendOf(tensor.device);
+  const { shape, dtype, slot: { buffer } } = tensor;
+  return tf.tensor({ buffer: buffer!, zeroCopy: true } as never, [...shape], dtype);
+}
+
+/**
+ * A tensor of TF.js for our kernels, in the same memory: nothing is copied. It is kept alive until ours is freed; the
+ * caller's own can be disposed of at any time.
+ *
+ * @param device the one that TF.js's backend works on
+ * @throws {Error} for a tensor of another kind of number than float32 and int32, or a device that is not WebGPU
+ */
+export function fromTfjs(device: Device, tensor: TfjsTensor): Tensor {
+  const backend = backendOf(device), { dtype } = tensor;
+  if (dtype !== "float32" && dtype !== "int32") {
+    throw new Error(`Cannot take a tensor of TF.js of ${dtype}: expected float32 or int32`);
+  }
+  const lender = tensor.clone(); // a second owner of the same memory
+  backend.uploadToGPU(lender.dataId);
+  const { resource } = backend.tensorMap.get(lender.dataId);
+  const slot: Slot = { bytes: 4 * tensor.size, owners: 1, buffer: resource!, lender };
+  return new Tensor([...tensor.shape], dtype, device, slot);
 }
 
 /** Asks for the device; a driver that is short of memory for a moment is asked again, twice. */
@@ -117,8 +264,4 @@ async function requestDevice(tries = 3) {
     }
     throw new InputError(`Cannot open WebGPU on ${description}: ${oneLine((error as Error).message)}`);
   }
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s+/g, " ").trim().slice(0, 600);
 }

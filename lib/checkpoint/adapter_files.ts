@@ -112,7 +112,7 @@ export async function baseDirectory(
   if (!isAbsolute(base) && await isDirectory(beside)) return beside;
   if (parseHubModel(base)) return await resolveModel(base, options);
   throw new InputError(
-    `Cannot load adapter ${directory}: its base "${base}" is not there; give it by option \`model: BASE\` option \`adapter: ${directory}\``,
+    `Cannot load adapter ${directory}: its base "${base}" is not there; give the base as option \`model\` and this as option \`adapter\``,
   );
 }
 

@@ -158,21 +158,19 @@ async function addScores(model: Model, encoded: readonly Encoded[], budget: numb
     // A group that has nothing to score may have a prompt beyond the context.
     const pieces = planned.pieces.filter((p) => p.candidates.length > 0);
     if (pieces.length === 0) continue;
-    const batch = deviceBatch(
+    using batch = deviceBatch(
       model.decoder,
       pieces.map(({ group, candidates }) => ({
         prompt: encoded[group].tokens.prompt,
         responses: candidates.map((c) => encoded[group].tokens.responses[c]),
       })),
     );
-    const pass = forward(model.decoder, batch, { keep: "nothing" });
+    using pass = forward(model.decoder, batch, { keep: "nothing" });
     const logprobs = await orderedLogprobs(pass, batch);
-    pass.dispose();
     for (const { group, candidate, start, end } of batch.host.spans) {
       const piece = pieces[group];
       for (let i = start; i < end; i++) sums[piece.group][piece.candidates[candidate]] += logprobs[i];
     }
-    batch.dispose();
   }
   return encoded.map(({ group, tokens, places }, g) => {
     const candidates: Candidate[] = [...group.candidates];

@@ -1,24 +1,20 @@
-import { currentBackend } from "../backend/backend.ts";
-import type { WasmHeap } from "../backend/wasm.ts";
+import type { CpuDevice, Tensor } from "../backend/device.ts";
 
-/** The exports of one AssemblyScript module: numbers in, pointers as byte offsets into the heap of TF.js. */
+/** The exports of one AssemblyScript module: numbers in, pointers as byte offsets into the heap. */
 export type AssemblyKernels = Readonly<Record<string, (...values: number[]) => number>>;
 
-const instances = new WeakMap<WasmHeap, Map<string, AssemblyKernels>>();
+const instances = new WeakMap<CpuDevice, Map<string, AssemblyKernels>>();
 
 /**
- * The kernels built from one file of `assembly/`, working on the tensors of the active WASM backend in place.
+ * The kernels built from one file of `assembly/`, working on the tensors of a CPU device in place.
  *
  * @param base64 the built module's text, imported from `built/NAME.wasm.ts`; it is compiled once
  */
-export function assembly(base64: string): AssemblyKernels {
-  const heap = wasmHeap();
-  let made = instances.get(heap);
-  if (!made) instances.set(heap, made = new Map());
+export function assembly(device: CpuDevice, base64: string): AssemblyKernels {
+  let made = instances.get(device);
+  if (!made) instances.set(device, made = new Map());
   let kernels = made.get(base64);
-  if (!kernels) {
-    made.set(base64, kernels = instantiate(base64, heap.memory));
-  }
+  if (!kernels) made.set(base64, kernels = instantiate(base64, device.memory));
   return kernels;
 }
 
@@ -36,9 +32,8 @@ export function instantiate(base64: string, memory: WebAssembly.Memory): Assembl
   return new WebAssembly.Instance(module, { env }).exports as unknown as AssemblyKernels;
 }
 
-/** The heap of the active WASM backend. */
-export function wasmHeap(): WasmHeap {
-  const active = currentBackend();
-  if (active.name !== "wasm") throw new Error(`A WASM kernel was called while ${active.name} is active`);
-  return active.heap;
+/** The CPU device that a tensor is on. */
+export function cpuOf({ device }: Tensor): CpuDevice {
+  if (device.name !== "wasm") throw new Error(`A kernel of the CPU was given a tensor on ${device.name}`);
+  return device;
 }

@@ -1,5 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
+import type { Device, Tensor } from "../backend/device.ts";
 import type { Binding } from "../backend/dispatch.ts";
 
 /** Elements of 4 bytes in the 256 bytes on whose boundary a binding must start. */
@@ -24,9 +23,8 @@ export interface Run {
 }
 
 /** Most elements of 4 bytes that one binding holds: maxStorageBufferBindingSize on WebGPU, no bound on WASM. */
-export function bindingElements(): number {
-  const active = currentBackend();
-  return active.name === "webgpu" ? active.device.limits.maxStorageBufferBindingSize / 4 : Infinity;
+export function bindingElements(device: Device): number {
+  return device.name === "webgpu" ? device.limits.maxStorageBufferBindingSize / 4 : Infinity;
 }
 
 /**
@@ -35,8 +33,8 @@ export function bindingElements(): number {
  *
  * @param width elements of a row; 1 cuts a tensor of any shape by elements
  */
-export function rowBlocks(rows: number, width: number): Run[] {
-  const most = bindingElements();
+export function rowBlocks(device: Device, rows: number, width: number): Run[] {
+  const most = bindingElements(device);
   if (rows * width <= most) return [{ from: 0, count: rows }];
   // A row too long for its block is refused by the dispatcher, which names the limit.
   const least = stepOf(width, most), step = Math.max(least, Math.floor(most / width / least) * least);
@@ -49,7 +47,7 @@ export function rowBlocks(rows: number, width: number): Run[] {
  * `count` rows of a matrix from row `from` on. On WebGPU they must start on a 256-byte boundary: with `from` from
  * {@linkcode rowBlocks} or a multiple of 64 they do.
  */
-export function rowsOf(matrix: tf.Tensor, from: number, count: number): Binding {
+export function rowsOf(matrix: Tensor, from: number, count: number): Binding {
   const [rows, width = 1] = matrix.shape;
   return from === 0 && count === rows
     ? matrix
@@ -57,6 +55,6 @@ export function rowsOf(matrix: tf.Tensor, from: number, count: number): Binding 
 }
 
 /** A run of the elements of a tensor of any shape. */
-export function elementsOf(tensor: tf.Tensor, { from, count }: Run): Binding {
+export function elementsOf(tensor: Tensor, { from, count }: Run): Binding {
   return count === tensor.size ? tensor : { tensor, offset: from, length: count };
 }

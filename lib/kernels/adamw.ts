@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
+import type { Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty, upload } from "../backend/tensors.ts";
-import { assembly, wasmHeap } from "./_assembly.ts";
+import { assembly, cpuOf } from "./_assembly.ts";
 import { elementsOf, rowBlocks } from "./_row_blocks.ts";
 import module from "./built/adamw.wasm.ts";
 
@@ -15,26 +14,29 @@ const PARTIALS = 64, ELEMENTS = 4096;
  *
  * @returns [1]; reading it is the caller's decision, since a readback costs 10 ms in Deno
  */
-export function sumOfSquares(tensors: readonly tf.Tensor[]): tf.Tensor {
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+export function sumOfSquares(tensors: readonly Tensor[]): Tensor {
+  const [first] = tensors;
+  if (!first) throw new Error("Cannot sum the squares of no tensors");
+  const { device } = first;
+  if (device.name === "wasm") {
+    const at = device.pointer;
     let total = 0;
     for (const x of tensors) {
-      total += profile.run("sum_of_squares", () => assembly(module).sum_of_squares(at(x), x.size));
+      total += profile.run("sum_of_squares", () => assembly(device, module).sum_of_squares(at(x), x.size));
     }
-    return upload(Float32Array.of(total), [1]);
+    return upload(device, Float32Array.of(total), [1]);
   }
-  const runs = tensors.flatMap((x) => rowBlocks(x.size, 1).map((run) => ({ x, run })));
+  const runs = tensors.flatMap((x) => rowBlocks(device, x.size, 1).map((run) => ({ x, run })));
   const counts = runs.map(({ run }) => Math.min(PARTIALS, Math.ceil(run.count / ELEMENTS)));
-  const partials = empty([counts.reduce((sum, n) => sum + n, 0)]), total = empty([1]);
-  let first = 0;
+  const partials = empty(device, [counts.reduce((sum, n) => sum + n, 0)]), total = empty(device, [1]);
+  let from = 0;
   runs.forEach(({ x, run }, i) => {
     dispatch(partialProgram, {
       tensors: { x: elementsOf(x, run), partials },
-      params: { size: run.count, first, stride: counts[i] * 256 },
+      params: { size: run.count, first: from, stride: counts[i] * 256 },
       groups: [counts[i]],
     });
-    first += counts[i];
+    from += counts[i];
   });
   dispatch(totalProgram, { tensors: { partials, total }, params: { size: partials.size }, groups: [1] });
   partials.dispose();
@@ -52,7 +54,7 @@ export interface AdamwStep {
   /** Decoupled weight decay: p loses learningRate · weightDecay of itself. */
   readonly weightDecay: number;
   /** Σ g² over all parameters [1], of {@linkcode sumOfSquares}. */
-  readonly squares: tf.Tensor;
+  readonly squares: Tensor;
   /** Largest global norm: gradients are scaled by min(1, clip/‖g‖). Infinity for none. */
   readonly clip: number;
 }
@@ -67,10 +69,10 @@ export interface AdamwStep {
  */
 export function adamw(
   tensors: {
-    readonly parameter: tf.Tensor;
-    readonly gradient: tf.Tensor;
-    readonly m: tf.Tensor;
-    readonly v: tf.Tensor;
+    readonly parameter: Tensor;
+    readonly gradient: Tensor;
+    readonly m: Tensor;
+    readonly v: Tensor;
   },
   step: AdamwStep,
 ): void {
@@ -78,15 +80,15 @@ export function adamw(
   const { beta1, beta2, epsilon, learningRate, weightDecay, clip } = step;
   const rate = learningRate / (1 - beta1 ** step.step), rootC2 = Math.sqrt(1 - beta2 ** step.step);
   const keep = 1 - learningRate * weightDecay;
-  if (currentBackend().name === "wasm") {
-    const { pointer: at, memory } = wasmHeap();
+  if (parameter.device.name === "wasm") {
+    const { pointer: at, memory } = cpuOf(parameter);
     const norm = Math.sqrt(new Float32Array(memory.buffer, at(step.squares), 1)[0]);
     if (!Number.isFinite(norm)) {
       return void new Float32Array(memory.buffer, at(gradient), gradient.size).fill(0);
     }
     const scale = norm > clip ? clip / norm : 1;
     profile.run("adamw", () =>
-      assembly(module).update(
+      assembly(cpuOf(parameter), module).update(
         at(parameter),
         at(gradient),
         at(m),
@@ -102,8 +104,8 @@ export function adamw(
       ));
     return;
   }
-  for (const run of rowBlocks(parameter.size, 1)) {
-    const part = (tensor: tf.Tensor) => elementsOf(tensor, run);
+  for (const run of rowBlocks(parameter.device, parameter.size, 1)) {
+    const part = (tensor: Tensor) => elementsOf(tensor, run);
     dispatch(updateProgram, {
       tensors: { squares: step.squares, p: part(parameter), g: part(gradient), m: part(m), v: part(v) },
       params: {

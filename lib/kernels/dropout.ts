@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
+import type { Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
-import { assembly, wasmHeap } from "./_assembly.ts";
+import { assembly, cpuOf } from "./_assembly.ts";
 import module from "./built/dropout.wasm.ts";
 
 /** Which elements a dropout zeroes. */
@@ -13,7 +12,7 @@ export interface DropoutOptions {
   /** Which mask: any 32-bit number. */
   readonly key: number;
   /** Same shape as x: the result is added to it in place, and it is returned. */
-  readonly into?: tf.Tensor;
+  readonly into?: Tensor;
 }
 
 /**
@@ -24,14 +23,15 @@ export interface DropoutOptions {
  *
  * @param x any shape
  */
-export function dropout(x: tf.Tensor, options: DropoutOptions): tf.Tensor {
-  const { rate, key, into } = options, y = into ?? empty(x.shape);
+export function dropout(x: Tensor, options: DropoutOptions): Tensor {
+  const { rate, key, into } = options, y = into ?? empty(x.device, x.shape);
   const threshold = Math.min(2 ** 32 - 1, Math.round(rate * 2 ** 32)), scale = 1 / (1 - rate);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
     profile.run(
       "dropout",
-      () => assembly(module).dropout(at(x), at(y), x.size, key | 0, threshold | 0, scale, into ? 1 : 0),
+      () =>
+        assembly(cpuOf(x), module).dropout(at(x), at(y), x.size, key | 0, threshold | 0, scale, into ? 1 : 0),
     );
     return y;
   }

@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
+import type { Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
-import { assembly, wasmHeap } from "./_assembly.ts";
+import { assembly, cpuOf } from "./_assembly.ts";
 import module from "./built/gelu.wasm.ts";
 
 /**
@@ -17,11 +16,11 @@ import module from "./built/gelu.wasm.ts";
  * @param x [N, F]
  * @returns y [N, F]
  */
-export function gelu(x: tf.Tensor): tf.Tensor {
-  const y = empty(x.shape);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
-    profile.run("gelu", () => assembly(module).forward(at(x), at(y), x.size));
+export function gelu(x: Tensor): Tensor {
+  const y = empty(x.device, x.shape);
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
+    profile.run("gelu", () => assembly(cpuOf(x), module).forward(at(x), at(y), x.size));
   } else {
     dispatch(forwardProgram, {
       tensors: { x, y },
@@ -40,13 +39,13 @@ export function gelu(x: tf.Tensor): tf.Tensor {
  * @param y [N, F], gets the forward pass's result once more, for who did not keep it
  * @returns dx [N, F]
  */
-export function geluGradient(x: tf.Tensor, dy: tf.Tensor, y?: tf.Tensor): tf.Tensor {
-  const dx = empty(x.shape);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+export function geluGradient(x: Tensor, dy: Tensor, y?: Tensor): Tensor {
+  const dx = empty(x.device, x.shape);
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
     profile.run(
       "gelu_gradient",
-      () => assembly(module).backward(at(x), at(dy), at(dx), y ? at(y) : 0, x.size),
+      () => assembly(cpuOf(x), module).backward(at(x), at(dy), at(dx), y ? at(y) : 0, x.size),
     );
   } else {
     dispatch(y ? gradientAgainProgram : gradientProgram, {

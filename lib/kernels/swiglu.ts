@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
+import type { Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
-import { assembly, wasmHeap } from "./_assembly.ts";
+import { assembly, cpuOf } from "./_assembly.ts";
 import { eachUnit, type RowShape, rowShape, shapeName, unitType } from "./norm/_rows_wgsl.ts";
 import module from "./built/swiglu.wasm.ts";
 
@@ -13,12 +12,12 @@ import module from "./built/swiglu.wasm.ts";
  * @param gateUp gate columns, then up columns [N, 2F]
  * @returns y [N, F]
  */
-export function swiglu(gateUp: tf.Tensor): tf.Tensor {
+export function swiglu(gateUp: Tensor): Tensor {
   const [rows, width] = gateUp.shape;
-  const f = width / 2, y = empty([rows, f]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
-    profile.run("swiglu", () => assembly(module).forward(at(gateUp), at(y), rows, f));
+  const f = width / 2, y = empty(gateUp.device, [rows, f]);
+  if (gateUp.device.name === "wasm") {
+    const at = cpuOf(gateUp).pointer;
+    profile.run("swiglu", () => assembly(cpuOf(gateUp), module).forward(at(gateUp), at(y), rows, f));
   } else {
     const shape = rowShape(f);
     dispatch(program("forward", shape), {
@@ -38,14 +37,14 @@ export function swiglu(gateUp: tf.Tensor): tf.Tensor {
  * @param y [N, F], gets the forward pass's result once more, for who did not keep it
  * @returns gradient of gateUp [N, 2F]
  */
-export function swigluGradient(gateUp: tf.Tensor, dy: tf.Tensor, y?: tf.Tensor): tf.Tensor {
+export function swigluGradient(gateUp: Tensor, dy: Tensor, y?: Tensor): Tensor {
   const [rows, width] = gateUp.shape;
-  const f = width / 2, dgu = empty([rows, width]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  const f = width / 2, dgu = empty(gateUp.device, [rows, width]);
+  if (gateUp.device.name === "wasm") {
+    const at = cpuOf(gateUp).pointer;
     profile.run(
       "swiglu_gradient",
-      () => assembly(module).backward(at(gateUp), at(dy), at(dgu), y ? at(y) : 0, rows, f),
+      () => assembly(cpuOf(gateUp), module).backward(at(gateUp), at(dy), at(dgu), y ? at(y) : 0, rows, f),
     );
   } else {
     const shape = rowShape(f);

@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
+import type { Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty, writeInto } from "../backend/tensors.ts";
-import { assembly, type AssemblyKernels, instantiate, wasmHeap } from "./_assembly.ts";
+import { assembly, type AssemblyKernels, cpuOf, instantiate } from "./_assembly.ts";
 import module from "./built/widen.wasm.ts";
 
 /** Numbers of 16 bits: the upper half of a float32, and IEEE half. */
@@ -25,17 +24,17 @@ export interface WidenOptions {
  * @param target any shape
  * @param bytes little-endian, 2 a number
  */
-export function widenInto(target: tf.Tensor, bytes: Uint8Array, options: WidenOptions): void {
+export function widenInto(target: Tensor, bytes: Uint8Array, options: WidenOptions): void {
   const { dtype, at } = options, count = bytes.length / 2;
   if (at + count > target.size) throw new Error(`Cannot put ${count} numbers at ${at} of ${target.size}`);
   if (count === 0) return;
-  const active = currentBackend();
+  const active = target.device;
   if (active.name === "webgpu") {
-    return (active.device.isCpu ? widenFirst : widenOnGpu)(target, bytes, options);
+    return (active.isCpu ? widenFirst : widenOnGpu)(target, bytes, options);
   }
-  const { memory, pointer, allocate, free } = wasmHeap(), from = allocate(bytes.length);
+  const { memory, pointer, allocate, free } = cpuOf(target), from = allocate(bytes.length);
   new Uint8Array(memory.buffer, from, bytes.length).set(bytes);
-  run(assembly(module), dtype, [from, pointer(target) + 4 * at, count]);
+  run(assembly(cpuOf(target), module), dtype, [from, pointer(target) + 4 * at, count]);
   free(from);
 }
 
@@ -54,7 +53,7 @@ let own: { readonly memory: WebAssembly.Memory; readonly kernels: AssemblyKernel
  * {@linkcode widenInto} for a CPU that stands in for a GPU: widened by WASM in a memory of its own, then uploaded. 4 MiB
  * of BF16 take 2.5 ms so, and 4.6 through {@linkcode widenOnGpu}.
  */
-function widenFirst(target: tf.Tensor, bytes: Uint8Array, { dtype, at }: WidenOptions): void {
+function widenFirst(target: Tensor, bytes: Uint8Array, { dtype, at }: WidenOptions): void {
   if (!own) {
     const memory = new WebAssembly.Memory({ initial: 1 });
     own = { memory, kernels: instantiate(module, memory) };
@@ -68,8 +67,8 @@ function widenFirst(target: tf.Tensor, bytes: Uint8Array, { dtype, at }: WidenOp
 }
 
 /** {@linkcode widenInto} for a GPU: it is sent the bytes as they are and widens them. */
-export function widenOnGpu(target: tf.Tensor, bytes: Uint8Array, { dtype, at }: WidenOptions): void {
-  const count = bytes.length / 2, many = Math.ceil(count / 2), words = empty([many], "int32");
+export function widenOnGpu(target: Tensor, bytes: Uint8Array, { dtype, at }: WidenOptions): void {
+  const count = bytes.length / 2, many = Math.ceil(count / 2), words = empty(target.device, [many], "int32");
   writeInto(words, wholeWords(bytes), 0);
   // From the boundary before `at`, and no more than is written: a large tensor's whole may exceed a binding.
   const offset = at - at % ALIGNMENT, first = at - offset, quad = at % 4 === 0 && count % 4 === 0;

@@ -3,7 +3,7 @@
  * gradient of that. The base stays as it is, bit for bit.
  */
 
-import type * as tf from "@tensorflow/tfjs";
+import type { Device, Tensor } from "../backend/device.ts";
 import { read, upload } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
 import {
@@ -59,7 +59,7 @@ export function attachAdapter(
   const values = options.values ?? initialAdapter(projections, { r: lora.r, seed: options.seed });
   for (const projection of projections) {
     for (const [name, shape] of adapterShapes(projection, lora)) {
-      decoder.parameters.set(name, upload(values.get(name)!, shape));
+      decoder.parameters.set(name, upload(decoder.device, values.get(name)!, shape));
     }
   }
   decoder.adapter = {
@@ -124,7 +124,7 @@ function partsOf(decoder: Decoder, name: string) {
 }
 
 /** Adds what a projection's adapter makes of x to y, in place: y += (alpha/r)·(x̃·Aᵀ)·Bᵀ, x̃ = x or dropout(x). */
-export function addAdapter(decoder: Decoder, name: string, x: tf.Tensor, y: tf.Tensor): void {
+export function addAdapter(decoder: Decoder, name: string, x: Tensor, y: Tensor): void {
   const parts = partsOf(decoder, name);
   if (!parts) return;
   const { a, b, blocks, masks } = parts;
@@ -145,8 +145,8 @@ export function addAdapter(decoder: Decoder, name: string, x: tf.Tensor, y: tf.T
 export function addAdapterGradient(
   decoder: Decoder,
   name: string,
-  options: { readonly dy: tf.Tensor; readonly dx?: tf.Tensor; readonly gradients: Parameters },
-): ((x: tf.Tensor) => void) | undefined {
+  options: { readonly dy: Tensor; readonly dx?: Tensor; readonly gradients: Parameters },
+): ((x: Tensor) => void) | undefined {
   const parts = partsOf(decoder, name);
   if (!parts) return undefined;
   const { names, a, b, blocks, masks } = parts, { dy, dx, gradients } = options;
@@ -172,13 +172,13 @@ export function addAdapterGradient(
 
 /** (alpha/r)·B_p·A_p of one part, [rows_p, in], on the device. The factors are host arrays of the whole projection. */
 function partUpdate(
-  projection: AdaptedProjection,
-  part: number,
-  { a, b, lora: { r, alpha } }: { readonly a: Float32Array; readonly b: Float32Array; readonly lora: Lora },
-): tf.Tensor {
-  const { inputs, parts } = projection, { row, rows } = parts[part];
-  const left = upload(b.slice(row * r, (row + rows) * r).map((v) => v * alpha / r), [rows, r]);
-  const right = upload(a.slice(part * r * inputs, (part + 1) * r * inputs), [r, inputs]);
+  device: Device,
+  { inputs, parts }: AdaptedProjection,
+  options: { readonly part: number; readonly a: Float32Array; readonly b: Float32Array; readonly lora: Lora },
+): Tensor {
+  const { part, a, b, lora: { r, alpha } } = options, { row, rows } = parts[part]!;
+  const left = upload(device, b.slice(row * r, (row + rows) * r).map((v) => v * alpha / r), [rows, r]);
+  const right = upload(device, a.slice(part * r * inputs, (part + 1) * r * inputs), [r, inputs]);
   const update = matmul(left, right);
   [left, right].forEach((t) => t.dispose());
   return update;
@@ -186,15 +186,19 @@ function partUpdate(
 
 /** Adds a projection's updates to its parameter's numbers [out, in], in place: W_p += (alpha/r)·B_p·A_p. */
 export async function mergeUpdates(
+  device: Device,
   values: Float32Array,
-  projection: AdaptedProjection,
-  factors: { readonly a: Float32Array; readonly b: Float32Array; readonly lora: Lora },
+  update: {
+    readonly projection: AdaptedProjection;
+    readonly a: Float32Array;
+    readonly b: Float32Array;
+    readonly lora: Lora;
+  },
 ): Promise<void> {
+  const { projection, ...factors } = update;
   for (const [p, { column }] of projection.parts.entries()) {
-    const tensor = partUpdate(projection, p, factors),
-      update = await read(tensor),
-      at = column * projection.inputs;
-    tensor.dispose();
-    for (let i = 0; i < update.length; i++) values[at + i] += update[i];
+    using tensor = partUpdate(device, projection, { ...factors, part: p });
+    const added = await read(tensor), at = column * projection.inputs;
+    for (let i = 0; i < added.length; i++) values[at + i]! += added[i]!;
   }
 }

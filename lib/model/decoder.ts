@@ -1,5 +1,5 @@
-import type * as tf from "@tensorflow/tfjs";
-import { read, zeros } from "../backend/tensors.ts";
+import type { Tensor } from "../backend/device.ts";
+import { freeOnError, read, zeros } from "../backend/tensors.ts";
 import { embedding, embeddingGradient } from "../kernels/vocabulary/embedding.ts";
 import { linearLogprob, linearLogprobGradient } from "../kernels/vocabulary/linear_logprob.ts";
 import { keyDropout } from "./adapter.ts";
@@ -11,9 +11,11 @@ import { type Decoder, headName, parameter, type Parameters } from "./state.ts";
 /** A forward pass: the log-prob of every label, and what the backward pass needs. */
 export interface Pass {
   /** Log-probs in nats, in the device's label order. [P] */
-  readonly logprobs: tf.Tensor;
+  readonly logprobs: Tensor;
   /** Frees everything the pass holds. Called by `backward` too. */
   dispose(): void;
+  /** The same, at the end of a `using` block. */
+  [Symbol.dispose](): void;
   readonly kept?: {
     readonly layers: KeptLayer[];
     readonly final: Normed;
@@ -29,7 +31,11 @@ export function embed(decoder: Decoder, batch: Pick<DeviceBatch, "ids" | "positi
 }
 
 /** The rows behind the last normalisation, for every row. [N, D] */
-export function hiddenStates(decoder: Decoder, batch: DeviceBatch): tf.Tensor {
+export function hiddenStates(decoder: Decoder, batch: DeviceBatch): Tensor {
+  return freeOnError(decoder.device, () => rowsBehindLayers(decoder, batch));
+}
+
+function rowsBehindLayers(decoder: Decoder, batch: DeviceBatch): Tensor {
   let stream = embed(decoder, batch);
   for (let l = 0; l < decoder.config.layers; l++) {
     stream = layerForward(decoder, l, stream, { batch, keep: "nothing" }).stream;
@@ -54,7 +60,10 @@ function finalNorm(decoder: Decoder, stream: Stream): Normed {
  * @param options `keep`: "nothing" for scoring; "products" for the fastest backward pass; "inputs" for the smallest
  */
 export function forward(decoder: Decoder, batch: DeviceBatch, options: { readonly keep: Keep }): Pass {
-  const { keep } = options;
+  return freeOnError(decoder.device, () => passForward(decoder, batch, options.keep));
+}
+
+function passForward(decoder: Decoder, batch: DeviceBatch, keep: Keep): Pass {
   keyDropout(decoder, batch);
   const layers: KeptLayer[] = [];
   let stream = embed(decoder, batch);
@@ -70,10 +79,22 @@ export function forward(decoder: Decoder, batch: DeviceBatch, options: { readonl
     head.dispose();
     layers.splice(0).forEach(disposeKept);
   };
-  if (keep !== "nothing") return { logprobs: head.logprobs, kept: { layers, final, head }, dispose };
-  const logprobs = head.logprobs.clone();
+  if (keep !== "nothing") {
+    return { logprobs: head.logprobs, kept: { layers, final, head }, dispose, [Symbol.dispose]: dispose };
+  }
+  const logprobs = head.logprobs.share();
   dispose();
-  return { logprobs, dispose: () => logprobs.dispose() };
+  const free = () => logprobs.dispose();
+  return { logprobs, dispose: free, [Symbol.dispose]: free };
+}
+
+/** What a backward pass starts from and adds to. */
+interface BackwardOptions {
+  readonly batch: DeviceBatch;
+  /** ∂loss/∂logprob in the device's label order. [P] */
+  readonly weights: Tensor;
+  /** By parameter: one that is not listed is frozen. */
+  readonly gradients: Parameters;
 }
 
 /**
@@ -86,8 +107,16 @@ export function forward(decoder: Decoder, batch: DeviceBatch, options: { readonl
 export function backward(
   decoder: Decoder,
   pass: Pass,
-  options: { readonly batch: DeviceBatch; readonly weights: tf.Tensor; readonly gradients: Parameters },
+  options: BackwardOptions,
 ): void {
+  try {
+    freeOnError(decoder.device, () => passBackward(decoder, pass, options));
+  } finally {
+    pass.dispose();
+  }
+}
+
+function passBackward(decoder: Decoder, pass: Pass, options: BackwardOptions): void {
   const { batch, weights, gradients } = options;
   const { layers, final, head } = pass.kept!;
   keyDropout(decoder, batch);
@@ -99,7 +128,7 @@ export function backward(
     dweight: gradients.get(name),
   });
   const dtable = gradients.get("embedding"), dpositions = gradients.get("positions");
-  let dx: tf.Tensor | undefined = normalizeGradient(decoder, "norm", {
+  let dx: Tensor | undefined = normalizeGradient(decoder, "norm", {
     normalized: final,
     dy: dfinal,
     gradients,
@@ -107,22 +136,24 @@ export function backward(
   dfinal.dispose();
   for (let l = decoder.config.layers - 1; l >= 0; l--) {
     const frozenInput = l === 0 && !dtable && !dpositions;
-    dx = layerGradient(decoder, l, { kept: layers.pop()!, dy: dx!, batch, gradients, frozenInput });
+    dx = layerGradient(decoder, l, { kept: layers.at(-1)!, dy: dx!, batch, gradients, frozenInput });
+    layers.pop(); // only now: should the layer fail, the pass still owns what it kept
   }
   const { host } = batch;
   if (dx && dtable) embeddingGradient(host.ids.subarray(0, host.tokens), dx, dtable);
   if (dx && dpositions) embeddingGradient(host.positions.subarray(0, host.tokens), dx, dpositions);
   dx?.dispose();
-  pass.dispose();
 }
 
 /** Zeroed gradients of every parameter that `trains` says yes to. */
 export function makeGradients(
   decoder: Decoder,
   trains: (name: string) => boolean = () => true,
-): Map<string, tf.Tensor> {
-  const made = new Map<string, tf.Tensor>();
-  for (const [name, tensor] of decoder.parameters) if (trains(name)) made.set(name, zeros(tensor.shape));
+): Map<string, Tensor> {
+  const made = new Map<string, Tensor>();
+  for (const [name, tensor] of decoder.parameters) {
+    if (trains(name)) made.set(name, zeros(tensor.device, tensor.shape));
+  }
   return made;
 }
 

@@ -1,6 +1,5 @@
-import * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../backend/backend.ts";
-import { empty, read, upload } from "../backend/tensors.ts";
+import type { Tensor } from "../backend/device.ts";
+import { empty, joined, read, upload } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
 import { fusedViews, spanAttention } from "../kernels/attention/attention.ts";
 import { writeCache } from "../kernels/attention/kv_cache.ts";
@@ -76,7 +75,7 @@ export class DecodingSession {
   readonly #slots: number;
   readonly #block: number;
   readonly #allocator: RowAllocator;
-  readonly #caches: tf.Tensor[];
+  readonly #caches: Tensor[];
   readonly #live: Sequence[] = [];
   readonly #ends: ReadonlySet<number>;
   /** Tokens generated, for throughput. */
@@ -89,7 +88,7 @@ export class DecodingSession {
     this.#decoder = decoder;
     this.#options = options;
     this.#slots = Math.max(options.samples, options.slots ?? 96);
-    this.#block = options.block ?? (currentBackend().name === "webgpu" ? 16 : 1);
+    this.#block = options.block ?? (decoder.device.name === "webgpu" ? 16 : 1);
     this.#ends = new Set(options.endTokens);
     // Room for as many whole questions as have slots, and at least one.
     const questions = Math.ceil(this.#slots / options.samples);
@@ -97,7 +96,7 @@ export class DecodingSession {
     this.#allocator = new RowAllocator(rows);
     const { kvHeads, headDim, layers, maxPositions } = decoder.config;
     reservePositions(decoder, Math.min(maxPositions, options.longestPrompt + options.maxTokens));
-    this.#caches = Array.from({ length: layers }, () => empty([rows, 2 * kvHeads * headDim]));
+    this.#caches = Array.from({ length: layers }, () => empty(decoder.device, [rows, 2 * kvHeads * headDim]));
   }
 
   /** Sequences being decoded. */
@@ -150,7 +149,7 @@ export class DecodingSession {
     for (const { promptStart, promptRows } of fresh) {
       for (let i = 0; i < promptRows; i++) hostRows[at++] = promptStart + i;
     }
-    const rows = upload(hostRows, [hostRows.length]);
+    const rows = upload(this.#decoder.device, hostRows, [hostRows.length]);
     let stream = embed(decoder, batch);
     for (let l = 0; l < decoder.config.layers; l++) {
       stream = this.#layer(l, stream, {
@@ -168,8 +167,8 @@ export class DecodingSession {
   }
 
   #layer(index: number, stream: Stream, options: {
-    readonly positions: tf.Tensor;
-    readonly attend: (qkv: tf.Tensor) => { out: tf.Tensor; lse: tf.Tensor };
+    readonly positions: Tensor;
+    readonly attend: (qkv: Tensor) => { out: Tensor; lse: Tensor };
     /** The last layer of a prefill: only its keys and values are wanted. */
     readonly last?: boolean;
   }): Stream {
@@ -198,34 +197,34 @@ export class DecodingSession {
     this.#prefill();
     if (this.#live.length === 0) return;
     const live = this.#live;
-    const rows = paddedRows(live.length), longest = Math.max(...live.map((s) => s.ownRows - s.ids.length));
+    const rows = paddedRows(this.#decoder.device, live.length),
+      longest = Math.max(...live.map((s) => s.ownRows - s.ids.length));
     const steps = Math.min(this.#block, longest);
     const ids = new Int32Array(rows), streams = new Int32Array(rows);
     live.forEach(({ question, sample, ids: done }, i) => {
       ids[i] = done.at(-1) ?? question.request.prompt.at(-1)!;
       streams[i] = question.request.streams[sample];
     });
-    const streamTensor = upload(streams, [rows]);
-    let current = upload(ids, [rows]);
-    const history: tf.Tensor[] = [];
+    const streamTensor = upload(this.#decoder.device, streams, [rows]);
+    let current = upload(this.#decoder.device, ids, [rows]);
+    const history: Tensor[] = [];
     for (let step = 0; step < steps; step++) {
       const next = this.#step(current, { rows, step, streams: streamTensor });
       current.dispose();
       history.push(next);
-      current = next.clone();
+      current = next.share();
     }
     current.dispose();
     streamTensor.dispose();
-    const joined = history.length === 1 ? history[0] : tf.concat(history);
-    const drawn = await read(joined) as Int32Array;
-    [...new Set([...history, joined])].forEach((t) => t.dispose());
+    using drawnIds = joined(history);
+    const drawn = await read(drawnIds) as Int32Array;
     this.#collect(drawn, rows, steps);
   }
 
   #step(
-    current: tf.Tensor,
-    options: { readonly rows: number; readonly step: number; readonly streams: tf.Tensor },
-  ): tf.Tensor {
+    current: Tensor,
+    options: { readonly rows: number; readonly step: number; readonly streams: Tensor },
+  ): Tensor {
     const { rows, step } = options, decoder = this.#decoder, heads = headsOf(decoder);
     const spans = new Int32Array(4 * rows), positionList = new Int32Array(rows);
     const hostRows = new Int32Array(rows).fill(-1), counterList = new Int32Array(rows);
@@ -248,9 +247,10 @@ export class DecodingSession {
         spans[4 * i + 2] = ownStart + Math.max(0, oldest - question.promptRows);
       }
     });
-    const positions = upload(positionList, [rows]), cacheRows = upload(hostRows, [rows]);
-    const counters = upload(counterList, [rows]);
-    const layout = decodingLayout(spans, this.#allocator.rows);
+    const positions = upload(this.#decoder.device, positionList, [rows]),
+      cacheRows = upload(this.#decoder.device, hostRows, [rows]);
+    const counters = upload(this.#decoder.device, counterList, [rows]);
+    const layout = decodingLayout(this.#decoder.device, { spans, keyRows: this.#allocator.rows });
     let stream = embed(decoder, { ids: current, positions });
     const width = heads.kvHeads * heads.headDim;
     for (let l = 0; l < decoder.config.layers; l++) {

@@ -4,7 +4,7 @@ import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { DecodingSession, type Sampled } from "./decoding.ts";
 import { decodeResponse, encodePrompt, encodeResponse, endTokensOf } from "./encode.ts";
-import { currentLimits } from "./memory_limits.ts";
+import { limitsOf } from "./memory_limits.ts";
 import type { Model } from "./model.ts";
 import { slotsThatFit } from "./slots.ts";
 
@@ -63,7 +63,7 @@ export async function* generate(
   const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, seed = 0, listener, signal } = options;
   const samples = temperature === 0 ? 1 : options.samples ?? 6;
   const slots = options.slots === undefined
-    ? slotsThatFit(model.config, { maxTokens, samples, limits: currentLimits() })
+    ? slotsThatFit(model.config, { maxTokens, samples, limits: limitsOf(model.device) })
     : Math.max(samples, options.slots);
   const sampling = {
     temperature,

@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Tensor } from "../backend/device.ts";
 import { empty } from "../backend/tensors.ts";
 import { fusedViews, spanAttention, spanAttentionGradient } from "../kernels/attention/attention.ts";
 import type { Attended } from "../kernels/attention/shapes.ts";
@@ -15,9 +15,9 @@ import { parametersGradient, project, projectGradient, type ProjectionGradient }
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */
 export interface Stream {
   /** [N, D] */
-  readonly x: tf.Tensor;
+  readonly x: Tensor;
   /** Still to be added to x. [N, D] */
-  readonly delta?: tf.Tensor;
+  readonly delta?: Tensor;
 }
 
 /**
@@ -27,21 +27,21 @@ export interface Stream {
  */
 export interface KeptLayer {
   /** The residual stream at the layer's start. [N, D] */
-  readonly input: tf.Tensor;
+  readonly input: Tensor;
   /** What else the backward pass needs, where it is kept. */
   readonly inner?: {
     /**
      * Queries, keys and values: as projected where heads are normalised, which is cheap to repeat and whose gradient
      * needs them; otherwise as attention takes them. [N, (H + 2·KV)·headDim]
      */
-    readonly qkv: tf.Tensor;
+    readonly qkv: Tensor;
     readonly attended: Attended;
     /** The residual stream after attention. [N, D] */
-    readonly middle: tf.Tensor;
+    readonly middle: Tensor;
     /** What the activation is applied to. [N, 2F] (gate and up) or [N, F] */
-    readonly preactivation: tf.Tensor;
+    readonly preactivation: Tensor;
     /** Of the two normalisations: a number or two a row. */
-    readonly statistics: readonly [first: readonly tf.Tensor[], second: readonly tf.Tensor[]];
+    readonly statistics: readonly [first: readonly Tensor[], second: readonly Tensor[]];
   };
 }
 
@@ -53,9 +53,9 @@ interface Activation {
   /** The projection that feeds it. */
   readonly projection: "gate_up" | "up";
   /** [N, rows of the projection] → [N, F] */
-  readonly forward: (preactivation: tf.Tensor) => tf.Tensor;
+  readonly forward: (preactivation: Tensor) => Tensor;
   /** `y` gets the forward result once more. */
-  readonly gradient: (preactivation: tf.Tensor, dy: tf.Tensor, y?: tf.Tensor) => tf.Tensor;
+  readonly gradient: (preactivation: Tensor, dy: Tensor, y?: Tensor) => Tensor;
 }
 
 const activations: Readonly<Record<DecoderConfig["activation"], Activation>> = {
@@ -73,7 +73,7 @@ function headNormOf(decoder: Decoder, index: number): HeadNormOptions {
 }
 
 /** Turns the heads of queries and keys by their positions, or the gradient back, in place. */
-function rotate(decoder: Decoder, rows: tf.Tensor, positions: tf.Tensor, inverse = false): void {
+function rotate(decoder: Decoder, rows: Tensor, positions: Tensor, inverse = false): void {
   const { heads, kvHeads } = decoder.config;
   if (decoder.ropeTable) rope(rows, positions, { table: decoder.ropeTable, heads: heads + kvHeads, inverse });
 }
@@ -85,9 +85,9 @@ function rotate(decoder: Decoder, rows: tf.Tensor, positions: tf.Tensor, inverse
 function attentionRows(
   decoder: Decoder,
   index: number,
-  projected: tf.Tensor,
-  positions: tf.Tensor,
-): tf.Tensor {
+  projected: Tensor,
+  positions: Tensor,
+): Tensor {
   const qkv = decoder.config.qkNorm ? headNorm(projected, headNormOf(decoder, index)) : projected;
   rotate(decoder, qkv, positions);
   return qkv;
@@ -97,9 +97,9 @@ function attentionRows(
 export function queriesKeysValues(
   decoder: Decoder,
   index: number,
-  normed: tf.Tensor,
-  positions: tf.Tensor,
-): tf.Tensor {
+  normed: Tensor,
+  positions: Tensor,
+): Tensor {
   const projected = project(decoder, `layers.${index}.qkv`, normed);
   const qkv = attentionRows(decoder, index, projected, positions);
   if (qkv !== projected) projected.dispose();
@@ -110,8 +110,8 @@ export function queriesKeysValues(
 export function feedForward(
   decoder: Decoder,
   index: number,
-  normed: tf.Tensor,
-): { preactivation: tf.Tensor; y: tf.Tensor } {
+  normed: Tensor,
+): { preactivation: Tensor; y: Tensor } {
   const activation = activations[decoder.config.activation];
   const preactivation = project(decoder, `layers.${index}.${activation.projection}`, normed);
   const activated = activation.forward(preactivation);
@@ -153,7 +153,7 @@ export function layerForward(
   if (keep === "products") {
     // The caller frees `middle` through `kept`, the stream carries a second reference.
     return {
-      stream: { x: middle.clone(), delta: y },
+      stream: { x: middle.share(), delta: y },
       kept: { input, inner: { qkv: projected, attended, middle, preactivation, statistics } },
     };
   }
@@ -187,12 +187,12 @@ export function layerGradient(
   index: number,
   options: {
     readonly kept: KeptLayer;
-    readonly dy: tf.Tensor;
+    readonly dy: Tensor;
     readonly batch: DeviceBatch;
     readonly gradients: Parameters;
     readonly frozenInput?: boolean;
   },
-): tf.Tensor | undefined {
+): Tensor | undefined {
   const { batch, dy, gradients } = options;
   const kept = options.kept.inner ? options.kept : recompute(decoder, index, options.kept, batch);
   const { input, inner } = kept;
@@ -203,12 +203,12 @@ export function layerGradient(
   const down = projectGradient(decoder, names("down"), { dy, gradients });
   const dpreactivation = withInput(
     down,
-    down.dx.shape,
+    down.dx,
     (y) => activation.gradient(preactivation, down.dx, y),
   );
   down.dx.dispose();
   const up = projectGradient(decoder, names(activation.projection), { dy: dpreactivation, gradients });
-  const dmiddle = withInput(up, middle.shape, (y) =>
+  const dmiddle = withInput(up, middle, (y) =>
     normalizeGradient(decoder, names("norm2"), {
       normalized: { sum: middle, statistics: second },
       dy: up.dx,
@@ -242,16 +242,16 @@ export function layerGradient(
 
 /** The way back through a layer's first projection and normalisation, and the gradient of its input. */
 function firstGradient(decoder: Decoder, index: number, options: {
-  readonly input: tf.Tensor;
-  readonly statistics: readonly tf.Tensor[];
-  readonly dqkv: tf.Tensor;
-  readonly dmiddle: tf.Tensor;
+  readonly input: Tensor;
+  readonly statistics: readonly Tensor[];
+  readonly dqkv: Tensor;
+  readonly dmiddle: Tensor;
   readonly gradients: Parameters;
-}): tf.Tensor {
+}): Tensor {
   const { input, statistics, dqkv, dmiddle, gradients } = options;
   const fused = projectGradient(decoder, `layers.${index}.qkv`, { dy: dqkv, gradients });
   const normalized = { sum: input, statistics };
-  const dx = withInput(fused, input.shape, (y) =>
+  const dx = withInput(fused, input, (y) =>
     normalizeGradient(decoder, `layers.${index}.norm1`, {
       ...{ normalized, dy: fused.dx, dsum: dmiddle },
       ...{ gradients, y },
@@ -262,8 +262,8 @@ function firstGradient(decoder: Decoder, index: number, options: {
 
 /** {@linkcode firstGradient} where nothing before the projection is trained. */
 function addFirstGradients(decoder: Decoder, index: number, options: {
-  readonly input: tf.Tensor;
-  readonly dqkv: tf.Tensor;
+  readonly input: Tensor;
+  readonly dqkv: Tensor;
   readonly gradients: Parameters;
 }): undefined {
   const { input, dqkv, gradients } = options;
@@ -277,11 +277,11 @@ function addFirstGradients(decoder: Decoder, index: number, options: {
 /** Runs a gradient that makes a projection's input once more, where the projection's parameters want it. */
 function withInput(
   { addParameters }: ProjectionGradient,
-  shape: number[],
-  gradient: (input?: tf.Tensor) => tf.Tensor,
-): tf.Tensor {
+  like: Tensor,
+  gradient: (input?: Tensor) => Tensor,
+): Tensor {
   if (!addParameters) return gradient();
-  const input = empty(shape), made = gradient(input);
+  const input = empty(like.device, like.shape), made = gradient(input);
   addParameters(input);
   input.dispose();
   return made;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { type BackendChoice, openBackend } from "../backend/backend.ts";
+import { type BackendChoice, openDevice } from "../backend/backend.ts";
+import type { Device } from "../backend/device.ts";
 import type { HubOptions } from "../hub/hub.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
@@ -38,7 +39,7 @@ export interface LoadModelOptions extends Watched {
   /** How the layers' matrices are kept (default f32); narrower ones are frozen: they serve, or carry an adapter. */
   readonly baseDtype?: BaseDtype;
   /** Told of the model and its adapter when no weight is read yet; what it throws ends the loading. */
-  readonly check?: (config: DecoderConfig, lora?: Lora) => Promise<void> | void;
+  readonly check?: (config: DecoderConfig, lora: Lora | undefined, device: Device) => Promise<void> | void;
   /** How to reach the hub, for a model that is no directory here. */
   readonly hub?: HubOptions;
 }
@@ -71,19 +72,19 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
       tokenizer = await loadTokenizer(folder, config);
       for (const doubt of tokenizerDoubts(config, tokenizer, folder)) listener?.warn?.(doubt);
     }
-    const backend = await openBackend(options.backend);
-    listener?.note?.(`Backend: ${backend.reason}`);
-    await options.check?.(config, lora);
+    const device = await openDevice(options.backend);
+    listener?.note?.(`Backend: ${device.reason}`);
+    await options.check?.(config, lora, device);
     const weights = await loadWeights(checkpoint, {
+      device,
       baseDtype: options.baseDtype ?? "f32",
       listener,
       signal,
     });
     const model = new Model(
       base,
-      { config, plan, ...weights },
+      { device, config, plan, ...weights },
       tokenizer,
-      backend.reason,
       fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
     );
     if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });

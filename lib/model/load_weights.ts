@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Device, Tensor } from "../backend/device.ts";
 import { empty, upload, writeInto } from "../backend/tensors.ts";
 import { quantize, type QuantizedMatrix } from "../kernels/product/quantize.ts";
 import { widenInto } from "../kernels/widen.ts";
@@ -8,24 +8,27 @@ import type { Parameter } from "../checkpoint/parameter_plan.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import { type BaseDtype, isQuantizable } from "../checkpoint/stored_bytes.ts";
 
-/** A decoder's weights on the active backend, by the names of its plan. */
+/** A decoder's weights on a device, by the names of its plan. */
 export interface Weights {
-  readonly parameters: Map<string, tf.Tensor>;
+  readonly parameters: Map<string, Tensor>;
   /** The layers' matrices where they are kept in fewer bits. */
   readonly quantized?: ReadonlyMap<string, QuantizedMatrix>;
 }
 
 /**
- * Reads all weights from their files to the active backend, one parameter at a time.
+ * Reads all weights from their files to a device, one parameter at a time.
  *
  * Two at once, one read while the other is put into place, were slower on 2 cores: a disk that is read in two places gave
  * 1.9 GB/s for 2.9.
  */
 export async function loadWeights(
   checkpoint: Checkpoint,
-  { baseDtype, listener, signal }: Watched & { readonly baseDtype: BaseDtype },
+  { device, baseDtype, listener, signal }: Watched & {
+    readonly device: Device;
+    readonly baseDtype: BaseDtype;
+  },
 ): Promise<Weights> {
-  const parameters = new Map<string, tf.Tensor>(), quantized = new Map<string, QuantizedMatrix>();
+  const parameters = new Map<string, Tensor>(), quantized = new Map<string, QuantizedMatrix>();
   try {
     for (const entry of checkpoint.plan) {
       const { name, shape } = entry, done = parameters.size + quantized.size;
@@ -33,8 +36,8 @@ export async function loadWeights(
       listener?.progress?.({ part: "load", done, total: checkpoint.plan.length });
       if (baseDtype !== "f32" && isQuantizable(name, shape)) {
         const values = await checkpoint.readParameter(entry);
-        quantized.set(name, quantize(values, shape as [number, number], baseDtype));
-      } else parameters.set(name, await loadParameter(checkpoint, entry));
+        quantized.set(name, quantize(device, values, { shape: shape as [number, number], dtype: baseDtype }));
+      } else parameters.set(name, await loadParameter(device, checkpoint, entry));
     }
   } catch (error) {
     [...parameters.values(), ...quantized.values()].forEach((weight) => weight.dispose());
@@ -44,20 +47,24 @@ export async function loadWeights(
 }
 
 /**
- * Reads a parameter from its file to the active backend.
+ * Reads a parameter from its file to a device.
  *
  * By pieces of 4 MiB, each put into place and widened there while the system reads ahead. Through an array of the whole
  * parameter, 590 MB took four times as long: every parameter's memory was fresh, and the system must clear that first.
  *
  * @returns [out, in] or [elements], float32
  */
-export async function loadParameter(checkpoint: Checkpoint, parameter: Parameter): Promise<tf.Tensor> {
+export async function loadParameter(
+  device: Device,
+  checkpoint: Checkpoint,
+  parameter: Parameter,
+): Promise<Tensor> {
   const shape = [...parameter.shape], [, columns = 1] = shape;
   // What must be turned, or compared with its copies, is needed as a whole.
   if (parameter.copies.length > 0 || parameter.parts.some((part) => part.transposed)) {
-    return upload(await checkpoint.readParameter(parameter), shape);
+    return upload(device, await checkpoint.readParameter(parameter), shape);
   }
-  const tensor = empty(shape);
+  const tensor = empty(device, shape);
   try {
     let row = 0;
     for (const part of parameter.parts) {
@@ -73,7 +80,7 @@ export async function loadParameter(checkpoint: Checkpoint, parameter: Parameter
 }
 
 /** Puts a piece into a tensor from element `at` on. */
-function put(tensor: tf.Tensor, bytes: Uint8Array, dtype: FloatDtype, at: number): void {
+function put(tensor: Tensor, bytes: Uint8Array, dtype: FloatDtype, at: number): void {
   if (dtype === "F32") writeInto(tensor, bytes, at);
   else widenInto(tensor, bytes, { dtype, at });
 }

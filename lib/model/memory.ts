@@ -133,16 +133,13 @@ function adapterSize(config: DecoderConfig, lora: Lora): number {
 export interface MemoryLimits {
   /** Which it is. */
   readonly backend: "wasm" | "webgpu";
-  /** Bytes in all: WASM's heap is 32-bit and TF.js stops at 2 GiB. A GPU does not say what it has. */
+  /** Bytes in all: the heap of the CPU has 32-bit addresses. A GPU does not say what it has. */
   readonly total?: number;
   /** Bytes of one binding (WebGPU). */
   readonly binding?: number;
   /** Bytes of one buffer (WebGPU). */
   readonly buffer?: number;
 }
-
-/** The heap of TF.js's WASM backend. */
-export const WASM_HEAP_BYTES: number = 2 ** 31;
 
 /** Why a plan does not fit; undefined when nothing says so. */
 export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | undefined {

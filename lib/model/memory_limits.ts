@@ -1,22 +1,23 @@
-import { type Backend, type BackendChoice, currentBackend } from "../backend/backend.ts";
+import type { BackendChoice } from "../backend/backend.ts";
+import { HEAP_BYTES } from "../backend/cpu.ts";
+import type { Device } from "../backend/device.ts";
 import { findAdapter } from "../backend/webgpu.ts";
-import { type MemoryLimits, WASM_HEAP_BYTES } from "./memory.ts";
+import type { MemoryLimits } from "./memory.ts";
 
-/** What the active backend allows. */
-export function currentLimits(): MemoryLimits {
-  const active: Backend = currentBackend();
-  if (active.name === "wasm") return { backend: "wasm", total: WASM_HEAP_BYTES };
-  return { backend: "webgpu", ...sizesOf(active.device.limits) };
+const cpuLimits = { backend: "wasm", total: HEAP_BYTES } as const;
+
+/** What a device allows. */
+export function limitsOf(device: Device): MemoryLimits {
+  return device.name === "wasm" ? cpuLimits : { backend: "webgpu", ...sizesOf(device.limits) };
 }
 
-/** What the backend that a choice leads to will allow, without opening it, and the adapter's name. */
+/** What the device that a choice leads to will allow, without opening it, and the adapter's name. */
 export async function expectedLimits(
   choice: BackendChoice,
 ): Promise<MemoryLimits & { readonly adapter?: string }> {
-  const wasm = { backend: "wasm", total: WASM_HEAP_BYTES } as const;
-  if (choice === "wasm") return wasm;
+  if (choice === "wasm") return cpuLimits;
   const { adapter, isCpu, description } = await findAdapter();
-  if (!adapter || (choice === "auto" && isCpu)) return wasm;
+  if (!adapter || (choice === "auto" && isCpu)) return cpuLimits;
   return { backend: "webgpu", adapter: description, ...sizesOf(adapter.limits) };
 }
 

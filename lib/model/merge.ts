@@ -1,4 +1,4 @@
-import { type BackendChoice, openBackend } from "../backend/backend.ts";
+import { type BackendChoice, openDevice } from "../backend/backend.ts";
 import { mergeUpdates } from "./adapter.ts";
 import { baseFingerprint, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
@@ -32,8 +32,8 @@ export async function mergeAdapter(directory: string, options: MergeOptions): Pr
   const files = await readAdapterConfig(adapter);
   await using source = await openCheckpoint(base, { unknown: "keep" });
   const { lora, values } = await readAdapter(files, source, await baseFingerprint(source));
-  const { reason } = await openBackend(options.backend);
-  options.listener?.note?.(`Backend: ${reason}`);
+  const device = await openDevice(options.backend);
+  options.listener?.note?.(`Backend: ${device.reason}`);
   const projections = new Map(adaptedProjections(source.config, lora).map((p) => [p.name, p]));
   await writeCheckpoint(directory, {
     config: source.config,
@@ -45,7 +45,7 @@ export async function mergeAdapter(directory: string, options: MergeOptions): Pr
       const merged = await source.readParameter(entry), projection = projections.get(entry.name);
       if (projection) {
         const a = values.get(`${entry.name}.lora_a`)!, b = values.get(`${entry.name}.lora_b`)!;
-        await mergeUpdates(merged, projection, { a, b, lora });
+        await mergeUpdates(device, merged, { projection, a, b, lora });
       }
       return merged;
     },

@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { matmul } from "../kernels/product/matmul.ts";
 import { listDirectory, remove, rename, writeText } from "../runtime/files.ts";
+import type { Device, Tensor } from "../backend/device.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { detachAdapter, mergeUpdates } from "./adapter.ts";
@@ -29,7 +30,7 @@ export interface SaveOptions extends Watched {
   readonly overwrite?: boolean;
 }
 
-/** A causal language model on the active backend, and what belongs to it. */
+/** A causal language model on a device, and what belongs to it. */
 export class Model {
   readonly #tokenizer?: Tokenizer;
 
@@ -43,13 +44,16 @@ export class Model {
      * @internal
      */
     readonly decoder: Decoder,
-    tokenizer: Tokenizer | undefined,
-    /** Which backend it is on, and why. */
-    readonly backend: string,
+    tokenizer?: Tokenizer,
     /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
     readonly adapter?: { readonly directory?: string; readonly fingerprint: string },
   ) {
     this.#tokenizer = tokenizer;
+  }
+
+  /** Where it is and computes. */
+  get device(): Device {
+    return this.decoder.device;
   }
 
   /** Its description. */
@@ -95,12 +99,10 @@ export class Model {
    */
   async logits(ids: readonly number[]): Promise<Float32Array> {
     this.#check(ids);
-    const batch = deviceBatch(this.decoder, [{ prompt: ids, responses: [] }]);
-    const hidden = hiddenStates(this.decoder, batch);
-    const logits = matmul(hidden, parameter(this.decoder, headName(this.decoder)), { transposeB: true });
+    using batch = deviceBatch(this.decoder, [{ prompt: ids, responses: [] }]);
+    using hidden = hiddenStates(this.decoder, batch);
+    using logits = matmul(hidden, parameter(this.decoder, headName(this.decoder)), { transposeB: true });
     const values = await read(logits) as Float32Array;
-    [hidden, logits].forEach((t) => t.dispose());
-    batch.dispose();
     return values.slice(0, ids.length * this.config.vocabularySize);
   }
 
@@ -108,11 +110,9 @@ export class Model {
   async logprobs(ids: readonly number[]): Promise<Float64Array> {
     this.#check(ids);
     if (ids.length < 2) return new Float64Array(0);
-    const batch = deviceBatch(this.decoder, [{ prompt: [ids[0]], responses: [ids.slice(1)] }]);
-    const pass = forward(this.decoder, batch, { keep: "nothing" });
+    using batch = deviceBatch(this.decoder, [{ prompt: [ids[0]!], responses: [ids.slice(1)] }]);
+    using pass = forward(this.decoder, batch, { keep: "nothing" });
     const values = await read(pass.logprobs);
-    pass.dispose();
-    batch.dispose();
     return Float64Array.from(batch.labels.order, (at) => values[at]);
   }
 
@@ -123,9 +123,9 @@ export class Model {
     if (ids.length < 2) {
       throw new InputError(`Cannot take gradients of ${ids.length} tokens: expected at least 2`);
     }
-    const batch = deviceBatch(this.decoder, [{ prompt: [ids[0]], responses: [ids.slice(1)] }]);
+    using batch = deviceBatch(this.decoder, [{ prompt: [ids[0]!], responses: [ids.slice(1)] }]);
     const pass = forward(this.decoder, batch, { keep: "products" }), count = ids.length - 1;
-    const weights = upload(new Float32Array(count).fill(-1 / count), [count]);
+    using weights = upload(this.device, new Float32Array(count).fill(-1 / count), [count]);
     const gradients = makeGradients(this.decoder);
     backward(this.decoder, pass, { batch, weights, gradients });
     const named = new Map<string, Float32Array>();
@@ -133,15 +133,18 @@ export class Model {
       const values = await read(gradients.get(entry.name)!) as Float32Array;
       for (const [name, part] of splitParameter(entry, values)) named.set(name, part);
     }
-    weights.dispose();
     gradients.forEach((t) => t.dispose());
-    batch.dispose();
     return named;
   }
 
   /** The values of a parameter by its name in the plan. One readback. */
   async parameterValues(name: string): Promise<Float32Array> {
     return await read(parameter(this.decoder, name)) as Float32Array;
+  }
+
+  /** A parameter's tensor by its name in the plan, where it is: not a copy, and the model's to free. */
+  tensor(name: string): Tensor {
+    return parameter(this.decoder, name);
   }
 
   /** Makes the adapter part of the weights: W + (alpha/r)·B·A. The model then is a full one. */
@@ -151,9 +154,9 @@ export class Model {
     for (const projection of decoder.adapter?.projections.values() ?? []) {
       const { name } = projection, values = await this.parameterValues(name);
       const [a, b] = await Promise.all(["a", "b"].map((f) => this.parameterValues(`${name}.lora_${f}`)));
-      await mergeUpdates(values, projection, { a, b, lora: decoder.adapter!.lora });
+      await mergeUpdates(this.device, values, { projection, a, b, lora: decoder.adapter!.lora });
       const target = parameter(decoder, name);
-      assign(target, upload(values, target.shape));
+      assign(target, upload(target.device, values, target.shape));
     }
     detachAdapter(decoder);
   }

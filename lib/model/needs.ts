@@ -1,10 +1,11 @@
 /** What a task needs of memory, and the refusal of what cannot fit. */
 
+import type { Device } from "../backend/device.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import type { Lora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { checkFits, type MemoryLimits, type MemoryOptions } from "./memory.ts";
-import { currentLimits } from "./memory_limits.ts";
+import { limitsOf } from "./memory_limits.ts";
 import { slotsThatFit } from "./slots.ts";
 
 /** What decides how much a task needs, beside the model. */
@@ -56,9 +57,9 @@ export function requirements(
 export function memoryCheck(
   task: MemoryOptions["task"],
   choices: MemoryChoices,
-): (config: DecoderConfig, lora?: Lora) => void {
-  return (config, lora) => {
-    const limits = currentLimits();
+): (config: DecoderConfig, lora: Lora | undefined, device: Device) => void {
+  return (config, lora, device) => {
+    const limits = limitsOf(device);
     checkFits(config, requirements(task, choices, { config, lora, limits }), limits);
   };
 }

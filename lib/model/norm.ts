@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Tensor } from "../backend/device.ts";
 import { layerNorm, layerNormGradient } from "../kernels/norm/layer_norm.ts";
 import { rmsNorm, rmsNormGradient } from "../kernels/norm/rms_norm.ts";
 import { type Decoder, parameter, type Parameters } from "./state.ts";
@@ -6,15 +6,15 @@ import { type Decoder, parameter, type Parameters } from "./state.ts";
 /** A normalisation's result, whichever kind the model has. */
 export interface Normed {
   /** x + residual, or x itself. */
-  readonly sum: tf.Tensor;
+  readonly sum: Tensor;
   /** The normalised rows. [N, D] */
-  readonly y: tf.Tensor;
+  readonly y: Tensor;
   /** What the gradient needs besides: 1/σ of each row, and with layer normalisation its mean after it. [N] each */
-  readonly statistics: readonly tf.Tensor[];
+  readonly statistics: readonly Tensor[];
 }
 
 /** The model's normalisation, with the residual added first. */
-export function normalize(decoder: Decoder, name: string, x: tf.Tensor, residual?: tf.Tensor): Normed {
+export function normalize(decoder: Decoder, name: string, x: Tensor, residual?: Tensor): Normed {
   const weight = parameter(decoder, name), epsilon = decoder.config.normEpsilon;
   if (decoder.config.norm === "rms") {
     const { sum, y, rstd } = rmsNorm(x, weight, { epsilon, residual });
@@ -31,13 +31,13 @@ export function normalizeGradient(
   name: string,
   options: {
     readonly normalized: Pick<Normed, "sum" | "statistics">;
-    readonly dy: tf.Tensor;
-    readonly dsum?: tf.Tensor;
+    readonly dy: Tensor;
+    readonly dsum?: Tensor;
     readonly gradients: Parameters;
     /** Gets the normalised rows once more. [N, D] */
-    readonly y?: tf.Tensor;
+    readonly y?: Tensor;
   },
-): tf.Tensor {
+): Tensor {
   const { normalized: { sum, statistics: [rstd, mean] }, dy, dsum, gradients, y } = options;
   const weight = parameter(decoder, name), dweight = gradients.get(name);
   if (decoder.config.norm === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight, dsum, dweight, y });

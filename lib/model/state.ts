@@ -1,6 +1,6 @@
 /** What a decoder is while it is in memory: its description, its tensors, its adapter. */
 
-import type * as tf from "@tensorflow/tfjs";
+import type { Device, Tensor } from "../backend/device.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import type { AdaptedProjection, Lora } from "../checkpoint/lora.ts";
 import type { Parameter } from "../checkpoint/parameter_plan.ts";
@@ -24,24 +24,26 @@ export interface Adapter {
 }
 
 /** Tensors by parameter name. */
-export type Parameters = ReadonlyMap<string, tf.Tensor>;
+export type Parameters = ReadonlyMap<string, Tensor>;
 
-/** A decoder on the active backend: its description and its parameters. */
+/** A decoder on a device: its description and its parameters. */
 export interface Decoder {
+  /** Where all of it is. */
+  readonly device: Device;
   readonly config: DecoderConfig;
   /** How checkpoint tensors make up the parameters. */
   readonly plan: readonly Parameter[];
-  readonly parameters: Map<string, tf.Tensor>;
+  readonly parameters: Map<string, Tensor>;
   /** Frozen matrices kept in fewer bits, by the names that are then missing from `parameters`. */
   quantized?: ReadonlyMap<string, QuantizedMatrix>;
   /** Low-rank updates of some parameters; their factors are parameters too. */
   adapter?: Adapter;
   /** Cosines and sines of the positions in use; absent with learned positions. */
-  ropeTable?: tf.Tensor;
+  ropeTable?: Tensor;
 }
 
 /** The parameter of that name. */
-export function parameter(decoder: Decoder, name: string): tf.Tensor {
+export function parameter(decoder: Decoder, name: string): Tensor {
   const found = decoder.parameters.get(name);
   if (!found) throw new Error(`The model has no parameter "${name}"`);
   return found;
@@ -62,5 +64,5 @@ export function reservePositions(decoder: Decoder, positions: number): void {
   if (decoder.config.positions !== "rope" || (decoder.ropeTable?.shape[0] ?? 0) >= positions) return;
   decoder.ropeTable?.dispose();
   const rounded = 2 ** Math.ceil(Math.log2(Math.max(64, positions)));
-  decoder.ropeTable = ropeTable(ropeFrequencies(decoder.config), rounded);
+  decoder.ropeTable = ropeTable(decoder.device, ropeFrequencies(decoder.config), rounded);
 }

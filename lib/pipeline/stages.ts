@@ -115,8 +115,9 @@ export class Stages {
       check: memoryCheck("train", { baseDtype, microBatch, recompute }),
       listener: { ...this.listener, note: undefined },
     });
-    if (model.backend !== this.backend) this.listener.note?.(`Backend: ${model.backend}`);
-    this.backend = model.backend;
+    const { reason } = model.device;
+    if (reason !== this.backend) this.listener.note?.(`Backend: ${reason}`);
+    this.backend = reason;
     return model;
   }
 

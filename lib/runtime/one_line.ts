@@ -11,7 +11,7 @@ const LONGEST = 400;
 export function oneLine(text: string, longest = LONGEST): string {
   // A megabyte is cut before it is looked at.
   const near = text.length > 4 * longest ? `${text.slice(0, 2 * longest)}${text.slice(-2 * longest)}` : text;
-  const line = near.replace(/\s+/g, " ").trim().replace(
+  const line = near.replace(/[^\S\n]*\n\s*/g, " ").replace(/\t/g, " ").trim().replace(
     // deno-lint-ignore no-control-regex -- they are what must not pass
     /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Tensor } from "../backend/device.ts";
 import { zeros } from "../backend/tensors.ts";
 import { adamw, sumOfSquares } from "../kernels/adamw.ts";
 import { trainable } from "../model/adapter.ts";
@@ -22,9 +22,9 @@ export interface OptimizerOptions {
 /** AdamW over a decoder's parameters: gradients and moments on the device. */
 export class Optimizer {
   /** Gradients, to which backward passes add; zeroed by every update. */
-  readonly gradients: ReadonlyMap<string, tf.Tensor>;
+  readonly gradients: ReadonlyMap<string, Tensor>;
   /** First and second moments by parameter name. */
-  readonly moments: ReadonlyMap<string, { readonly m: tf.Tensor; readonly v: tf.Tensor }>;
+  readonly moments: ReadonlyMap<string, { readonly m: Tensor; readonly v: Tensor }>;
   /** Updates done. */
   updates = 0;
   readonly #decays: ReadonlySet<string>;
@@ -37,9 +37,11 @@ export class Optimizer {
   ) {
     this.gradients = makeGradients(decoder, trains);
     this.moments = new Map(
-      [...this.gradients].map(([name, g]) => [name, { m: zeros(g.shape), v: zeros(g.shape) }]),
+      [...this.gradients].map((
+        [name, g],
+      ) => [name, { m: zeros(g.device, g.shape), v: zeros(g.device, g.shape) }]),
     );
-    this.#decays = new Set([...this.gradients].filter(([, g]) => g.rank === 2).map(([name]) => name));
+    this.#decays = new Set([...this.gradients].filter(([, g]) => g.shape.length === 2).map(([name]) => name));
   }
 
   /**
@@ -47,7 +49,7 @@ export class Optimizer {
    *
    * @returns the square of the global gradient norm before clipping [1], for the caller to read or free
    */
-  update(learningRate: number): tf.Tensor {
+  update(learningRate: number): Tensor {
     this.updates++;
     const squares = sumOfSquares([...this.gradients.values()]);
     for (const [name, gradient] of this.gradients) {

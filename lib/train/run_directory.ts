@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Tensor } from "../backend/device.ts";
 import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
@@ -123,14 +123,14 @@ export class RunDirectory implements AsyncDisposable {
       const { values } = await readAdapter(files, { config: decoder.config, directory: files.base });
       for (const [name, numbers] of values) {
         const target = parameter(decoder, name);
-        assign(target, upload(numbers, target.shape));
+        assign(target, upload(target.device, numbers, target.shape));
       }
       return;
     }
     await using checkpoint = await openCheckpoint(this.path);
     for (const entry of checkpoint.plan) {
-      const values = upload(await checkpoint.readParameter(entry), [...entry.shape]);
-      assign(parameter(decoder, entry.name), values);
+      const target = parameter(decoder, entry.name);
+      assign(target, upload(target.device, await checkpoint.readParameter(entry), entry.shape));
     }
   }
 
@@ -157,7 +157,7 @@ export class RunDirectory implements AsyncDisposable {
             `found ${shape ? shape.join("×") : "none"}; the run was started with another model`,
         );
       }
-      const values = upload(await source.readFloats(name), tensor.shape);
+      const values = upload(tensor.device, await source.readFloats(name), tensor.shape);
       assign(tensor, values);
     }
     optimizer.updates = state.step;
@@ -226,7 +226,7 @@ function readState(
   return state;
 }
 
-function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: tf.Tensor }> {
+function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: Tensor }> {
   for (const [name, { m, v }] of optimizer.moments) {
     yield { name: `parameter.${name}`, tensor: parameter(optimizer.decoder, name) };
     yield { name: `m.${name}`, tensor: m };

@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Tensor } from "../backend/device.ts";
 import { upload } from "../backend/tensors.ts";
 import { planMicroBatches, type TokenGroup } from "../model/packing.ts";
 import { backward, forward, orderedLogprobs } from "../model/decoder.ts";
@@ -64,7 +64,7 @@ export interface StepReport {
 export async function accumulateGradients(
   decoder: Decoder,
   groups: readonly TrainingGroup[],
-  options: LossOptions & StepOptions & { readonly gradients: ReadonlyMap<string, tf.Tensor> },
+  options: LossOptions & StepOptions & { readonly gradients: ReadonlyMap<string, Tensor> },
 ): Promise<StepReport> {
   const { microBatchTokens, keep, report, gradients } = options;
   const plan = planMicroBatches(groups.map((g) => g.tokens), microBatchTokens);
@@ -82,31 +82,22 @@ export async function accumulateGradients(
     const score = loss.needsScores || report;
     if (run.length > 1 && score) {
       for (const { pieces } of run) {
-        const batch = pieceBatch(decoder, groups, pieces),
-          pass = forward(decoder, batch, { keep: "nothing" });
+        using batch = pieceBatch(decoder, groups, pieces);
+        using pass = forward(decoder, batch, { keep: "nothing" });
         loss.take(pieces, batch, await orderedLogprobs(pass, batch));
-        pass.dispose();
-        batch.dispose();
       }
       ids.forEach((g) => loss.evaluate(g));
     }
     for (const { pieces } of run) {
-      const batch = pieceBatch(decoder, groups, pieces), pass = forward(decoder, batch, { keep });
+      using batch = pieceBatch(decoder, groups, pieces);
+      using pass = forward(decoder, batch, { keep });
       rows += batch.host.tokens;
       if (run.length === 1 && score) {
         loss.take(pieces, batch, await orderedLogprobs(pass, batch));
-        try {
-          ids.forEach((g) => loss.evaluate(g));
-        } catch (error) {
-          pass.dispose();
-          batch.dispose();
-          throw error;
-        }
+        ids.forEach((g) => loss.evaluate(g));
       }
-      const weights = upload(loss.weights(pieces, batch), [batch.host.labels.length]);
+      using weights = upload(decoder.device, loss.weights(pieces, batch), [batch.host.labels.length]);
       backward(decoder, pass, { batch, weights, gradients });
-      weights.dispose();
-      batch.dispose();
     }
   }
   return loss.report(rows);

@@ -1,5 +1,5 @@
-import type * as tf from "@tensorflow/tfjs";
-import { allocatedBytes, read } from "../backend/tensors.ts";
+import type { Tensor } from "../backend/device.ts";
+import { read } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
 import { batchStatistics, type Metrics } from "./metrics.ts";
 import type { TrainSettings } from "./settings.ts";
@@ -34,7 +34,7 @@ export class StepLog {
       readonly groups: readonly TrainingGroup[];
       readonly report: StepReport;
       /** Square of the gradient norm before clipping. [1] */
-      readonly squares: tf.Tensor;
+      readonly squares: Tensor;
       readonly rate: number;
     },
   ): Promise<Metrics | undefined> {
@@ -61,7 +61,7 @@ export class StepLog {
       gradient_norm: norm,
       learning_rate: rate,
       tokens_per_second: Math.round(speed),
-      allocated_bytes: allocatedBytes().used,
+      allocated_bytes: squares.device.use().used,
     };
   }
 }

@@ -1,9 +1,9 @@
 import { isAbsolute, relative, sep } from "node:path";
-import { allocatedBytes, trimPool } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
 import { endTokensOf } from "../model/encode.ts";
+import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { watchHealth } from "./health.ts";
@@ -126,7 +126,7 @@ export async function* train(
         tokens: report.responseTokens,
         ...(report.loss !== undefined && { values: { loss: report.loss } }),
       });
-      trimWhenIdle();
+      trimWhenIdle(model.device);
       if (directory && saveEvery > 0 && step % saveEvery === 0 && step < steps) {
         await directory.save(optimizer, { ...identity, step });
       }
@@ -223,9 +223,9 @@ function isWithin(path: string, folder: string): boolean {
 }
 
 /** A pool that holds three times what is in use has buffers of sizes that are gone. */
-function trimWhenIdle(): void {
-  const { used, held } = allocatedBytes();
-  if (held > 256 * 2 ** 20 && held > 3 * used) trimPool();
+function trimWhenIdle(device: Device): void {
+  const { used, held } = device.use();
+  if (held > 256 * 2 ** 20 && held > 3 * used) device.trim();
 }
 
 function plain(options: TrainOptions): unknown {

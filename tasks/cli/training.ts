@@ -106,9 +106,9 @@ export async function openTrainee(
     lora,
     seed,
     baseDtype,
-    check(config, found) {
+    check(config, found, device) {
       frozen(found !== undefined);
-      fits(config, found);
+      fits(config, found, device);
     },
     unknown: options.unknownTensors,
     listener: io.listener,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { alignmentLoss, disposeDecoder, randomDecoder, tokenLoss } from "../../bench/_decoder.ts";
 import { StockDecoder } from "../../bench/_stock_tfjs.ts";
-import { read } from "../../lib/backend/tensors.ts";
+import { openBench } from "../../bench/_device.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { accumulateGradients, type TrainingGroup } from "../../lib/train/step.ts";
 import { onBothBackends } from "../_backends.ts";
@@ -18,7 +18,8 @@ const groups: TrainingGroup[] = [[5, [4, 7]], [9, [3, 6]]].map(([prompt, respons
 }));
 
 for (const mode of ["alignment", "tokens"] as const) {
-  onBothBackends(`Three steps of stock TF.js lose what ours lose, ${mode}`, async () => {
+  onBothBackends(`Three steps of stock TF.js lose what ours lose, ${mode}`, async (backend) => {
+    await openBench(backend);
     const decoder = randomDecoder({ layers: 2, width: 32, vocabulary: 64 });
     const stock = await StockDecoder.copy(decoder, { learningRate: 0.01 });
     const optimizer = new Optimizer(decoder, {
@@ -38,7 +39,7 @@ for (const mode of ["alignment", "tokens"] as const) {
       });
       optimizer.update(0.01).dispose();
       const theirs = stock.step(groups, mode);
-      const [expected] = await read(theirs);
+      const [expected] = await theirs.data();
       theirs.dispose();
       assert.ok(
         Math.abs(loss! - expected) < 2e-3 * Math.abs(expected),

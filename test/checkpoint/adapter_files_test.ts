@@ -7,13 +7,12 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openBackend } from "../../lib/backend/backend.ts";
 import { adaptedProjections, adapterShapes, type Lora } from "../../lib/checkpoint/lora.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { openSafetensors } from "../../lib/checkpoint/safetensors.ts";
 import { train } from "../../lib/train/trainer.ts";
-import { assertClose, gaussian, onBothBackends } from "../_backends.ts";
+import { assertClose, gaussian, onBothBackends, useDevice } from "../_backends.ts";
 import { collect, freshPath, parametersOf, setParameter, tokenIds, writeSmallModel } from "../_models.ts";
 import { withSharedModel } from "../_shared_models.ts";
 import { toyProblems } from "../_toys.ts";
@@ -152,7 +151,10 @@ test("an adapter of another base is one clear line", async () => {
   await refused(loadModel(base, { adapter: freshPath() }), /no such directory/);
   const moved = `${base}-moved`;
   renameSync(base, moved);
-  await refused(loadModel(adapter), /its base ".*" is not there; give it by --model BASE --adapter/);
+  await refused(
+    loadModel(adapter),
+    /its base ".*" is not there; give the base as option `model` and this as option `adapter`/,
+  );
   (await loadModel(moved, { adapter })).dispose();
 });
 
@@ -203,7 +205,7 @@ test("deno task merge writes a full model with the adapter's logits", async () =
 });
 
 test("training writes the adapter; a resumed run ends as one that was not interrupted", async () => {
-  await openBackend("wasm");
+  await useDevice("wasm");
   const base = await writeSmallModel(), whole = freshPath(), parts = freshPath();
   const options = { objective: "vft", steps: 6, batchSize: 2, learningRate: 1e-2, logEvery: 1, saveEvery: 2 };
   const trained = async (out: string, more: { stopAfter?: number; resume?: boolean } = {}) => {

@@ -219,7 +219,7 @@ test("tensors without a use are refused, or kept; old constants are kept", async
   const directory = await tiny({ "extra.weight": [2], "model.layers.0.self_attn.rotary_emb.inv_freq": [1] });
   await refused(
     directory,
-    `Cannot open model directory ${directory}: tensor "extra.weight" is not one of a llama model's; --unknown-tensors keep carries it along unchanged`,
+    `Cannot open model directory ${directory}: tensor "extra.weight" is not one of a llama model's; option \`unknown: keep\` carries it along unchanged`,
   );
   const to = fresh();
   await using source = await openCheckpoint(directory, { unknown: "keep" });

@@ -153,7 +153,7 @@ test("tensors that the family has no use for are refused, or kept through traini
   await writeSafetensors(path, [...tensors, { name: extra, dtype: "I8", shape: [4], bytes: () => bytes }]);
   await refused(
     base,
-    /tensor "score\.weight" is not one of a llama model's; --unknown-tensors keep carries it along unchanged$/,
+    /tensor "score\.weight" is not one of a llama model's; option `unknown: keep` carries it along unchanged$/,
   );
   const out = freshPath();
   const args = ["--model", base, "--data", "arithmetic", "--limit", "1", "--steps", "1", "--out", out];
@@ -162,7 +162,7 @@ test("tensors that the family has no use for are refused, or kept through traini
   assert.deepEqual([no.code, existsSync(out)], [1, false]);
   assert.match(
     no.err,
-    /^vft: .*"score\.weight" is not one of a llama model's; --unknown-tensors keep carries it along unchanged\n$/,
+    /^vft: .*"score\.weight" is not one of a llama model's; option `unknown: keep` carries it along unchanged\n$/,
   );
   const yes = await run("vft", [...args, ...wasm, "--unknown-tensors", "keep"]);
   assert.equal(yes.code, 0, yes.err);

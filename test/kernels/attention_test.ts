@@ -1,14 +1,23 @@
 import { ok } from "node:assert/strict";
 import { test } from "node:test";
-import { openBackend } from "../../lib/backend/backend.ts";
-import { empty, read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { findAdapter } from "../../lib/backend/webgpu.ts";
 import { gradientOnGpu } from "../../lib/kernels/attention/_webgpu.ts";
 import { fusedViews, spanAttention, spanAttentionGradient } from "../../lib/kernels/attention/attention.ts";
 import type { Heads } from "../../lib/kernels/attention/shapes.ts";
 import { decodingLayout, type Segment, spanLayout } from "../../lib/kernels/attention/span_layout.ts";
 import { keysOf, referenceAttention } from "./_attention_reference.ts";
-import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "../_backends.ts";
+import {
+  assertClose,
+  assertNoLeak,
+  differences,
+  empty,
+  gaussian,
+  onBothBackends,
+  testDevice,
+  upload,
+  useDevice,
+} from "../_backends.ts";
 
 const noAdapter = (await findAdapter()).adapter ? false : "no WebGPU adapter on this machine";
 
@@ -33,7 +42,11 @@ async function run(
   { heads, segments, rows, window }: { heads: Heads; segments: Segment[]; rows: number; window?: number },
 ): Promise<{ out: ArrayLike<number>; lse: ArrayLike<number>; dqkv: ArrayLike<number> }> {
   const qkv = upload(values, [rows, values.length / rows]), g = upload(dout, [rows, dout.length / rows]);
-  const layout = spanLayout(segments, { rows, window });
+  const layout = spanLayout(segments, {
+    rows,
+    device: testDevice(),
+    ...(window !== undefined && { window }),
+  });
   const attended = spanAttention(fusedViews(qkv, heads), layout, heads);
   const gradient = spanAttentionGradient(qkv, attended, g, layout, heads);
   const result = { out: await read(attended.out), lse: await read(attended.lse), dqkv: await read(gradient) };
@@ -118,11 +131,11 @@ test(
   "The gradient with two rows a thread, as on a GPU, agrees with float64 [webgpu]",
   { skip: noAdapter, timeout: 120_000 },
   async () => {
-    await openBackend("webgpu");
+    await useDevice("webgpu");
     const heads = { heads: 2, kvHeads: 1, headDim: 64 }, segments = pack([[67, 70, 5], [3, 33]]), rows = 181;
     const values = gaussian(rows * 256, 3), douts = gaussian(rows * 128, 4);
     const qkv = upload(values, [rows, 256]), dout = upload(douts, [rows, 128]), dqkv = empty([rows, 256]);
-    const layout = spanLayout(segments, { rows });
+    const layout = spanLayout(segments, { rows, device: testDevice() });
     const attended = spanAttention(fusedViews(qkv, heads), layout, heads);
     gradientOnGpu({ qkv, ...attended, dout, dqkv }, layout, heads, 2);
     const want = referenceAttention(values, keysOf(segments, rows), { ...heads, dout: douts });
@@ -206,7 +219,7 @@ for (
           expected.push(...want.out.subarray(i * h * d, (i + 1) * h * d));
         });
         const q = upload(queries, [lasts.length, h * d]), kv = upload(cache, [rows + 7, cacheWidth]);
-        const layout = decodingLayout(spans, rows + 7);
+        const layout = decodingLayout(testDevice(), { spans, keyRows: rows + 7 });
         const { out, lse } = spanAttention(
           {
             q: { tensor: q, stride: h * d, offset: 0 },

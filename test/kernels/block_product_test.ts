@@ -1,7 +1,7 @@
 /** The kernels that adapters are made of: block products and dropout, against float64. */
 
 import assert from "node:assert/strict";
-import { read, upload, zeros } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import {
   addBlockProduct,
   addBlockWeightGradient,
@@ -9,7 +9,7 @@ import {
   blockProductGradient,
 } from "../../lib/kernels/product/block_product.ts";
 import { dropout } from "../../lib/kernels/dropout.ts";
-import { assertClose, assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";
+import { assertClose, assertNoLeak, gaussian, onBothBackends, upload, zeros } from "../_backends.ts";
 
 const cases: { name: string; n: number; r: number; out: number; blocks: Block[] }[] = [
   { name: "one row, rank 1", n: 1, r: 1, out: 5, blocks: [{ row: 0, rows: 5, column: 0 }] },

@@ -1,6 +1,14 @@
-import { empty, read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { gelu, geluGradient } from "../../lib/kernels/gelu.ts";
-import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "../_backends.ts";
+import {
+  assertClose,
+  assertNoLeak,
+  differences,
+  empty,
+  gaussian,
+  onBothBackends,
+  upload,
+} from "../_backends.ts";
 
 /** GPT-2's own formula, in float64. */
 const reference = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));

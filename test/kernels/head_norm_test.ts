@@ -1,6 +1,6 @@
-import { read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { headNorm, headNormGradient } from "../../lib/kernels/norm/head_norm.ts";
-import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "../_backends.ts";
+import { assertClose, assertNoLeak, differences, gaussian, onBothBackends, upload } from "../_backends.ts";
 
 const epsilon = 1e-6;
 

@@ -1,6 +1,14 @@
-import { empty, read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { layerNorm, layerNormGradient } from "../../lib/kernels/norm/layer_norm.ts";
-import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "../_backends.ts";
+import {
+  assertClose,
+  assertNoLeak,
+  differences,
+  empty,
+  gaussian,
+  onBothBackends,
+  upload,
+} from "../_backends.ts";
 
 const EPSILON = 1e-5;
 

@@ -1,13 +1,21 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { openBackend } from "../../lib/backend/backend.ts";
-import { allocatedBytes, read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import {
   linearLogprob,
   linearLogprobGradient,
   makeLabels,
 } from "../../lib/kernels/vocabulary/linear_logprob.ts";
-import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "../_backends.ts";
+import {
+  assertClose,
+  assertNoLeak,
+  differences,
+  gaussian,
+  onBothBackends,
+  testDevice,
+  upload,
+  useDevice,
+} from "../_backends.ts";
 
 type Pairs = ReadonlyArray<readonly [row: number, id: number]>;
 
@@ -37,7 +45,7 @@ function inInputOrder(values: ArrayLike<number>, order: Int32Array): Float64Arra
 onBothBackends("linear_logprob of two labels by hand", async () => {
   // h = 1, W = (log 1, log 3): probabilities 1/4 and 3/4.
   const hidden = upload(Float32Array.of(1), [1, 1]), weight = upload(Float32Array.of(0, Math.log(3)), [2, 1]);
-  const labels = makeLabels([[0, 1], [0, 0]]);
+  const labels = makeLabels(testDevice(), [[0, 1], [0, 0]]);
   const out = linearLogprob(hidden, weight, labels);
   assertClose(inInputOrder(await read(out.logprobs), labels.order), [Math.log(3 / 4), Math.log(1 / 4)], 1e-6);
   assertClose(await read(out.lse), [Math.log(4)], 1e-6);
@@ -52,8 +60,8 @@ onBothBackends("linear_logprob of two labels by hand", async () => {
 });
 
 test("makeLabels groups by row, keeps the order of a row's labels and says where each pair went", async () => {
-  await openBackend("wasm");
-  const labels = makeLabels([[7, 5], [2, 9], [7, 1], [0, 4], [7, 5]]);
+  await useDevice("wasm");
+  const labels = makeLabels(testDevice(), [[7, 5], [2, 9], [7, 1], [0, 4], [7, 5]]);
   assert.deepEqual([...await read(labels.rows)], [0, 2, 7]);
   assert.deepEqual([...await read(labels.pairStarts)], [0, 1, 2, 5]);
   assert.deepEqual([...await read(labels.ids)], [4, 9, 5, 1, 5]);
@@ -64,10 +72,16 @@ test("makeLabels groups by row, keeps the order of a row's labels and says where
 
 onBothBackends("linear_logprob refuses labels out of range before it launches", async () => {
   await assertNoLeak(() => {
-    assert.throws(() => makeLabels([[0, 1], [0, -1]]), /^InputError: Cannot score label -1 of row 0, pair 1/);
-    assert.throws(() => makeLabels([[0.5, 1]]), /^InputError: Cannot score label 1 of row 0.5, pair 0/);
+    assert.throws(
+      () => makeLabels(testDevice(), [[0, 1], [0, -1]]),
+      /^InputError: Cannot score label -1 of row 0, pair 1/,
+    );
+    assert.throws(
+      () => makeLabels(testDevice(), [[0.5, 1]]),
+      /^InputError: Cannot score label 1 of row 0.5, pair 0/,
+    );
     const hidden = upload(gaussian(6), [3, 2]), weight = upload(gaussian(8), [4, 2]);
-    const badId = makeLabels([[0, 4]]), badRow = makeLabels([[3, 0]]);
+    const badId = makeLabels(testDevice(), [[0, 4]]), badRow = makeLabels(testDevice(), [[3, 0]]);
     assert.throws(
       () => linearLogprob(hidden, weight, badId),
       /^InputError: Cannot score label 4: the head has 4 labels$/,
@@ -82,7 +96,9 @@ onBothBackends("linear_logprob refuses labels out of range before it launches", 
 
 onBothBackends("linear_logprob of no labels gives nothing and a zero gradient", async () => {
   await assertNoLeak(async () => {
-    const hidden = upload(gaussian(6), [3, 2]), weight = upload(gaussian(8), [4, 2]), labels = makeLabels([]);
+    const hidden = upload(gaussian(6), [3, 2]),
+      weight = upload(gaussian(8), [4, 2]),
+      labels = makeLabels(testDevice(), []);
     const out = linearLogprob(hidden, weight, labels);
     assert.equal(out.logprobs.size, 0);
     const g = upload(new Float32Array(0), [0]);
@@ -150,7 +166,9 @@ for (const { name, n, d, v, pairs, chunkFloats, scale = 1 } of CASES) {
       await assertNoLeak(async () => {
         const hs = gaussian(n * d, 1).map((x) => x * scale), ws = gaussian(v * d, 2).map((x) => x * scale);
         const gs = gaussian(pairs.length, 3), start = gaussian(v * d, 4);
-        const hidden = upload(hs, [n, d]), weight = upload(ws, [v, d]), labels = makeLabels(pairs);
+        const hidden = upload(hs, [n, d]),
+          weight = upload(ws, [v, d]),
+          labels = makeLabels(testDevice(), pairs);
         const want = reference(hs, ws, d, pairs);
         const options = chunkFloats ? { chunkBytes: chunkFloats * 4 } : {};
         const out = linearLogprob(hidden, weight, labels, options);
@@ -179,16 +197,16 @@ for (const { name, n, d, v, pairs, chunkFloats, scale = 1 } of CASES) {
 onBothBackends("linear_logprob holds one chunk of logits at most", async () => {
   const n = 96, d = 16, v = 9000; // 3.3 MiB of logits in chunks of 256 KiB
   const hidden = upload(gaussian(n * d, 1), [n, d]), weight = upload(gaussian(v * d, 2), [v, d]);
-  const labels = makeLabels(Array.from({ length: n }, (_, i) => [i, (i * 97) % v] as const));
+  const labels = makeLabels(testDevice(), Array.from({ length: n }, (_, i) => [i, (i * 97) % v] as const));
   const run = async () => {
     const out = linearLogprob(hidden, weight, labels, { chunkBytes: 2 ** 18 });
     const logprobs = await read(out.logprobs);
     out.dispose();
     return logprobs;
   };
-  const before = allocatedBytes().held;
+  const before = testDevice().use().held;
   const logprobs = await run();
-  const spent = allocatedBytes().held - before;
+  const spent = testDevice().use().held - before;
   assert.ok(spent < 2 ** 20, `${spent} bytes were allocated for a chunk of 262144`);
   const want = reference(await read(hidden), await read(weight), d, [[0, 0], [95, (95 * 97) % v]]);
   assertClose([logprobs[0], logprobs[95]], want, 2e-6);

@@ -1,12 +1,11 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { openBackend } from "../../lib/backend/backend.ts";
-import { read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { addLinearGradients, linear, linearGradient } from "../../lib/kernels/product/linear.ts";
-import { wasmHeap } from "../../lib/kernels/_assembly.ts";
-import { sgemm, sgemmSimd } from "../../lib/kernels/product/_sgemm.ts";
+import { cpuOf } from "../../lib/kernels/_assembly.ts";
+import { sgemmOn, sgemmSimdOn } from "../../lib/kernels/product/_sgemm.ts";
 import { matmul } from "../../lib/kernels/product/matmul.ts";
-import { assertClose, assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";
+import { assertClose, assertNoLeak, gaussian, onBothBackends, upload, useDevice } from "../_backends.ts";
 
 /** op(a)·op(b) in float64. */
 function product(
@@ -88,10 +87,12 @@ const SGEMM_SHAPES = [
   [243, 19, 5],
   [3, 5, 600],
 ];
-for (const [name, product_] of [["sgemmSimd", sgemmSimd], ["sgemm", sgemm]] as const) {
+for (const [name, productOn] of [["sgemmSimd", sgemmSimdOn], ["sgemm", sgemmOn]] as const) {
   for (const [m, n, k] of SGEMM_SHAPES) {
     test(`${name} of matrices inside larger ones agrees with float64 at ${m}×${n}×${k}`, async () => {
-      await openBackend("wasm");
+      const device = await useDevice("wasm");
+      assert.ok(device.name === "wasm");
+      const product = productOn(device);
       await assertNoLeak(async () => {
         for (const transposeA of [false, true]) {
           for (const transposeB of [false, true]) {
@@ -113,8 +114,8 @@ for (const [name, product_] of [["sgemmSimd", sgemmSimd], ["sgemm", sgemm]] as c
                 }
               }
               const [a, b, c] = [as, bs, cs].map((v) => upload(v, [v.length]));
-              const [at, bt, ct] = [a, b, c].map(wasmHeap().pointer);
-              product_(transposeA, transposeB, m, n, k, alpha, at, lda, bt, ldb, beta, ct, ldc);
+              const [at, bt, ct] = [a, b, c].map(cpuOf(a).pointer);
+              product(transposeA, transposeB, m, n, k, alpha, at, lda, bt, ldb, beta, ct, ldc);
               assertClose(await read(c), want, 2e-6, `${transposeA} ${transposeB} ${alpha} ${beta}`);
               [a, b, c].forEach((t) => t.dispose());
             }
@@ -135,7 +136,7 @@ onBothBackends("matmul over no inner elements is zero, or leaves what it is adde
 });
 
 test("matmul refuses shapes that do not fit", async () => {
-  await openBackend("wasm");
+  await useDevice("wasm");
   const a = upload(gaussian(6), [2, 3]), b = upload(gaussian(8), [4, 2]);
   assert.throws(() => matmul(a, b), /^Error: Cannot multiply \[2,3\] by \[4,2\]$/);
   assert.throws(

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import {
   quantize,
   quantizedBytes,
@@ -15,7 +15,7 @@ import { backward, forward, makeGradients } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import { train } from "../../lib/train/trainer.ts";
-import { assertClose, assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";
+import { assertClose, assertNoLeak, gaussian, onBothBackends, testDevice, upload } from "../_backends.ts";
 import { freshPath, setParameter, smallModel, tokenIds, writeSmallModel } from "../_models.ts";
 import { toyProblems } from "../_toys.ts";
 
@@ -103,7 +103,9 @@ onBothBackends("products with a narrow matrix are those with what it stands for"
             }
           }
         }
-        const matrix = quantize(hw, [n, k], dtype), x = upload(hx, [m, k]), dy = upload(hd, [m, n]);
+        const matrix = quantize(testDevice(), hw, { shape: [n, k], dtype: dtype }),
+          x = upload(hx, [m, k]),
+          dy = upload(hd, [m, n]);
         const y = quantizedLinear(x, matrix), dx = quantizedLinearGradient(matrix, dy);
         assertClose(await read(y), y64, 3e-6, where);
         assertClose(await read(dx), dx64, 3e-6, `${where} dx`);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { sample, type Sampling } from "../../lib/kernels/vocabulary/sample.ts";
-import { assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";
+import { assertNoLeak, gaussian, onBothBackends, upload } from "../_backends.ts";
 
 async function draw(row: ArrayLike<number>, count: number, options: Sampling): Promise<number[]> {
   const v = row.length,

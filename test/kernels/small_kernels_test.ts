@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
-import { empty, read, upload, zeros } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { adamw, sumOfSquares } from "../../lib/kernels/adamw.ts";
 import { embedding, embeddingGradient } from "../../lib/kernels/vocabulary/embedding.ts";
 import { writeCache } from "../../lib/kernels/attention/kv_cache.ts";
 import { rope, ropeTable } from "../../lib/kernels/attention/rope.ts";
 import { swiglu, swigluGradient } from "../../lib/kernels/swiglu.ts";
-import { assertClose, assertNoLeak, differences, gaussian, onBothBackends } from "../_backends.ts";
+import {
+  assertClose,
+  assertNoLeak,
+  differences,
+  empty,
+  gaussian,
+  onBothBackends,
+  testDevice,
+  upload,
+  zeros,
+} from "../_backends.ts";
 
 const silu = (g: number) => g / (1 + Math.exp(-g));
 
@@ -48,7 +58,7 @@ onBothBackends("swiglu saturates without NaN at ±200", async () => {
 
 onBothBackends("rope turns (1, 0) by the position's angle, leaves values alone, and turns back", async () => {
   await assertNoLeak(async () => {
-    const table = ropeTable([1, 0.1], 4);
+    const table = ropeTable(testDevice(), [1, 0.1], 4);
     // one head of 4 dimensions to rotate, then 4 that are values; position 3
     const row = [1, 1, 0, 0, 5, 6, 7, 8];
     const x = upload(Float32Array.from(row), [1, 8]), positions = upload(Int32Array.of(3), [1]);
@@ -62,7 +72,7 @@ onBothBackends("rope turns (1, 0) by the position's angle, leaves values alone, 
 
 onBothBackends("rope keeps lengths on many rows and odd halves", async () => {
   const rows = 37, heads = 3, half = 3, stride = heads * 2 * half + 4;
-  const values = gaussian(rows * stride, 3), table = ropeTable([1, 0.5, 0.01], 64);
+  const values = gaussian(rows * stride, 3), table = ropeTable(testDevice(), [1, 0.5, 0.01], 64);
   const x = upload(values, [rows, stride]),
     positions = upload(Int32Array.from({ length: rows }, (_, i) => i), [rows]);
   rope(x, positions, { table, heads });
@@ -144,7 +154,7 @@ for (const [rows, heads, half, values] of [[1, 1, 1, 0], [2, 1, 3, 6], [5, 3, 16
           xs = gaussian(rows * stride, 1),
           g = gaussian(rows * stride, 2);
         const frequencies = Array.from({ length: half }, (_, i) => 0.7 ** i),
-          table = ropeTable(frequencies, 64);
+          table = ropeTable(testDevice(), frequencies, 64);
         const at = Int32Array.from({ length: rows }, (_, i) => 63 - 11 * i), positions = upload(at, [rows]);
         const forward = (x: ArrayLike<number>) => {
           const y = Float64Array.from(x);

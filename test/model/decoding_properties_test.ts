@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
-import * as tf from "@tensorflow/tfjs";
-import { allocatedBytes, finish } from "../../lib/backend/tensors.ts";
 import type { Problem } from "../../lib/data/records.ts";
 import { DecodingSession, type Sampled, type SampleRequest } from "../../lib/model/decoding.ts";
 import { generate, type GenerateOptions } from "../../lib/model/generate.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { InputError } from "../../lib/runtime/errors.ts";
-import { assertNoLeak, onBothBackends } from "../_backends.ts";
+import { assertNoLeak, onBothBackends, testDevice } from "../_backends.ts";
 import { collect, smallModel, tokenIds } from "../_models.ts";
 
 interface Setting {
@@ -288,8 +286,8 @@ onBothBackends("tensors and bytes are flat over 50 blocks of decoding", async (b
     ) asked++;
     await session.advance();
     if (block % 10 > 0) continue;
-    await finish();
-    const now = { tensors: tf.memory().numTensors, ...allocatedBytes() };
+    await testDevice().finish();
+    const now = testDevice().use();
     if (block === 10) at10 = now;
     assert.deepEqual([now.tensors, now.used], [at10.tensors, at10.used], `block ${block}`);
     assert.ok(now.held <= at10.held * 1.2, `${now.held} bytes held, ${at10.held} at block 10`);

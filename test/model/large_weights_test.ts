@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { currentBackend, openBackend } from "../../lib/backend/backend.ts";
-import { read, upload, zeros } from "../../lib/backend/tensors.ts";
-import { findAdapter, type WebgpuDevice } from "../../lib/backend/webgpu.ts";
+import { read } from "../../lib/backend/tensors.ts";
+import type { WebgpuDevice } from "../../lib/backend/device.ts";
+import { findAdapter } from "../../lib/backend/webgpu.ts";
 import { adamw, sumOfSquares } from "../../lib/kernels/adamw.ts";
 import { embedding, embeddingGradient } from "../../lib/kernels/vocabulary/embedding.ts";
 import { addLinearGradients, linear, linearGradient } from "../../lib/kernels/product/linear.ts";
@@ -20,7 +20,7 @@ import { DecodingSession } from "../../lib/model/decoding.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { backward, forward, orderedLogprobs } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
-import { assertClose, assertNoLeak, gaussian } from "../_backends.ts";
+import { assertClose, assertNoLeak, gaussian, testDevice, upload, useDevice, zeros } from "../_backends.ts";
 import { smallModel } from "../_models.ts";
 
 const { adapter } = await findAdapter();
@@ -28,9 +28,9 @@ const skip = adapter ? false : "no WebGPU adapter on this machine";
 
 /** Runs with a device that pretends to bind no more than `bytes`: the dispatcher then refuses any larger binding. */
 async function withBinding<T>(bytes: number, run: () => Promise<T> | T): Promise<T> {
-  const active = currentBackend();
+  const active = testDevice();
   assert.ok(active.name === "webgpu");
-  const device = active.device as { limits: WebgpuDevice["limits"] }, { limits } = device;
+  const device = active as { limits: WebgpuDevice["limits"] }, { limits } = device;
   const { maxComputeWorkgroupsPerDimension } = limits;
   device.limits = {
     maxStorageBufferBindingSize: bytes,
@@ -45,7 +45,7 @@ async function withBinding<T>(bytes: number, run: () => Promise<T> | T): Promise
 
 /** What `run` makes in 32 KiB bindings equals what it makes without a limit; returns nothing else. */
 async function sameInParts(run: () => Promise<Record<string, ArrayLike<number>>>): Promise<void> {
-  await openBackend("webgpu");
+  await useDevice("webgpu");
   await assertNoLeak(async () => {
     const whole = await run(), parts = await withBinding(2 ** 15, run);
     for (const [name, values] of Object.entries(whole)) assertClose(parts[name], values, 2e-6, name);
@@ -87,7 +87,10 @@ for (const dtype of ["f16", "int8", "int4"] as const) {
       for (const rows of [1, 3]) {
         const x = upload(gaussian(rows * inputs, 1), [rows, inputs]), bias = upload(gaussian(out, 3), [out]);
         const dy = upload(gaussian(rows * out, 4), [rows, out]);
-        const matrix = quantize(gaussian(out * inputs, 2), [out, inputs], dtype);
+        const matrix = quantize(testDevice(), gaussian(out * inputs, 2), {
+          shape: [out, inputs],
+          dtype: dtype,
+        });
         const y = quantizedLinear(x, matrix, bias), dx = quantizedLinearGradient(matrix, dy);
         found[`y of ${rows}`] = await read(y);
         found[`dx of ${rows}`] = await read(dx);
@@ -125,7 +128,7 @@ test(
 );
 
 test("a whole model scores, trains and generates by parts", { skip }, async () => {
-  await openBackend("webgpu");
+  await useDevice("webgpu");
   const run = async () => {
     const model = await smallModel("webgpu", { config: { vocab_size: 512 } }), { decoder } = model;
     const optimizer = new Optimizer(decoder, {
@@ -160,8 +163,8 @@ test("a whole model scores, trains and generates by parts", { skip }, async () =
 });
 
 test("an embedding of 152,000 × 256 is looked up, scored and trained", { skip }, async () => {
-  const active = await openBackend("webgpu"), [v, d] = [152_000, 256];
-  if (active.name === "webgpu" && active.device.limits.maxBufferSize < v * d * 4) return; // no such tensor here
+  const active = await useDevice("webgpu"), [v, d] = [152_000, 256];
+  if (active.name === "webgpu" && active.limits.maxBufferSize < v * d * 4) return; // no such tensor here
   await assertNoLeak(async () => {
     const last = v - 1, table = zeros([v, d]), dtable = zeros([v, d]);
     const ids = Int32Array.of(last, 1, 131_072), list = upload(ids, [3]);
@@ -170,7 +173,8 @@ test("an embedding of 152,000 × 256 is looked up, scored and trained", { skip }
     const y = embedding(table, list);
     assertClose(await read(y), new Float32Array(3 * d).fill(1), 0, "rows looked up");
     // Logits: d for the three ids, 0 for the others; h = 1/64 gives 4, and log Σ exp = log(3e⁴ + v − 3).
-    const h = upload(new Float32Array(d).fill(1 / 64), [1, d]), labels = makeLabels([[0, last], [0, 0]]);
+    const h = upload(new Float32Array(d).fill(1 / 64), [1, d]),
+      labels = makeLabels(testDevice(), [[0, last], [0, 0]]);
     const scored = linearLogprob(h, table, labels), lse = Math.log(3 * Math.exp(4) + v - 3);
     assertClose(await read(scored.logprobs), [4 - lse, -lse], 1e-5, "logprobs");
     const weights = upload(Float32Array.of(1, 0), [2]);

@@ -1,11 +1,10 @@
 /** Launches of a step: on a GPU each costs the host some microseconds, and small models wait for nothing else. */
 
 import assert from "node:assert/strict";
-import { upload } from "../../lib/backend/tensors.ts";
 import { profile } from "../../lib/backend/profile.ts";
 import { backward, forward, makeGradients } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
-import { onBothBackends } from "../_backends.ts";
+import { onBothBackends, upload } from "../_backends.ts";
 import { smallModel, tokenIds } from "../_models.ts";
 
 onBothBackends("a layer takes at most 30 launches forward and backward", async (backend) => {

@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openBackend } from "../../lib/backend/backend.ts";
-import { fillZero, read, zeros } from "../../lib/backend/tensors.ts";
+import { fillZero, read } from "../../lib/backend/tensors.ts";
 import { widenInto, widenOnGpu } from "../../lib/kernels/widen.ts";
 import { widen } from "../../lib/checkpoint/_float_bytes.ts";
 import { openCheckpoint } from "../../lib/checkpoint/checkpoint.ts";
@@ -13,7 +12,7 @@ import { initializeModel } from "../../lib/checkpoint/initialize.ts";
 import { loadParameter, loadWeights } from "../../lib/model/load_weights.ts";
 import type { FloatDtype, TakePiece } from "../../lib/checkpoint/safetensors.ts";
 import { writeCheckpoint } from "../../lib/checkpoint/write_checkpoint.ts";
-import { assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";
+import { assertNoLeak, gaussian, onBothBackends, testDevice, useDevice, zeros } from "../_backends.ts";
 import { freshPath } from "../_models.ts";
 
 // An embedding of three pieces in 2 bytes a number, the last of them a part; rows that are no multiple of anything.
@@ -58,7 +57,7 @@ onBothBackends("parameters by pieces are the file's numbers", async () => {
     await using checkpoint = await openCheckpoint(await checkpointOf(dtype));
     await assertNoLeak(async () => {
       for (const parameter of checkpoint.plan) {
-        const tensor = await loadParameter(checkpoint, parameter);
+        const tensor = await loadParameter(testDevice(), checkpoint, parameter);
         assert.deepEqual(tensor.shape, parameter.shape);
         const values = await read(tensor) as Float32Array,
           expected = await checkpoint.readParameter(parameter);
@@ -78,7 +77,10 @@ onBothBackends(
       last = checkpoint.plan.at(-1)!.parts.at(-1)!.tensor;
     for (const dtype of ["f32", "int8"] as const) {
       await assertNoLeak(async () => {
-        const { parameters, quantized } = await loadWeights(checkpoint, { baseDtype: dtype });
+        const { parameters, quantized } = await loadWeights(checkpoint, {
+          device: testDevice(),
+          baseDtype: dtype,
+        });
         assert.deepEqual([...parameters.keys()], names.filter((name) => !quantized?.has(name)));
         assert.equal(quantized?.size ?? 0, dtype === "f32" ? 0 : 4);
         [...parameters.values(), ...quantized?.values() ?? []].forEach((weight) => weight.dispose());
@@ -87,7 +89,10 @@ onBothBackends(
           readPieces: (name: string, take: TakePiece) =>
             name === last ? Promise.reject(new Error("the disk is gone")) : checkpoint.readPieces(name, take),
         };
-        await assert.rejects(loadWeights(torn, { baseDtype: dtype }), /the disk is gone/);
+        await assert.rejects(
+          loadWeights(torn, { device: testDevice(), baseDtype: dtype }),
+          /the disk is gone/,
+        );
       });
     }
   },
@@ -136,12 +141,15 @@ onBothBackends("widening writes its numbers and no other, whatever length and pl
 });
 
 test("a file that ends early leaves no tensor behind", async () => {
-  await openBackend("wasm");
+  await useDevice("wasm");
   const path = freshPath();
   await initializeModel(path, { seed: 1, config: { ...config, vocab_size: 9 }, files: new Map() });
   await using checkpoint = await openCheckpoint(path);
   writeFileSync(join(path, "model.safetensors"), new Uint8Array(100)); // cut short while it is open
   await assertNoLeak(async () => {
-    await assert.rejects(loadParameter(checkpoint, checkpoint.plan[0]), /the file ends at byte/);
+    await assert.rejects(
+      loadParameter(testDevice(), checkpoint, checkpoint.plan[0]),
+      /the file ends at byte/,
+    );
   });
 });

@@ -1,10 +1,10 @@
 /** Adapters of low rank: what they compute, their gradients, and that the base stays as it is. */
 
 import assert from "node:assert/strict";
+import type { Tensor } from "../../lib/backend/device.ts";
 import { test } from "node:test";
 import { Buffer } from "node:buffer";
-import type * as tf from "@tensorflow/tfjs";
-import { read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { score } from "../../lib/evaluate/score.ts";
 import { attachAdapter, detachAdapter, trainable } from "../../lib/model/adapter.ts";
 import { parseConfig } from "../../lib/checkpoint/config.ts";
@@ -14,7 +14,7 @@ import type { Keep } from "../../lib/model/layer.ts";
 import { adaptedProjections, adapterShapes, type Lora, parseLora } from "../../lib/checkpoint/lora.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
-import { assertClose, assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";
+import { assertClose, assertNoLeak, gaussian, onBothBackends, upload } from "../_backends.ts";
 import { parametersOf, setParameter, smallModel, tokenIds } from "../_models.ts";
 import { withSharedModel } from "../_shared_models.ts";
 
@@ -187,7 +187,7 @@ async function pass(
     const weights = upload(host, [host.length]);
     backward(decoder, run, { batch, weights, gradients });
     for (const [name, tensor] of gradients) values.set(name, Float32Array.from(await read(tensor)));
-    [weights, ...gradients.values()].forEach((t: tf.Tensor) => t.dispose());
+    [weights, ...gradients.values()].forEach((t: Tensor) => t.dispose());
   } else run.dispose();
   batch.dispose();
   return { loss, gradients: values };

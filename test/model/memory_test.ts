@@ -7,19 +7,20 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
-import * as tf from "@tensorflow/tfjs";
-import { allocatedBytes, upload } from "../../lib/backend/tensors.ts";
 import { attachAdapter, detachAdapter } from "../../lib/model/adapter.ts";
 import { parseConfig } from "../../lib/checkpoint/config.ts";
 import { backward, forward } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
 import { DecodingSession } from "../../lib/model/decoding.ts";
 import type { Lora } from "../../lib/checkpoint/lora.ts";
-import { bytesText, checkFits, memoryPlan, WASM_HEAP_BYTES } from "../../lib/model/memory.ts";
+import { bytesText, checkFits, memoryPlan } from "../../lib/model/memory.ts";
+import { inFlags } from "../../tasks/cli/words.ts";
+import { HEAP_BYTES } from "../../lib/backend/cpu.ts";
+import type { Device } from "../../lib/backend/device.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
-import { onBothBackends } from "../_backends.ts";
+import { onBothBackends, testDevice, upload } from "../_backends.ts";
 import { freshPath, tokenIds, writeSmallModel } from "../_models.ts";
 
 const tiny = parseConfig({
@@ -72,7 +73,7 @@ test("by hand: an adapter on a narrow base, and caches", () => {
 });
 
 test("what cannot fit is refused, with the option that would do", () => {
-  const limits = { backend: "wasm", total: WASM_HEAP_BYTES } as const;
+  const limits = { backend: "wasm", total: HEAP_BYTES } as const;
   const wide = (layers: number) =>
     parseConfig({
       model_type: "llama",
@@ -88,31 +89,31 @@ test("what cannot fit is refused, with the option that would do", () => {
     try {
       checkFits(wide(layers), options, limits);
     } catch (error) {
-      return (error as Error).message;
+      return inFlags((error as Error).message);
     }
     return "";
   };
   assert.match(
-    refusal(5, { task: "train" }),
-    /^Cannot train this model on wasm: it needs about 2\.\d GiB, the wasm heap holds 2\.0 GiB; --micro-batch 1024 would fit$/,
+    refusal(10, { task: "train" }),
+    /^Cannot train this model on wasm: it needs about 4\.\d GiB, the wasm heap holds 4\.0 GiB; --micro-batch 1024 would fit$/,
   );
-  assert.match(refusal(8, { task: "train" }), /; --lora r=16.*would fit$/);
-  assert.match(refusal(60, { task: "train" }), /; --lora r=16 .*--base-dtype int8 would fit$/);
+  assert.match(refusal(16, { task: "train" }), /; --lora r=16.*would fit$/);
+  assert.match(refusal(120, { task: "train" }), /; --lora r=16 .*--base-dtype int8 would fit$/);
   assert.match(
-    refusal(40, { task: "generate" }),
+    refusal(80, { task: "generate" }),
     /^Cannot generate .*; --slots 8 --base-dtype int8 would fit$/,
   );
-  assert.match(refusal(400, { task: "train" }), /; a GPU would \(--backend webgpu\)$/);
+  assert.match(refusal(800, { task: "train" }), /; a GPU would \(--backend webgpu\)$/);
   assert.throws(
     () => checkFits(wide(1), { task: "score" }, { backend: "webgpu", buffer: 2 ** 24 + 64 }),
-    /layers\.0\.gate_up takes 32\.0 MiB, one buffer of this GPU holds 16\.0 MiB; --base-dtype f16 would fit/,
+    /layers\.0\.gate_up takes 32\.0 MiB, one buffer of this GPU holds 16\.0 MiB; option `baseDtype: f16` would fit/,
   );
   // Its gate_up weight, 32 MiB, takes two bindings; rows of activations take one.
   checkFits(wide(1), { task: "train", microBatchTokens: 64 }, { backend: "webgpu", binding: 2 ** 24 });
   assert.throws(
     () =>
       checkFits(wide(1), { task: "train", microBatchTokens: 4096 }, { backend: "webgpu", binding: 2 ** 25 }),
-    /one layer's activations takes 128 MiB, one binding of this GPU holds 32\.0 MiB; --micro-batch 1024 would/,
+    /one layer's activations takes 128 MiB, one binding of this GPU holds 32\.0 MiB; option `microBatchTokens: 1024` would/,
   );
 });
 
@@ -152,7 +153,7 @@ test("--dry-run says it from config.json alone; --lora and --base-dtype are chec
   });
   assert.deepEqual(memory.bytes, bytes);
   assert.equal(memory.trainable, plan.trainable);
-  assert.deepEqual(memory.limits, { backend: "wasm", total: 2 ** 31 });
+  assert.deepEqual(memory.limits, { backend: "wasm", total: 2 ** 32 - 65_536 });
   assert.equal(JSON.parse(run("generate", "--slots", "6", "--dry-run").stdout).memory.trainable, 0);
   const refused = run("vft", "--out", freshPath(), "--base-dtype", "int8");
   assert.deepEqual([refused.status, refused.stderr], [
@@ -192,17 +193,17 @@ test("bytes as people read them", () => {
 
 /** Runs and returns the most bytes that tensors took together. */
 async function peakOf(run: () => Promise<void> | void): Promise<number> {
-  const engine = tf.engine(), original = engine.makeTensorFromTensorInfo;
+  const device = testDevice() as { take: Device["take"] }, original = device.take;
   let peak = 0;
-  engine.makeTensorFromTensorInfo = (info) => {
-    const made = original.call(engine, info);
-    peak = Math.max(peak, tf.memory().numBytes);
+  device.take = (bytes, values) => {
+    const made = original(bytes, values);
+    peak = Math.max(peak, testDevice().use().used);
     return made;
   };
   try {
     await run();
   } finally {
-    engine.makeTensorFromTensorInfo = original;
+    device.take = original;
   }
   return peak;
 }
@@ -220,7 +221,7 @@ onBothBackends("loading takes the parameters' bytes and at most one tensor more"
   const directory = await writeSmallModel({ context: 64, config: shape });
   (await loadModel(directory, { backend })).dispose(); // what a backend makes once is made
   for (const baseDtype of ["f32", "int8"] as const) {
-    const before = tf.memory().numBytes;
+    const before = testDevice().use().used;
     let model: Model | undefined;
     const peak = await peakOf(async () => void (model = await loadModel(directory, { backend, baseDtype })));
     const { decoder: { parameters, quantized, plan }, config } = model!;
@@ -233,14 +234,14 @@ onBothBackends("loading takes the parameters' bytes and at most one tensor more"
       `${peak - before}, ${said} + ${largest}`,
     );
     model!.dispose();
-    assert.equal(tf.memory().numBytes, before);
+    assert.equal(testDevice().use().used, before);
   }
 });
 
 onBothBackends("a training step takes what was said, within a fifth", async (backend) => {
   const model = await loadModel(await writeSmallModel({ context: 1024, config: shape }), { backend });
   const weights = [...model.decoder.parameters.values()].reduce((sum, t) => sum + 4 * t.size, 0);
-  const others = tf.memory().numBytes - weights;
+  const others = testDevice().use().used - weights;
   const cases: { lora?: Lora; recompute: boolean }[] = [
     { recompute: false },
     { recompute: true },
@@ -275,7 +276,7 @@ onBothBackends("a training step takes what was said, within a fifth", async (bac
 onBothBackends("decoding takes what was said, within a fifth", async (backend) => {
   const model = await loadModel(await writeSmallModel({ context: 1024, config: shape }), { backend });
   const weights = [...model.decoder.parameters.values()].reduce((sum, t) => sum + 4 * t.size, 0);
-  const others = tf.memory().numBytes - weights;
+  const others = testDevice().use().used - weights;
   const sizes = { slots: 24, samples: 6, promptTokens: 100, maxTokens: 60 };
   const measured = await peakOf(async () => {
     const session = new DecodingSession(model.decoder, {
@@ -295,6 +296,6 @@ onBothBackends("decoding takes what was said, within a fifth", async (backend) =
   });
   const ratio = memoryPlan(model.config, { task: "generate", ...sizes }).bytes.total / (measured - others);
   assert.ok(ratio > 0.8 && ratio < 1.2, `${ratio} of what is measured`);
-  assert.ok(allocatedBytes().held > 0);
+  assert.ok(testDevice().use().held > 0);
   model.dispose();
 });

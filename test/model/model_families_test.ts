@@ -5,14 +5,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import { read, upload } from "../../lib/backend/tensors.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { backward, forward, makeGradients, orderedLogprobs } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
 import { DecodingSession, type Sampled } from "../../lib/model/decoding.ts";
 import type { Keep } from "../../lib/model/layer.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
-import { assertClose } from "../_backends.ts";
+import { assertClose, upload } from "../_backends.ts";
 import { goldenModels, withSharedModel } from "../_shared_models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "families-test-"));

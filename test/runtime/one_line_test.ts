@@ -7,6 +7,7 @@ test("control characters, escape sequences and marks of direction are shown, not
   assert.equal(oneLine("a\x1b[2Jb"), "a\\u001b[2Jb");
   assert.equal(oneLine("a\0b\x7fc\x9bd\u202ee"), "a\\u0000b\\u007fc\\u009bd\\u202ee");
   assert.equal(oneLine(" two\r\n lines\t"), "two lines");
+  assert.equal(oneLine('the token "  "'), 'the token "  "');
   assert.equal(oneLine("half \ud800 pair"), "half \\ud800 pair");
   assert.equal(oneLine("é 漢字 😀 −1"), "é 漢字 😀 −1");
 });

@@ -109,7 +109,7 @@ test("--help fits 80 columns, shows defaults and examples, and has no colour", a
 
 test("--version and --completion", async () => {
   const { out } = await echo(["--version"]);
-  assert.match(out, /^alignment-fine-tuning \d+\.\d+\.\d+ \((deno|bun|node) [\d.]+\)\n$/);
+  assert.match(out, /^@aft\/alignment-fine-tuning \d+\.\d+\.\d+ \((deno|bun|node) [\d.]+\)\n$/);
   const script = await echo(["--completion", "bash"]);
   assert.equal(script.code, 0);
   assert.match(script.out, /complete .*echo/);

@@ -88,7 +88,7 @@ test("negatives may fall; together with positives they are told, in one line", (
   );
   assert.deepEqual(lines, [
     "Step 110: the scores of positives and negatives fall together (0.10 nats per token and 0.20 nats per token in " +
-    "100 steps): the model unlearns both; --constraint dc or bc, or a lower --learning-rate, may help",
+    "100 steps): the model unlearns both; option `constraint: dc` or bc, or a lower option `learningRate`, may help",
   ]);
   // Positives first, negatives later: two causes, two lines.
   const later = told(800, (step) => ({
@@ -150,7 +150,7 @@ test("a gradient explodes in three lines running, or in one by a hundred times",
   });
   assert.deepEqual(told(300, norms({ 150: 25, 170: 25, 180: 25 })), []);
   assert.deepEqual(told(300, norms({ 150: 25, 160: 25, 170: 30, 180: 99, 190: 99 })), [
-    "Step 170: the gradient norm explodes: 30.0, usually 2.00; a lower --learning-rate may help",
+    "Step 170: the gradient norm explodes: 30.0, usually 2.00; a lower option `learningRate` may help",
   ]);
   assert.match(told(300, norms({ 200: 250 }))[0], /^Step 200: the gradient norm explodes: 250,/);
   assert.deepEqual(told(300, norms({ 200: 190 })), []);

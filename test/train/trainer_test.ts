@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { assign, read, upload } from "../../lib/backend/tensors.ts";
+import { assign, read } from "../../lib/backend/tensors.ts";
 import type { Group } from "../../lib/data/records.ts";
 import { evaluate } from "../../lib/evaluate/evaluate.ts";
 import { summarize } from "../../lib/evaluate/summary.ts";
@@ -17,7 +17,7 @@ import { Optimizer } from "../../lib/train/optimizer.ts";
 import { learningRateAt } from "../../lib/train/schedule.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";
 import { train, type TrainOptions } from "../../lib/train/trainer.ts";
-import { assertClose, assertNoLeak, onBothBackends } from "../_backends.ts";
+import { assertClose, assertNoLeak, onBothBackends, upload } from "../_backends.ts";
 import { collect, freshPath, parametersOf, setParameter, smallModel, writeSmallModel } from "../_models.ts";
 import { toyGroups, toyProblems } from "../_toys.ts";
 
@@ -372,7 +372,7 @@ test("an out directory: written whole, refused when it exists, replaced with ove
   assert.ok(taken instanceof UsageError);
   assert.equal(
     taken.message,
-    `Cannot write ${out}: it already exists; use --overwrite, --resume or another --out`,
+    `Cannot write ${out}: it already exists; use option \`overwrite\`, option \`resume\` or another option \`out\``,
   );
   // The model that is trained lies in the folder that would be removed.
   const own = await failure(again, toyGroups(2), { ...options, overwrite: true });

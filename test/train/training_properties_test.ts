@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import * as tf from "@tensorflow/tfjs";
-import { allocatedBytes, finish, read, upload } from "../../lib/backend/tensors.ts";
+import type { Tensor } from "../../lib/backend/device.ts";
+import { read } from "../../lib/backend/tensors.ts";
 import { packFlat, type TokenGroup } from "../../lib/model/packing.ts";
 import { backward, forward, makeGradients, orderedLogprobs } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
@@ -8,7 +8,7 @@ import type { Model } from "../../lib/model/model.ts";
 import { objectives } from "../../lib/objectives/objectives.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { accumulateGradients, type LossOptions, type TrainingGroup } from "../../lib/train/step.ts";
-import { assertNoLeak, gaussian, onBothBackends } from "../_backends.ts";
+import { assertNoLeak, gaussian, onBothBackends, testDevice, upload } from "../_backends.ts";
 import { parametersOf, setParameter, smallModel, tokenIds } from "../_models.ts";
 
 type Named = Map<string, Float32Array>;
@@ -29,7 +29,7 @@ function assertRelative(actual: Named, expected: Named, tolerance: number): void
   }
 }
 
-async function readAll(tensors: ReadonlyMap<string, tf.Tensor>): Promise<Named> {
+async function readAll(tensors: ReadonlyMap<string, Tensor>): Promise<Named> {
   const values: Named = new Map();
   for (const [name, tensor] of tensors) values.set(name, Float32Array.from(await read(tensor)));
   return values;
@@ -313,8 +313,8 @@ onBothBackends("tensors and bytes are flat from step 10 to step 200", async (bac
     }
     squares.dispose();
     if (step % 10 > 0) continue;
-    await finish(); // buffers of work that is not submitted yet count as used
-    const now = { tensors: tf.memory().numTensors, ...allocatedBytes() };
+    await testDevice().finish(); // buffers of work that is not submitted yet count as used
+    const now = testDevice().use();
     if (step === 10) at10 = now;
     assert.equal(now.tensors, at10.tensors, `tensors at step ${step}`);
     assert.equal(now.used, at10.used, `bytes in use at step ${step}`);

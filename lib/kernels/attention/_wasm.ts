@@ -1,7 +1,7 @@
-import type * as tf from "@tensorflow/tfjs";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import type { CpuDevice, Tensor } from "../../backend/device.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import { type Block, planBlocks } from "./_blocks.ts";
-import { sgemm } from "../product/_sgemm.ts";
+import { sgemmOn } from "../product/_sgemm.ts";
 import module from "../built/attention.wasm.ts";
 import type { Attended, Heads, RowView } from "./shapes.ts";
 import type { SpanLayout } from "./span_layout.ts";
@@ -22,12 +22,13 @@ export function attendByBlocks(
   layout: SpanLayout,
   { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
 ): void {
-  const { pointer } = wasmHeap(), { weights, scaleRows } = assembly(module);
+  const device = cpuOf(out), { pointer } = device, { weights, scaleRows } = assembly(device, module);
+  const sgemm = sgemmOn(device);
   const q = rowsOf(views.q), k = rowsOf(views.k), v = rowsOf(views.v);
   const width = heads * d, spans = pointer(layout.querySpans), o = pointer(out), l = pointer(lse);
   const ldq = q.stride / 4, ldk = k.stride / 4, ldv = v.stride / 4;
   const blocks = planBlocks(layout), [elements, rows] = largestBlock(blocks);
-  const s = scratchBytes((elements + rows) * 4), inverse = s + elements * 4;
+  const s = scratchBytes(device, (elements + rows) * 4), inverse = s + elements * 4;
   const scale2 = scale * Math.LOG2E;
   for (const { start, end, sharedLow, sharedHigh, pieces, ownAt, stride } of blocks) {
     const shared = sharedHigh - sharedLow;
@@ -84,10 +85,10 @@ export function attendByRows(
   layout: SpanLayout,
   { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
 ): void {
-  const { pointer } = wasmHeap();
+  const device = cpuOf(out), { pointer } = device;
   const q = rowsOf(views.q), k = rowsOf(views.k), v = rowsOf(views.v);
-  const scratch = scratchBytes(DECODE_CHUNK * 4 + heads * 8);
-  assembly(module).decode(
+  const scratch = scratchBytes(device, DECODE_CHUNK * 4 + heads * 8);
+  assembly(device, module).decode(
     q.at,
     q.stride,
     k.at,
@@ -108,11 +109,12 @@ export function attendByRows(
 
 /** The gradient by the same blocks: the scores are computed again, and five products made of each. */
 export function gradientByBlocks(
-  given: { readonly qkv: tf.Tensor; readonly dout: tf.Tensor; readonly dqkv: tf.Tensor } & Attended,
+  given: { readonly qkv: Tensor; readonly dout: Tensor; readonly dqkv: Tensor } & Attended,
   layout: SpanLayout,
   { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
 ): void {
-  const { pointer } = wasmHeap(), { gradients } = assembly(module);
+  const device = cpuOf(given.dqkv), { pointer } = device, { gradients } = assembly(device, module);
+  const sgemm = sgemmOn(device);
   const width = heads * d, ld = (heads + 2 * kvHeads) * d, row = ld * 4, scale2 = scale * Math.LOG2E;
   const spans = pointer(layout.querySpans), l = pointer(given.lse);
   const qkv = pointer(given.qkv),
@@ -120,7 +122,7 @@ export function gradientByBlocks(
     out = pointer(given.out),
     dout = pointer(given.dout);
   const blocks = planBlocks(layout), [elements] = largestBlock(blocks);
-  const s = scratchBytes(elements * 8), dp = s + elements * 4;
+  const s = scratchBytes(device, elements * 8), dp = s + elements * 4;
   fillRows(given.dqkv, 0, { start: 0, end: layout.rows });
   for (const { start, end, sharedLow, sharedHigh, pieces, ownAt, stride } of blocks) {
     const shared = sharedHigh - sharedLow, rows = end - start;
@@ -159,7 +161,7 @@ export function gradientByBlocks(
 }
 
 function rowsOf({ tensor, stride, offset }: RowView): Rows {
-  return { at: wasmHeap().pointer(tensor) + offset * 4, stride: stride * 4 };
+  return { at: cpuOf(tensor).pointer(tensor) + offset * 4, stride: stride * 4 };
 }
 
 /** Elements of the largest array of scores, and rows of the longest block. */
@@ -172,20 +174,21 @@ function largestBlock(blocks: readonly Block[]): [number, number] {
   return [elements, rows];
 }
 
-/** Memory of the heap that lives on between calls, allocated anew only for a larger use. */
-let scratch = { at: 0, bytes: 0, memory: undefined as WebAssembly.Memory | undefined };
+/** Memory of a heap that lives on between calls, allocated anew only for a larger use. */
+const scratches = new WeakMap<CpuDevice, { readonly at: number; readonly bytes: number }>();
 
-function scratchBytes(bytes: number): number {
-  const heap = wasmHeap();
-  if (scratch.memory !== heap.memory || scratch.bytes < bytes) {
-    if (scratch.memory === heap.memory) heap.free(scratch.at);
-    scratch = { at: heap.allocate(bytes), bytes, memory: heap.memory };
-  }
-  return scratch.at;
+function scratchBytes(device: CpuDevice, bytes: number): number {
+  const known = scratches.get(device);
+  if (known && known.bytes >= bytes) return known.at;
+  if (known) device.free(known.at);
+  scratches.delete(device); // should there be no room for a larger one
+  const at = device.allocate(bytes);
+  scratches.set(device, { at, bytes });
+  return at;
 }
 
 /** Sets the rows that no segment covers, the padding, to one value. */
-function fillGaps(layout: SpanLayout, tensor: tf.Tensor, value: number): void {
+function fillGaps(layout: SpanLayout, tensor: Tensor, value: number): void {
   let at = 0;
   for (const { start, end } of layout.segments ?? []) {
     if (start > at) fillRows(tensor, value, { start: at, end: start });
@@ -194,7 +197,7 @@ function fillGaps(layout: SpanLayout, tensor: tf.Tensor, value: number): void {
   if (at < layout.rows) fillRows(tensor, value, { start: at, end: layout.rows });
 }
 
-function fillRows(tensor: tf.Tensor, value: number, { start, end }: { start: number; end: number }): void {
-  const { memory, pointer } = wasmHeap(), width = tensor.shape[1]!;
+function fillRows(tensor: Tensor, value: number, { start, end }: { start: number; end: number }): void {
+  const { memory, pointer } = cpuOf(tensor), width = tensor.shape[1]!;
   new Float32Array(memory.buffer, pointer(tensor) + start * width * 4, (end - start) * width).fill(value);
 }

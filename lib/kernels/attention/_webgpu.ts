@@ -1,5 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { empty } from "../../backend/tensors.ts";
 import { decodingProgram, forwardProgram } from "./_forward_wgsl.ts";
@@ -14,9 +13,8 @@ const HELD = 4;
  * Rows of a thread in the gradient, which holds four vectors of each. With 2 they fill 128 registers of a GPU; a CPU
  * that stands in for one keeps them in memory anyway, and 4 rows a read of the tile are 1.4 times as fast.
  */
-function heldInGradient(): number {
-  const active = currentBackend();
-  return active.name === "webgpu" && active.device.isCpu ? 4 : 2;
+function heldInGradient({ device }: Tensor): number {
+  return device.name === "webgpu" && device.isCpu ? 4 : 2;
 }
 
 const programs = new Map<string, Program>();
@@ -68,15 +66,15 @@ export function attendOnGpu(
  * @param held rows of a thread, by default what suits the adapter
  */
 export function gradientOnGpu(
-  given: { readonly qkv: tf.Tensor; readonly dout: tf.Tensor; readonly dqkv: tf.Tensor } & Attended,
+  given: { readonly qkv: Tensor; readonly dout: Tensor; readonly dqkv: Tensor } & Attended,
   layout: SpanLayout,
   { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
-  held = heldInGradient(),
+  held = heldInGradient(given.qkv),
 ): void {
   const { qkv, out, lse, dout, dqkv } = given, { rows, querySpans: spans, keySpans: key_spans } = layout;
   if (!key_spans) throw new Error("The gradient of attention needs a layout with keySpans");
   const shape = shapeOf(d, { aligned: d % 4 === 0, held, dots: 2 });
-  const pull = empty([rows, heads]);
+  const pull = empty(qkv.device, [rows, heads]);
   const params = {
     rows,
     heads,

@@ -1,5 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
 import { attendByBlocks, attendByRows, gradientByBlocks } from "./_wasm.ts";
@@ -23,13 +22,14 @@ export function spanAttention(
   layout: SpanLayout,
   heads: Heads,
 ): Attended {
-  const out = empty([layout.rows, heads.heads * heads.headDim]), lse = empty([layout.rows, heads.heads]);
-  if (currentBackend().name === "webgpu") {
+  const out = empty(views.q.tensor.device, [layout.rows, heads.heads * heads.headDim]),
+    lse = empty(views.q.tensor.device, [layout.rows, heads.heads]);
+  if (views.q.tensor.device.name === "webgpu") {
     attendOnGpu(views, { out, lse }, layout, heads);
   } else if (layout.segments) {
     profile.run(
       "span_attention",
-      () => onOneThread(() => attendByBlocks(views, { out, lse }, layout, heads)),
+      () => onOneThread(out.device, () => attendByBlocks(views, { out, lse }, layout, heads)),
     );
   } else {
     profile.run("span_attention_decode", () => attendByRows(views, { out, lse }, layout, heads));
@@ -50,25 +50,28 @@ export function spanAttention(
  * @returns dqkv, of the shape of qkv; padding rows are 0
  */
 export function spanAttentionGradient(
-  qkv: tf.Tensor,
+  qkv: Tensor,
   attended: Attended,
-  dout: tf.Tensor,
+  dout: Tensor,
   layout: SpanLayout,
   heads: Heads,
-): tf.Tensor {
-  const dqkv = empty(qkv.shape);
+): Tensor {
+  const dqkv = empty(qkv.device, qkv.shape);
   const given = { qkv, ...attended, dout, dqkv };
-  if (currentBackend().name === "webgpu") {
+  if (qkv.device.name === "webgpu") {
     gradientOnGpu(given, layout, heads);
   } else {
-    profile.run("span_attention_gradient", () => onOneThread(() => gradientByBlocks(given, layout, heads)));
+    profile.run(
+      "span_attention_gradient",
+      () => onOneThread(qkv.device, () => gradientByBlocks(given, layout, heads)),
+    );
   }
   return dqkv;
 }
 
 /** The three views of a fused tensor [N, (heads + 2·kvHeads)·headDim]. */
 export function fusedViews(
-  qkv: tf.Tensor,
+  qkv: Tensor,
   { heads, kvHeads, headDim }: Heads,
 ): { readonly q: RowView; readonly k: RowView; readonly v: RowView } {
   const stride = (heads + 2 * kvHeads) * headDim;

@@ -1,8 +1,7 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
-import { wasmHeap } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
 
 /**
  * Writes the keys and values of fused rows into a cache, in place: cache[rows[i]] = (k, v) of row i.
@@ -12,13 +11,13 @@ import { wasmHeap } from "../_assembly.ts";
  * @param options `rows`, the cache row of each fused row, −1 to leave it out [N] int32, on the host and the device
  */
 export function writeCache(
-  fused: tf.Tensor,
-  cache: tf.Tensor,
-  options: { readonly rows: tf.Tensor; readonly hostRows: Int32Array },
+  fused: Tensor,
+  cache: Tensor,
+  options: { readonly rows: Tensor; readonly hostRows: Int32Array },
 ): void {
   const [n, stride] = fused.shape, width = cache.shape[1]!;
-  if (currentBackend().name === "wasm") {
-    const { pointer: at, memory } = wasmHeap();
+  if (fused.device.name === "wasm") {
+    const { pointer: at, memory } = cpuOf(fused);
     profile.run("kv_cache", () => {
       const heap = new Float32Array(memory.buffer);
       const from = at(fused) / 4 + stride! - width, to = at(cache) / 4;

@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Device, Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { upload } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import module from "../built/rope.wasm.ts";
 
 /**
@@ -13,7 +12,7 @@ import module from "../built/rope.wasm.ts";
  * @param positions how many
  * @returns [positions, headDim]
  */
-export function ropeTable(frequencies: ArrayLike<number>, positions: number): tf.Tensor {
+export function ropeTable(device: Device, frequencies: ArrayLike<number>, positions: number): Tensor {
   const half = frequencies.length, values = new Float32Array(positions * 2 * half);
   for (let p = 0; p < positions; p++) {
     for (let i = 0; i < half; i++) {
@@ -21,7 +20,7 @@ export function ropeTable(frequencies: ArrayLike<number>, positions: number): tf
       values[p * 2 * half + half + i] = Math.sin(p * frequencies[i]);
     }
   }
-  return upload(values, [positions, 2 * half]);
+  return upload(device, values, [positions, 2 * half]);
 }
 
 /**
@@ -37,18 +36,19 @@ export function ropeTable(frequencies: ArrayLike<number>, positions: number): tf
  * @param options `table` of {@linkcode ropeTable}; `heads` to rotate; `inverse`, rotate back (default false)
  */
 export function rope(
-  x: tf.Tensor,
-  positions: tf.Tensor,
-  options: { readonly table: tf.Tensor; readonly heads: number; readonly inverse?: boolean },
+  x: Tensor,
+  positions: Tensor,
+  options: { readonly table: Tensor; readonly heads: number; readonly inverse?: boolean },
 ): void {
   const [rows, stride] = x.shape;
   const { table, heads, inverse = false } = options;
   const half = table.shape[1]! / 2, sign = inverse ? -1 : 1;
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
     profile.run(
       "rope",
-      () => assembly(module).rotate(at(x), at(positions), at(table), rows, stride, heads, half, sign),
+      () =>
+        assembly(cpuOf(x), module).rotate(at(x), at(positions), at(table), rows, stride, heads, half, sign),
     );
     return;
   }

@@ -1,6 +1,5 @@
+import type { Tensor } from "../../backend/device.ts";
 /** The shapes that attention works on. */
-
-import type * as tf from "@tensorflow/tfjs";
 
 /** The heads of attention: query head h reads key-value head ⌊h / (heads/kvHeads)⌋. */
 export interface Heads {
@@ -17,7 +16,7 @@ export interface Heads {
 /** Rows of a matrix: element (i, c) is at i·stride + offset + c. */
 export interface RowView {
   /** What the rows lie in. */
-  readonly tensor: tf.Tensor;
+  readonly tensor: Tensor;
   /** Elements from one row to the next. */
   readonly stride: number;
   /** Elements before the first. */
@@ -27,7 +26,7 @@ export interface RowView {
 /** What the forward pass returns. */
 export interface Attended {
   /** [N, heads·headDim]; 0 in a row that attends to nothing. */
-  readonly out: tf.Tensor;
+  readonly out: Tensor;
   /** Log-sum-exp of the scaled scores, natural; −1e30 in a row that attends to nothing. [N, heads] */
-  readonly lse: tf.Tensor;
+  readonly lse: Tensor;
 }

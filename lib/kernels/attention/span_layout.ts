@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Device, Tensor } from "../../backend/device.ts";
 import { upload } from "../../backend/tensors.ts";
 
 /**
@@ -25,9 +25,9 @@ export interface SpanLayout {
   /** Key rows, M: N in training and prefill, the cache's rows in decoding. */
   readonly keyRows: number;
   /** Per query row: sharedStart, sharedEnd, ownStart, ownEnd, as key rows. Padding rows have empty ranges. [N, 4] int32 */
-  readonly querySpans: tf.Tensor;
+  readonly querySpans: Tensor;
   /** Per key row: the first and one past the last query row that may attend to it. [N, 2] int32; absent in decoding. */
-  readonly keySpans?: tf.Tensor;
+  readonly keySpans?: Tensor;
   /** The segments, on the host; absent in decoding. With a window, spans are narrower than segments say. */
   readonly segments?: readonly Segment[];
   /** Sliding window in positions; 0 for none. */
@@ -44,9 +44,9 @@ export interface SpanLayout {
  */
 export function spanLayout(
   segments: readonly Segment[],
-  options: { readonly rows: number; readonly window?: number },
+  options: { readonly rows: number; readonly window?: number; readonly device: Device },
 ): SpanLayout {
-  const { rows, window = 0 } = options;
+  const { rows, window = 0, device } = options;
   const queries = new Int32Array(rows * 4), keys = new Int32Array(rows * 2);
   for (const { start, end, sharedStart, sharedEnd } of segments) {
     const shared = sharedEnd - sharedStart;
@@ -63,7 +63,7 @@ export function spanLayout(
     // Segments come in row order, so the last that shares a key sets how far its queries reach.
     for (let j = sharedStart; j < sharedEnd; j++) keys[2 * j + 1] = end;
   }
-  const querySpans = upload(queries, [rows, 4]), keySpans = upload(keys, [rows, 2]);
+  const querySpans = upload(device, queries, [rows, 4]), keySpans = upload(device, keys, [rows, 2]);
   return {
     rows,
     keyRows: rows,
@@ -84,7 +84,10 @@ export function spanLayout(
  * @param spans sharedStart, sharedEnd, ownStart, ownEnd of each row, as cache rows
  * @param keyRows rows of the cache
  */
-export function decodingLayout(spans: Int32Array, keyRows: number): SpanLayout {
-  const querySpans = upload(spans, [spans.length / 4, 4]);
+export function decodingLayout(
+  device: Device,
+  { spans, keyRows }: { readonly spans: Int32Array; readonly keyRows: number },
+): SpanLayout {
+  const querySpans = upload(device, spans, [spans.length / 4, 4]);
   return { rows: spans.length / 4, keyRows, querySpans, window: 0, dispose: () => querySpans.dispose() };
 }

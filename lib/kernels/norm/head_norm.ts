@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import type { Heads } from "../attention/shapes.ts";
 import { addColumnSums } from "../product/linear.ts";
 import module from "../built/head_norm.wasm.ts";
@@ -11,9 +10,9 @@ import module from "../built/head_norm.wasm.ts";
 /** What both passes of the head norm are told. */
 export interface HeadNormOptions {
   /** Weight of the queries' norm. [headDim] */
-  readonly q: tf.Tensor;
+  readonly q: Tensor;
   /** Weight of the keys' norm. [headDim] */
-  readonly k: tf.Tensor;
+  readonly k: Tensor;
   /** What the fused rows hold. */
   readonly heads: Heads;
   /** ε under the root. */
@@ -30,14 +29,14 @@ export interface HeadNormOptions {
  * @param x fused rows: queries, keys, values [N, (H + 2·KV)·headDim]
  * @returns [N, (H + 2·KV)·headDim]
  */
-export function headNorm(x: tf.Tensor, options: HeadNormOptions): tf.Tensor {
+export function headNorm(x: Tensor, options: HeadNormOptions): Tensor {
   const { q, k, heads: { heads, kvHeads, headDim: d }, epsilon } = options;
-  const [rows, width] = x.shape, y = empty([rows, width]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  const [rows, width] = x.shape, y = empty(x.device, [rows, width]);
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
     profile.run(
       "head_norm",
-      () => assembly(module).forward(at(x), at(q), at(k), at(y), rows, heads, kvHeads, d, epsilon),
+      () => assembly(cpuOf(x), module).forward(at(x), at(q), at(k), at(y), rows, heads, kvHeads, d, epsilon),
     );
   } else {
     const items = rows * (heads + 2 * kvHeads);
@@ -60,16 +59,16 @@ export function headNorm(x: tf.Tensor, options: HeadNormOptions): tf.Tensor {
  * @param options `dq` and `dk` [headDim], gradients of the weights, are added to in place (absent when frozen)
  */
 export function headNormGradient(
-  x: tf.Tensor,
-  dy: tf.Tensor,
-  options: HeadNormOptions & { readonly dq?: tf.Tensor; readonly dk?: tf.Tensor },
+  x: Tensor,
+  dy: Tensor,
+  options: HeadNormOptions & { readonly dq?: Tensor; readonly dk?: Tensor },
 ): void {
   const { q, k, heads: { heads, kvHeads, headDim: d }, epsilon, dq, dk } = options;
   const rows = x.shape[0];
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
     profile.run("head_norm_gradient", () =>
-      assembly(module).backward(
+      assembly(cpuOf(x), module).backward(
         at(x),
         at(q),
         at(k),
@@ -86,7 +85,7 @@ export function headNormGradient(
   }
   // Few workgroups that walk over many heads each: the sums they leave are few, and no atomics are needed.
   const blocks = Math.min(MOST_BLOCKS, Math.ceil(rows * heads / (4 * HEADS_A_GROUP)));
-  const partialQ = empty([blocks, d]), partialK = empty([blocks, d]);
+  const partialQ = empty(x.device, [blocks, d]), partialK = empty(x.device, [blocks, d]);
   dispatch(gradientProgram(d), {
     tensors: { x, q, k, dy, dq: partialQ, dk: partialK },
     params: { rows, heads, kv_heads: kvHeads, blocks, epsilon },

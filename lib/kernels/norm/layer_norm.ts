@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import { addColumnSums } from "../product/linear.ts";
 import {
   eachRow,
@@ -23,13 +22,13 @@ import module from "../built/layer_norm.wasm.ts";
 /** What the forward pass returns. */
 export interface LayerNormalized {
   /** x + residual, or x itself when there was no residual. [N, D] */
-  readonly sum: tf.Tensor;
+  readonly sum: Tensor;
   /** The normalised rows. [N, D] */
-  readonly y: tf.Tensor;
+  readonly y: Tensor;
   /** Mean of each row of the sum. [N] */
-  readonly mean: tf.Tensor;
+  readonly mean: Tensor;
   /** 1/√(variance + ε) of each row of the sum. [N] */
-  readonly rstd: tf.Tensor;
+  readonly rstd: Tensor;
 }
 
 /**
@@ -44,18 +43,18 @@ export interface LayerNormalized {
  * @param options `bias` [D]; `epsilon`; `residual` [N, D], added first
  */
 export function layerNorm(
-  x: tf.Tensor,
-  weight: tf.Tensor,
-  options: { readonly bias: tf.Tensor; readonly epsilon: number; readonly residual?: tf.Tensor },
+  x: Tensor,
+  weight: Tensor,
+  options: { readonly bias: Tensor; readonly epsilon: number; readonly residual?: Tensor },
 ): LayerNormalized {
   const [rows, d] = x.shape;
   const { bias, epsilon, residual } = options;
-  const sum = residual ? empty([rows, d]) : x, y = empty([rows, d]);
-  const mean = empty([rows]), rstd = empty([rows]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  const sum = residual ? empty(x.device, [rows, d]) : x, y = empty(x.device, [rows, d]);
+  const mean = empty(x.device, [rows]), rstd = empty(x.device, [rows]);
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
     profile.run("layer_norm", () =>
-      assembly(module).forward(
+      assembly(cpuOf(x), module).forward(
         at(x),
         residual ? at(residual) : 0,
         at(weight),
@@ -95,23 +94,23 @@ export function layerNorm(
  */
 export function layerNormGradient(
   normalized: Pick<LayerNormalized, "sum" | "mean" | "rstd">,
-  dy: tf.Tensor,
+  dy: Tensor,
   options: {
-    readonly weight: tf.Tensor;
-    readonly dsum?: tf.Tensor;
-    readonly dweight?: tf.Tensor;
-    readonly dbias?: tf.Tensor;
-    readonly again?: { readonly y: tf.Tensor; readonly bias: tf.Tensor };
+    readonly weight: Tensor;
+    readonly dsum?: Tensor;
+    readonly dweight?: Tensor;
+    readonly dbias?: Tensor;
+    readonly again?: { readonly y: Tensor; readonly bias: Tensor };
   },
-): tf.Tensor {
+): Tensor {
   const { sum, mean, rstd } = normalized;
   const { weight, dsum, dweight, dbias, again } = options;
   const [rows, d] = sum.shape;
-  const dx = empty([rows, d]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  const dx = empty(dy.device, [rows, d]);
+  if (dy.device.name === "wasm") {
+    const at = cpuOf(dy).pointer;
     profile.run("layer_norm_gradient", () =>
-      assembly(module).backward(
+      assembly(cpuOf(dy), module).backward(
         at(sum),
         at(weight),
         at(mean),
@@ -129,7 +128,9 @@ export function layerNormGradient(
     return dx;
   }
   const shape = rowShape(d), groups = Math.ceil(rows / ROWS), parameters = dweight || dbias;
-  const shares = parameters ? { dw: empty([groups, d]), db: empty([groups, d]) } : undefined;
+  const shares = parameters
+    ? { dw: empty(dy.device, [groups, d]), db: empty(dy.device, [groups, d]) }
+    : undefined;
   dispatch(
     gradientProgram(shape, {
       dsum: dsum !== undefined,

@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import { addColumnSums } from "../product/linear.ts";
 import {
   eachRow,
@@ -23,11 +22,11 @@ import module from "../built/rms_norm.wasm.ts";
 /** What the forward pass returns. */
 export interface Normalized {
   /** x + residual, or x itself when there was no residual. [N, D] */
-  readonly sum: tf.Tensor;
+  readonly sum: Tensor;
   /** The normalised rows. [N, D] */
-  readonly y: tf.Tensor;
+  readonly y: Tensor;
   /** 1/√(mean(sum²) + ε) of each row: what the backward pass needs. [N] */
-  readonly rstd: tf.Tensor;
+  readonly rstd: Tensor;
 }
 
 /**
@@ -42,17 +41,19 @@ export interface Normalized {
  * @param options `epsilon`; `residual` [N, D], added first
  */
 export function rmsNorm(
-  x: tf.Tensor,
-  weight: tf.Tensor,
-  options: { readonly epsilon: number; readonly residual?: tf.Tensor },
+  x: Tensor,
+  weight: Tensor,
+  options: { readonly epsilon: number; readonly residual?: Tensor },
 ): Normalized {
   const [rows, d] = x.shape;
   const { epsilon, residual } = options;
-  const sum = residual ? empty([rows, d]) : x, y = empty([rows, d]), rstd = empty([rows]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  const sum = residual ? empty(x.device, [rows, d]) : x,
+    y = empty(x.device, [rows, d]),
+    rstd = empty(x.device, [rows]);
+  if (x.device.name === "wasm") {
+    const at = cpuOf(x).pointer;
     profile.run("rms_norm", () =>
-      assembly(module).forward(
+      assembly(cpuOf(x), module).forward(
         at(x),
         residual ? at(residual) : 0,
         at(weight),
@@ -89,22 +90,22 @@ export function rmsNorm(
  */
 export function rmsNormGradient(
   normalized: Pick<Normalized, "sum" | "rstd">,
-  dy: tf.Tensor,
+  dy: Tensor,
   options: {
-    readonly weight: tf.Tensor;
-    readonly dsum?: tf.Tensor;
-    readonly dweight?: tf.Tensor;
-    readonly y?: tf.Tensor;
+    readonly weight: Tensor;
+    readonly dsum?: Tensor;
+    readonly dweight?: Tensor;
+    readonly y?: Tensor;
   },
-): tf.Tensor {
+): Tensor {
   const { sum, rstd } = normalized;
   const { weight, dsum, dweight, y } = options;
   const [rows, d] = sum.shape;
-  const dx = empty([rows, d]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  const dx = empty(dy.device, [rows, d]);
+  if (dy.device.name === "wasm") {
+    const at = cpuOf(dy).pointer;
     profile.run("rms_norm_gradient", () =>
-      assembly(module).backward(
+      assembly(cpuOf(dy), module).backward(
         at(sum),
         at(weight),
         at(rstd),
@@ -119,7 +120,7 @@ export function rmsNormGradient(
     return dx;
   }
   const shape = rowShape(d), groups = Math.ceil(rows / ROWS);
-  const partial = dweight && empty([groups, d]);
+  const partial = dweight && empty(dy.device, [groups, d]);
   dispatch(
     gradientProgram(shape, { dsum: dsum !== undefined, weight: partial !== undefined, y: y !== undefined }),
     {

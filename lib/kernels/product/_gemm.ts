@@ -1,11 +1,10 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Device, Tensor } from "../../backend/device.ts";
 import { type Binding, dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
-import { wasmHeap } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
 import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
 import { rowBlocks } from "../_row_blocks.ts";
-import { onOneThreadIfNarrow, sgemm, sgemmFewRows } from "./_sgemm.ts";
+import { onOneThreadIfNarrow, sgemmFewRows, sgemmOn } from "./_sgemm.ts";
 
 /** The operands of one product: op(A) [m, k], op(B) [k, n], C [m, n], all row-major without gaps. */
 export interface GemmOperands {
@@ -13,7 +12,7 @@ export interface GemmOperands {
   readonly b: Binding;
   readonly c: Binding;
   /** [n], added to every row of a product that is not accumulated. WebGPU only. */
-  readonly bias?: tf.Tensor;
+  readonly bias?: Tensor;
 }
 
 /** Sizes and layout of one product; k > 0. */
@@ -31,7 +30,7 @@ export interface GemmOptions {
 
 /** A stored matrix, or a part of its columns: where its rows start in the tensor, their number, their length. */
 interface Side {
-  readonly tensor: tf.Tensor;
+  readonly tensor: Tensor;
   readonly offset: number;
   readonly rows: number;
   readonly stride: number;
@@ -61,14 +60,16 @@ export function gemm(operands: GemmOperands, options: GemmOptions): void {
   const { a, b, c, bias } = operands;
   const { m, n, k, transposeA = false, transposeB = false, add = false } = options;
   if (m === 0 || n === 0) return;
-  if (currentBackend().name === "wasm") {
+  const { device } = tensorOf(c);
+  if (device.name === "wasm") {
+    const sgemm = sgemmOn(device);
     const lda = transposeA ? m : k, ldb = transposeB ? k : n;
     const [pa, pb, pc] = [a, b, c].map(heapPointer), beta = add ? 1 : 0;
     const product = () =>
       !transposeA && transposeB
-        ? sgemmFewRows({ m, n, k }, pa, pb, beta, pc)
-        : sgemm(transposeA, transposeB, m, n, k, 1, pa, lda, pb, ldb, beta, pc, n);
-    profile.run("sgemm", () => onOneThreadIfNarrow({ m, n, k }, product));
+        ? sgemmFewRows(device, { m, n, k }, { a: pa!, b: pb!, beta, c: pc! })
+        : sgemm(transposeA, transposeB, m, n, k, 1, pa!, lda, pb!, ldb, beta, pc!, n);
+    profile.run("sgemm", () => onOneThreadIfNarrow(device, { m, n, k }, product));
     return;
   }
   const product: Product = {
@@ -87,7 +88,7 @@ export function gemm(operands: GemmOperands, options: GemmOptions): void {
 
 /** A part of a matrix [rows, stride] that begins `from` elements after its first. */
 export interface MatrixPart {
-  readonly tensor: tf.Tensor;
+  readonly tensor: Tensor;
   readonly from: number;
 }
 
@@ -110,7 +111,7 @@ export function gemmOfParts(
 function sideOf(binding: Binding, rows: number, stride: number): Side {
   return "tensor" in binding
     ? { tensor: binding.tensor, offset: binding.offset, rows, stride, column: 0 }
-    : { tensor: binding as tf.Tensor, offset: 0, rows, stride, column: 0 };
+    : { tensor: binding, offset: 0, rows, stride, column: 0 };
 }
 
 /** Which of m, n and k is the number of an operand's stored rows, and which that of its columns. */
@@ -131,7 +132,8 @@ type Transposes = { readonly transposeA: boolean; readonly transposeB: boolean }
 function* partsThatFit(product: Product, layout: Transposes): Generator<Product> {
   const axes = axesOf(layout), names = ["a", "b", "c"] as const;
   for (const name of names) {
-    const runs = rowBlocks(product[name].rows, product[name].stride), along = axes[name].rows;
+    const runs = rowBlocks(product.c.tensor.device, product[name].rows, product[name].stride),
+      along = axes[name].rows;
     if (runs.length === 1) continue;
     for (const { from, count } of runs) {
       const cut = (name: "a" | "b" | "c"): Side => {
@@ -146,7 +148,7 @@ function* partsThatFit(product: Product, layout: Transposes): Generator<Product>
         b: cut("b"),
         c: cut("c"),
         bias: product.bias && along === "n"
-          ? { tensor: product.bias as tf.Tensor, offset: from, length: count }
+          ? { tensor: tensorOf(product.bias), offset: from, length: count }
           : product.bias,
         sizes: { ...product.sizes, [along]: count },
         scale: product.scale,
@@ -170,7 +172,7 @@ function launch(product: Product, layout: Transposes): void {
     quadA: quad("a"),
     quadB: quad("b"),
     quadC: quad("c"),
-    ...tileOf(m, n),
+    ...tileOf(c.tensor.device, m, n),
   };
   const key = Object.values(variant).join();
   let program = programs.get(key);
@@ -208,9 +210,9 @@ export type Tile = Pick<GemmVariant, "tileM" | "tileN" | "blockM" | "blockN">;
  * of 16×16 took software Vulkan (Mesa 22.3) from 4.9 to 8.8 GFLOP a CPU second at 1664×384×128, from 5.2 to 9.2 at
  * 1664×128×768 and from 5.6 to 9.7 at 768×128×1664 with A transposed; at 8×1024×128 8×8 beat both 8×4 and 8×16.
  */
-export function tileOf(m: number, n: number): Tile {
-  const tile = gpuTileOf(m, n), active = currentBackend();
-  if (active.name !== "webgpu" || !active.device.isCpu) return tile;
+export function tileOf(device: Device, m: number, n: number): Tile {
+  const tile = gpuTileOf(m, n);
+  if (device.name !== "webgpu" || !device.isCpu) return tile;
   const block = m <= 8 ? 8 : 16;
   return { ...tile, blockM: Math.min(block, tile.tileM), blockN: block };
 }
@@ -227,7 +229,10 @@ function gpuTileOf(m: number, n: number): Tile {
 
 /** Byte offset on the WASM heap of a tensor or of a run of its elements. */
 export function heapPointer(binding: Binding): number {
-  return "tensor" in binding
-    ? wasmHeap().pointer(binding.tensor) + binding.offset * 4
-    : wasmHeap().pointer(binding as tf.Tensor);
+  const tensor = tensorOf(binding), at = cpuOf(tensor).pointer(tensor);
+  return "tensor" in binding ? at + binding.offset * 4 : at;
+}
+
+function tensorOf(binding: Binding): Tensor {
+  return "tensor" in binding ? binding.tensor : binding;
 }

@@ -1,10 +1,9 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { CpuDevice, Tensor } from "../../backend/device.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { wasmHeap } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
 import { gemmOfParts } from "./_gemm.ts";
-import { onOneThreadIfNarrow, sgemm } from "./_sgemm.ts";
+import { onOneThreadIfNarrow, sgemmOn } from "./_sgemm.ts";
 
 /** One of the matrices B_p that lie one below the other in B: where it lies, and the columns of y that it makes. */
 export interface Block {
@@ -35,9 +34,9 @@ export interface BlockOptions {
  * @param b [Σ rows_p, r]
  * @param y [N, out]
  */
-export function addBlockProduct(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, options: BlockOptions): void {
+export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockOptions): void {
   const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
-  if (currentBackend().name === "webgpu") {
+  if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({
         a: { tensor: u, from: p * r },
@@ -46,8 +45,8 @@ export function addBlockProduct(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, option
       }, { m: rows, n: block.rows, k: r, transposeB: true, add: true, scale })
     );
   }
-  const at = wasmHeap().pointer;
-  onEach("block_product", rows, r, blocks, (block, p) =>
+  const cpu = cpuOf(u), at = cpu.pointer, sgemm = sgemmOn(cpu);
+  onEach(cpu, { name: "block_product", rows, r, blocks }, (block, p) =>
     sgemm(
       false,
       true,
@@ -71,11 +70,11 @@ export function addBlockProduct(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, option
  * @param dy [N, out]
  * @returns du [N, T·r]
  */
-export function blockProductGradient(b: tf.Tensor, dy: tf.Tensor, options: BlockOptions): tf.Tensor {
+export function blockProductGradient(b: Tensor, dy: Tensor, options: BlockOptions): Tensor {
   const { blocks, scale } = options, [rows, out] = dy.shape as [number, number], r = b.shape[1]!;
-  const wide = blocks.length * r, du = empty([rows, wide]);
+  const wide = blocks.length * r, du = empty(b.device, [rows, wide]);
   sizesOf(du, b, dy, options);
-  if (currentBackend().name === "webgpu") {
+  if (b.device.name === "webgpu") {
     blocks.forEach((block, p) =>
       gemmOfParts({
         a: { tensor: dy, from: block.column },
@@ -85,8 +84,8 @@ export function blockProductGradient(b: tf.Tensor, dy: tf.Tensor, options: Block
     );
     return du;
   }
-  const at = wasmHeap().pointer;
-  onEach("block_product_gradient", rows, r, blocks, (block, p) => {
+  const cpu = cpuOf(b), at = cpu.pointer, sgemm = sgemmOn(cpu);
+  onEach(cpu, { name: "block_product_gradient", rows, r, blocks }, (block, p) => {
     const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
     sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
   });
@@ -100,13 +99,13 @@ export function blockProductGradient(b: tf.Tensor, dy: tf.Tensor, options: Block
  * @param db [Σ rows_p, r]
  */
 export function addBlockWeightGradient(
-  u: tf.Tensor,
-  dy: tf.Tensor,
-  db: tf.Tensor,
+  u: Tensor,
+  dy: Tensor,
+  db: Tensor,
   options: BlockOptions,
 ): void {
   const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
-  if (currentBackend().name === "webgpu") {
+  if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({
         a: { tensor: dy, from: block.column },
@@ -115,26 +114,29 @@ export function addBlockWeightGradient(
       }, { m: block.rows, n: r, k: rows, transposeA: true, add: true, scale })
     );
   }
-  const at = wasmHeap().pointer;
-  onEach("block_product_weight_gradient", rows, r, blocks, (block, p) => {
+  const cpu = cpuOf(u), at = cpu.pointer, sgemm = sgemmOn(cpu);
+  onEach(cpu, { name: "block_product_weight_gradient", rows, r, blocks }, (block, p) => {
     const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
     sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
   });
 }
 
-/** Runs every block's product on WASM: on one BLAS thread where they are small. */
+/** Runs every block's product on the CPU: on one BLAS thread where they are small. */
 function onEach(
-  name: string,
-  rows: number,
-  r: number,
-  blocks: readonly Block[],
+  device: CpuDevice,
+  work: {
+    readonly name: string;
+    readonly rows: number;
+    readonly r: number;
+    readonly blocks: readonly Block[];
+  },
   product: (block: Block, p: number) => void,
 ): void {
-  const largest = Math.max(...blocks.map((block) => block.rows));
-  profile.run(name, () => onOneThreadIfNarrow({ m: rows, n: r, k: largest }, () => blocks.forEach(product)));
+  const { name, rows: m, r: n, blocks } = work, k = Math.max(...blocks.map((block) => block.rows));
+  profile.run(name, () => onOneThreadIfNarrow(device, { m, n, k }, () => blocks.forEach(product)));
 }
 
-function sizesOf(u: tf.Tensor, b: tf.Tensor, y: tf.Tensor, { blocks }: BlockOptions) {
+function sizesOf(u: Tensor, b: Tensor, y: Tensor, { blocks }: BlockOptions) {
   const [rows, wide] = u.shape as [number, number], r = b.shape[1]!, out = y.shape[1]!;
   const fits = blocks.every((block) =>
     block.row + block.rows <= b.shape[0] && block.column + block.rows <= out

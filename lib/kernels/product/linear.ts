@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import { gemm } from "./_gemm.ts";
 import { matmul } from "./matmul.ts";
 import module from "../built/bias.wasm.ts";
@@ -16,16 +15,16 @@ import module from "../built/bias.wasm.ts";
  * @param bias [out]
  * @returns [N, out]
  */
-export function linear(x: tf.Tensor, weight: tf.Tensor, bias?: tf.Tensor): tf.Tensor {
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   if (!bias) return matmul(x, weight, { transposeB: true });
   const [rows, k] = x.shape, n = weight.shape[0];
-  const y = empty([rows, n]);
-  if (currentBackend().name === "webgpu") {
+  const y = empty(x.device, [rows, n]);
+  if (x.device.name === "webgpu") {
     gemm({ a: x, b: weight, c: y, bias }, { m: rows, n, k: k!, transposeB: true });
     return y;
   }
-  const at = wasmHeap().pointer;
-  profile.run("bias", () => assembly(module).fillRows(at(bias), at(y), rows, n));
+  const at = cpuOf(x).pointer;
+  profile.run("bias", () => assembly(cpuOf(x), module).fillRows(at(bias), at(y), rows, n));
   return matmul(x, weight, { transposeB: true, into: y });
 }
 
@@ -36,7 +35,7 @@ export function linear(x: tf.Tensor, weight: tf.Tensor, bias?: tf.Tensor): tf.Te
  * @param dy [N, out]
  * @returns dx [N, in]
  */
-export function linearGradient(weight: tf.Tensor, dy: tf.Tensor): tf.Tensor {
+export function linearGradient(weight: Tensor, dy: Tensor): Tensor {
   return matmul(dy, weight);
 }
 
@@ -48,20 +47,20 @@ export function linearGradient(weight: tf.Tensor, dy: tf.Tensor): tf.Tensor {
  * @param into `dweight` [out, in] and `dbias` [out], added to in place (absent when frozen)
  */
 export function addLinearGradients(
-  x: tf.Tensor,
-  dy: tf.Tensor,
-  into: { readonly dweight?: tf.Tensor; readonly dbias?: tf.Tensor },
+  x: Tensor,
+  dy: Tensor,
+  into: { readonly dweight?: Tensor; readonly dbias?: Tensor },
 ): void {
   if (into.dweight) matmul(dy, x, { transposeA: true, into: into.dweight });
   if (into.dbias) addColumnSums(dy, into.dbias);
 }
 
 /** Adds the sum of each column of dy [N, n] to dbias [n], in place. */
-export function addColumnSums(dy: tf.Tensor, dbias: tf.Tensor): void {
+export function addColumnSums(dy: Tensor, dbias: Tensor): void {
   const [rows, n] = dy.shape as [number, number];
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
-    profile.run("bias_gradient", () => assembly(module).addColumnSums(at(dy), at(dbias), rows, n));
+  if (dy.device.name === "wasm") {
+    const at = cpuOf(dy).pointer;
+    profile.run("bias_gradient", () => assembly(cpuOf(dy), module).addColumnSums(at(dy), at(dbias), rows, n));
     return;
   }
   dispatch(columnSums, {

@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Tensor } from "../../backend/device.ts";
 import { empty, fillZero } from "../../backend/tensors.ts";
 import { gemm } from "./_gemm.ts";
 
@@ -12,23 +12,24 @@ import { gemm } from "./_gemm.ts";
  * @throws {Error} when the shapes do not fit each other
  */
 export function matmul(
-  a: tf.Tensor,
-  b: tf.Tensor,
-  options: { readonly transposeA?: boolean; readonly transposeB?: boolean; readonly into?: tf.Tensor } = {},
-): tf.Tensor {
+  a: Tensor,
+  b: Tensor,
+  options: { readonly transposeA?: boolean; readonly transposeB?: boolean; readonly into?: Tensor } = {},
+): Tensor {
   const { transposeA = false, transposeB = false, into } = options;
   const [m, k] = transposeA ? [a.shape[1]!, a.shape[0]] : a.shape;
   const [inner, n] = transposeB ? [b.shape[1]!, b.shape[0]] : b.shape;
   if (
-    a.rank !== 2 || b.rank !== 2 || k !== inner || (into && (into.shape[0] !== m || into.shape[1] !== n))
+    a.shape.length !== 2 || b.shape.length !== 2 || k !== inner ||
+    (into && (into.shape[0] !== m || into.shape[1] !== n))
   ) {
-    const turned = (t: tf.Tensor, turn: boolean) => `[${t.shape}]${turn ? "ᵀ" : ""}`;
+    const turned = (t: Tensor, turn: boolean) => `[${t.shape}]${turn ? "ᵀ" : ""}`;
     throw new Error(
       `Cannot multiply ${turned(a, transposeA)} by ${turned(b, transposeB)}` +
         (into ? ` into [${into.shape}]` : ""),
     );
   }
-  const c = into ?? empty([m, n]);
+  const c = into ?? empty(a.device, [m, n]);
   const add = into !== undefined;
   if (k === 0) { // nothing to bind
     if (!add) fillZero(c);

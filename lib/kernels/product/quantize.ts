@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import type { Device, Tensor } from "../../backend/device.ts";
 import { upload } from "../../backend/tensors.ts";
 
 /**
@@ -23,9 +23,9 @@ export interface QuantizedMatrix {
   /** in. */
   readonly columns: number;
   /** 2, 4 or 8 weights a word, the first in the lowest bits; int4 keeps q + 8. [out, ⌈in/32⌉·32/weights a word] int32 */
-  readonly words: tf.Tensor;
+  readonly words: Tensor;
   /** [out] with int8, [out, ⌈in/32⌉] with int4; one unused number with f16. */
-  readonly scales: tf.Tensor;
+  readonly scales: Tensor;
   /** Frees its tensors. */
   dispose(): void;
 }
@@ -94,12 +94,15 @@ export function quantizeValues(
  * @param values [out, in] row-major
  */
 export function quantize(
+  device: Device,
   values: Float32Array,
-  shape: readonly [number, number],
-  dtype: QuantizedDtype,
+  { shape, dtype }: { readonly shape: readonly [number, number]; readonly dtype: QuantizedDtype },
 ): QuantizedMatrix {
   const { words, scales } = quantizeValues(values, shape, dtype);
-  const tensors = { words: upload(words, [words.length]), scales: upload(scales, [scales.length]) };
+  const tensors = {
+    words: upload(device, words, [words.length]),
+    scales: upload(device, scales, [scales.length]),
+  };
   return {
     dtype,
     rows: shape[0],

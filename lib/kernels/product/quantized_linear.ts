@@ -1,13 +1,12 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { CpuDevice, Tensor } from "../../backend/device.ts";
 import { dispatch } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import { tileOf as gemmTileOf } from "./_gemm.ts";
 import { fewRows, TILE_N, tiled, tiledAsWide } from "./_quantized_wgsl.ts";
 import { elementsOf, rowBlocks, type Run } from "../_row_blocks.ts";
-import { onOneThread, sgemm } from "./_sgemm.ts";
+import { onOneThread, sgemmOn } from "./_sgemm.ts";
 import module from "../built/quantized_linear.wasm.ts";
 import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
 
@@ -20,16 +19,16 @@ import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./qu
  * @param bias [out]
  * @returns [N, out]
  */
-export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf.Tensor): tf.Tensor {
+export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias?: Tensor): Tensor {
   const [m, k] = x.shape as [number, number], { rows: n, dtype } = weight;
   if (k !== weight.columns) {
     throw new Error(`Cannot multiply [${x.shape}] by [${n},${weight.columns}]ᵀ`);
   }
-  const y = empty([m, n]);
-  const active = currentBackend();
+  const y = empty(x.device, [m, n]);
+  const active = x.device;
   if (active.name === "webgpu") {
     // A CPU that stands in for a GPU takes 42 ms for 6 rows of 3072×512 so, and 14 by tiles.
-    const few = k % 4 === 0 && m <= (active.device.isCpu ? 1 : 8), tile = tileOf(m), has = bias !== undefined;
+    const few = k % 4 === 0 && m <= (active.isCpu ? 1 : 8), tile = tileOf(m), has = bias !== undefined;
     if (!few && k % 4 === 0 && n % 4 === 0) {
       asWide(weight, { a: x, c: y, bias, m, transposed: true });
       return y;
@@ -53,17 +52,18 @@ export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf
     }
     return y;
   }
-  const { pointer: at, memory } = wasmHeap();
+  const { pointer: at, memory } = cpuOf(x);
   if (bias) {
     const values = new Float32Array(memory.buffer, at(bias), n);
     const all = new Float32Array(memory.buffer, at(y), m * n);
     for (let i = 0; i < m; i++) all.set(values, i * n);
   }
-  if (dtype === "int4" && m <= fewRowsOnWasm()) {
+  if (dtype === "int4" && m <= fewRowsOn(cpuOf(x))) {
     multiplyFew(x, weight, y, bias !== undefined);
     return y;
   }
-  const beta = bias ? 1 : 0,
+  const sgemm = sgemmOn(cpuOf(x)),
+    beta = bias ? 1 : 0,
     multiply = () =>
       forRowBlocks(
         weight,
@@ -71,7 +71,7 @@ export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf
         (block, from, rows, stride) =>
           sgemm(false, true, m, rows, k, 1, at(x), k, block, stride, beta, at(y) + 4 * from, n),
       );
-  if (m <= ROWS_IN_CACHE) onOneThread(multiply);
+  if (m <= ROWS_IN_CACHE) onOneThread(x.device, multiply);
   else multiply();
   return y;
 }
@@ -81,15 +81,14 @@ export function quantizedLinear(x: tf.Tensor, weight: QuantizedMatrix, bias?: tf
  * widened first: 1 row 0.26 / 0.67, 6 rows 0.69 / 0.82, 8 rows 0.86 / 0.75 with BLAS; 16 rows 1.9 / 2.8, 32 rows
  * 4.8 / 5.0 without.
  */
-function fewRowsOnWasm(): number {
-  const active = currentBackend();
-  return active.name === "wasm" && active.blas ? 6 : 32;
+function fewRowsOn({ blas }: CpuDevice): number {
+  return blas ? 6 : 32;
 }
 
 /** y = x·Wᵀ (+ y with `add`), each weight widened where it is multiplied. */
-function multiplyFew(x: tf.Tensor, weight: QuantizedMatrix, y: tf.Tensor, add: boolean): void {
+function multiplyFew(x: Tensor, weight: QuantizedMatrix, y: Tensor, add: boolean): void {
   const { words, scales, rows, columns } = weight, m = x.shape[0], stride = paddedColumns(columns);
-  const { pointer: at, allocate, free } = wasmHeap(), kernels = assembly(module);
+  const { pointer: at, allocate, free } = cpuOf(x), kernels = assembly(cpuOf(x), module);
   const ordered = allocate(4 * m * stride);
   profile.run("quantized_few_int4", () => {
     kernels.orderColumns(at(x), ordered, m, columns, stride);
@@ -104,11 +103,11 @@ function multiplyFew(x: tf.Tensor, weight: QuantizedMatrix, y: tf.Tensor, add: b
  * @param dy [N, out]
  * @returns dx [N, in]
  */
-export function quantizedLinearGradient(weight: QuantizedMatrix, dy: tf.Tensor): tf.Tensor {
+export function quantizedLinearGradient(weight: QuantizedMatrix, dy: Tensor): Tensor {
   const [m, k] = dy.shape as [number, number], { columns: n, dtype } = weight;
   if (k !== weight.rows) throw new Error(`Cannot multiply [${dy.shape}] by [${weight.rows},${n}]`);
-  const dx = empty([m, n]);
-  if (currentBackend().name === "webgpu") {
+  const dx = empty(dy.device, [m, n]);
+  if (dy.device.name === "webgpu") {
     const tile = tileOf(m);
     if (k % 4 === 0 && n % 4 === 0) {
       asWide(weight, { a: dy, c: dx, m, transposed: false });
@@ -126,7 +125,8 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: tf.Tensor):
     }
     return dx;
   }
-  const at = wasmHeap().pointer;
+  const at = cpuOf(dy).pointer;
+  const sgemm = sgemmOn(cpuOf(dy));
   forRowBlocks(
     weight,
     m,
@@ -138,9 +138,9 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: tf.Tensor):
 
 /** C ← A·Wᵀ (+ bias), or C ← A·W where not `transposed`, on WebGPU: a launch for each part of W that fits a binding. */
 function asWide(weight: QuantizedMatrix, product: {
-  readonly a: tf.Tensor;
-  readonly c: tf.Tensor;
-  readonly bias?: tf.Tensor;
+  readonly a: Tensor;
+  readonly c: Tensor;
+  readonly bias?: Tensor;
   readonly m: number;
   readonly transposed: boolean;
 }): void {
@@ -149,7 +149,7 @@ function asWide(weight: QuantizedMatrix, product: {
   for (const run of partsOf(weight)) {
     const whole = run.count === weight.rows, add = !transposed && run.from > 0;
     const epilogue = add ? "add" : bias ? "bias" : "set", n = transposed ? run.count : columns;
-    const tile = gemmTileOf(m, n);
+    const tile = gemmTileOf(a.device, m, n);
     dispatch(tiledAsWide(dtype, { transposeB: transposed, epilogue, ...tile }), {
       tensors: {
         a,
@@ -170,12 +170,12 @@ function asWide(weight: QuantizedMatrix, product: {
 
 /** Runs of a weight's rows whose words each fit a binding; its scales are fewer than its words. */
 function partsOf({ rows, words }: QuantizedMatrix): Run[] {
-  return rowBlocks(rows, words.size / rows);
+  return rowBlocks(words.device, rows, words.size / rows);
 }
 
 /** The words and scales of some of a weight's rows, as bindings. */
 function boundPart({ dtype, rows, words, scales }: QuantizedMatrix, { from, count }: Run) {
-  const part = (tensor: tf.Tensor) =>
+  const part = (tensor: Tensor) =>
     elementsOf(tensor, { from: from * tensor.size / rows, count: count * tensor.size / rows });
   return { words: part(words), ...(dtype !== "f16" && { scales: part(scales) }) };
 }
@@ -202,7 +202,7 @@ function forRowBlocks(
   m: number,
   multiply: (block: number, from: number, rows: number, stride: number) => void,
 ): void {
-  const { pointer: at, allocate, free } = wasmHeap(), kernels = assembly(module);
+  const device = cpuOf(words), { pointer: at, allocate, free } = device, kernels = assembly(device, module);
   const stride = paddedColumns(columns), bytes = stride * 4 / weightsPerWord[dtype];
   const many = Math.min(rows, Math.max(1, Math.floor(scratchBytes(m) / (4 * stride))));
   const block = allocate(many * stride * 4);

@@ -1,20 +1,19 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import module from "../built/linear_logprob.wasm.ts";
 
 /** What one chunk of logits and its rows share: all indexed by the row's or the pair's number in the whole. */
 export interface ChunkRows {
   /** [rows·width]: logits, row-major without gaps. */
-  readonly chunk: tf.Tensor;
-  readonly pairStarts: tf.Tensor;
-  readonly ids: tf.Tensor;
+  readonly chunk: Tensor;
+  readonly pairStarts: Tensor;
+  readonly ids: Tensor;
   /** [R]: each row's maximum so far. */
-  readonly largest: tf.Tensor;
+  readonly largest: Tensor;
   /** [R]: each row's log Σ exp, complete after the last chunk. */
-  readonly lse: tf.Tensor;
+  readonly lse: Tensor;
 }
 
 /** Where a chunk lies: its first row among the R rows, its first label, its size. */
@@ -30,12 +29,12 @@ export interface ChunkPlace {
  * row's last chunk lse = max + log(sum) and logprob = logit − lse. With `keep` the chunk becomes exp(logit − max).
  */
 export function reduceChunk(
-  tensors: ChunkRows & { readonly sums: tf.Tensor; readonly logprobs: tf.Tensor },
+  tensors: ChunkRows & { readonly sums: Tensor; readonly logprobs: Tensor },
   place: ChunkPlace & { readonly last: boolean; readonly keep: boolean },
 ): void {
   const { chunk, pairStarts, ids, largest, sums, lse, logprobs } = tensors;
   const { row, rows, label, labels, last, keep } = place;
-  if (currentBackend().name === "webgpu") {
+  if (chunk.device.name === "webgpu") {
     dispatch(reduceProgram, {
       tensors: { pair_starts: pairStarts, ids, chunk, largest, sums, lse, logprobs },
       params: {
@@ -51,9 +50,9 @@ export function reduceChunk(
     });
     return;
   }
-  const at = wasmHeap().pointer, skip = row * 4;
+  const at = cpuOf(chunk).pointer, skip = row * 4;
   profile.run("logprob_reduce", () =>
-    assembly(module).reduce(
+    assembly(cpuOf(chunk), module).reduce(
       at(chunk),
       at(pairStarts) + skip,
       at(ids),
@@ -75,12 +74,12 @@ export function reduceChunk(
  * Σ_pairs g·1[v = id] − (Σ_pairs g)·exp(logit − lse).
  */
 export function chunkGradient(
-  tensors: ChunkRows & { readonly dlogprobs: tf.Tensor },
+  tensors: ChunkRows & { readonly dlogprobs: Tensor },
   place: ChunkPlace & { readonly kept: boolean },
 ): void {
   const { chunk, pairStarts, ids, largest, lse, dlogprobs } = tensors;
   const { row, rows, label, labels, kept } = place;
-  if (currentBackend().name === "webgpu") {
+  if (chunk.device.name === "webgpu") {
     dispatch(gradientProgram, {
       tensors: { pair_starts: pairStarts, ids, largest, lse, dlogprobs, chunk },
       params: { rows, width: labels, first_row: row, label, kept: kept ? 1 : 0 },
@@ -88,9 +87,9 @@ export function chunkGradient(
     });
     return;
   }
-  const at = wasmHeap().pointer, skip = row * 4;
+  const at = cpuOf(chunk).pointer, skip = row * 4;
   profile.run("logprob_gradient", () =>
-    assembly(module).gradient(
+    assembly(cpuOf(chunk), module).gradient(
       at(chunk),
       at(pairStarts) + skip,
       at(ids),
@@ -107,10 +106,10 @@ export function chunkGradient(
 /** to[i] ← from[rows[i]] (`gather`), or to[rows[i]] ← from[i] (`scatter`): whole rows. */
 export function moveRows(
   direction: "gather" | "scatter",
-  { from, to, rows }: { readonly from: tf.Tensor; readonly to: tf.Tensor; readonly rows: tf.Tensor },
+  { from, to, rows }: { readonly from: Tensor; readonly to: Tensor; readonly rows: Tensor },
 ): void {
   const width = from.shape[1]!, count = rows.size;
-  if (currentBackend().name === "webgpu") {
+  if (from.device.name === "webgpu") {
     dispatch(direction === "gather" ? gatherProgram : scatterProgram, {
       tensors: { from_rows: from, rows, to_rows: to },
       params: { count, width },
@@ -118,9 +117,9 @@ export function moveRows(
     });
     return;
   }
-  const at = wasmHeap().pointer;
+  const at = cpuOf(from).pointer;
   profile.run(`${direction}_rows`, () => {
-    const { gatherRows, scatterRows } = assembly(module);
+    const { gatherRows, scatterRows } = assembly(cpuOf(from), module);
     (direction === "gather" ? gatherRows : scatterRows)(at(from), at(rows), at(to), count, width);
   });
 }

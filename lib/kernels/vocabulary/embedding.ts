@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty, upload } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import { rowBlocks, rowsOf } from "../_row_blocks.ts";
 import module from "../built/embedding.wasm.ts";
 
@@ -14,13 +13,13 @@ import module from "../built/embedding.wasm.ts";
  * @param ids [N] int32, each in 0…V−1: checked where ids come from outside, not here (a GPU leaves the row as it is for any other)
  * @returns [N, D]
  */
-export function embedding(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
-  const rows = ids.shape[0]!, d = table.shape[1]!, y = empty([rows, d]);
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
-    profile.run("embedding", () => assembly(module).gather(at(table), at(ids), at(y), rows, d));
+export function embedding(table: Tensor, ids: Tensor): Tensor {
+  const rows = ids.shape[0]!, d = table.shape[1]!, y = empty(table.device, [rows, d]);
+  if (table.device.name === "wasm") {
+    const at = cpuOf(table).pointer;
+    profile.run("embedding", () => assembly(cpuOf(table), module).gather(at(table), at(ids), at(y), rows, d));
   } else {
-    for (const { from, count } of rowBlocks(table.shape[0], d)) {
+    for (const { from, count } of rowBlocks(table.device, table.shape[0]!, d)) {
       dispatch(gatherProgram, {
         tensors: { table: rowsOf(table, from, count), ids, y },
         params: { size: rows * d, d, first_row: from, count },
@@ -41,15 +40,15 @@ export function embedding(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
  * @param dy [N, D], N ≥ ids.length
  * @param dtable [V, D], added to in place
  */
-export function embeddingGradient(ids: Int32Array, dy: tf.Tensor, dtable: tf.Tensor): void {
+export function embeddingGradient(ids: Int32Array, dy: Tensor, dtable: Tensor): void {
   const d = dy.shape[1]!;
-  if (currentBackend().name === "wasm") {
-    const { pointer: at, memory, allocate, free } = wasmHeap();
+  if (dy.device.name === "wasm") {
+    const { pointer: at, memory, allocate, free } = cpuOf(dy);
     const list = allocate(ids.byteLength);
     new Int32Array(memory.buffer, list, ids.length).set(ids);
     profile.run(
       "embedding_gradient",
-      () => assembly(module).scatter(at(dtable), list, at(dy), ids.length, d),
+      () => assembly(cpuOf(dy), module).scatter(at(dtable), list, at(dy), ids.length, d),
     );
     free(list);
     return;
@@ -68,9 +67,9 @@ export function embeddingGradient(ids: Int32Array, dy: tf.Tensor, dtable: tf.Ten
   list.set(starts, 0);
   list.set(seen, ids.length + 1);
   list.set(order, 2 * ids.length + 1);
-  const lists = upload(list, [list.length]);
+  const lists = upload(dy.device, list, [list.length]);
   let first = 0; // of the ids seen, which ascend, as the table's blocks do
-  for (const { from, count } of rowBlocks(dtable.shape[0], d)) {
+  for (const { from, count } of rowBlocks(dtable.device, dtable.shape[0]!, d)) {
     let end = first;
     while (end < seen.length && seen[end] < from + count) end++;
     dispatch(scatterProgram, {

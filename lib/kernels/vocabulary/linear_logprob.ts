@@ -1,5 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Device, Tensor } from "../../backend/device.ts";
 import { empty, fillZero, upload, zeros } from "../../backend/tensors.ts";
 import { InputError } from "../../runtime/errors.ts";
 import { gemm } from "../product/_gemm.ts";
@@ -9,11 +8,11 @@ import { bindingElements, rowsOf } from "../_row_blocks.ts";
 /** Which log-probs are wanted: pairs of a row of the hidden states and a label id, grouped by row. */
 export interface Labels {
   /** [R] int32: rows of hidden that carry a label, ascending. */
-  readonly rows: tf.Tensor;
+  readonly rows: Tensor;
   /** [R+1] int32: the labels of the r-th of these rows are `ids[pairStarts[r]]` … `ids[pairStarts[r + 1] − 1]`. */
-  readonly pairStarts: tf.Tensor;
+  readonly pairStarts: Tensor;
   /** [P] int32: label ids, in row order. */
-  readonly ids: tf.Tensor;
+  readonly ids: Tensor;
   /** R. */
   readonly rowCount: number;
   /** P. */
@@ -34,6 +33,7 @@ export interface Labels {
  * @throws {InputError} when a row or an id is not a whole number of at least 0
  */
 export function makeLabels(
+  device: Device,
   pairs: ReadonlyArray<readonly [row: number, id: number]>,
 ): Labels & { readonly order: Int32Array } {
   let largestRow = -1, largestId = -1;
@@ -59,7 +59,9 @@ export function makeLabels(
     }
   });
   starts.push(pairs.length);
-  const tensors = [Int32Array.from(rows), Int32Array.from(starts), ids].map((v) => upload(v, [v.length]));
+  const tensors = [Int32Array.from(rows), Int32Array.from(starts), ids].map((v) =>
+    upload(device, v, [v.length])
+  );
   return {
     rows: tensors[0],
     pairStarts: tensors[1],
@@ -76,13 +78,13 @@ export function makeLabels(
 /** What the forward pass returns and the gradient needs. */
 export interface LinearLogprob {
   /** [P] log-probs in nats, in the order of `labels.ids`. */
-  readonly logprobs: tf.Tensor;
+  readonly logprobs: Tensor;
   /** [R] log Σ_v exp(logit). */
-  readonly lse: tf.Tensor;
+  readonly lse: Tensor;
   /** [R] the largest logit. */
-  readonly largest: tf.Tensor;
+  readonly largest: Tensor;
   /** [R·V] exp(logit − largest) where one chunk holds them all; the gradient uses it up. */
-  kept?: tf.Tensor;
+  kept?: Tensor;
   /** Bytes of logits alive at once. */
   readonly chunkBytes: number;
   /** Frees these tensors. */
@@ -114,15 +116,15 @@ const CACHE_BYTES = 2 ** 20;
  * @throws {InputError} when a label's row or id is out of range
  */
 export function linearLogprob(
-  hidden: tf.Tensor,
-  weight: tf.Tensor,
+  hidden: Tensor,
+  weight: Tensor,
   labels: Labels,
   options: { readonly chunkBytes?: number; readonly keep?: boolean } = {},
 ): LinearLogprob {
   const { keep = true } = options;
   const [n, d] = hidden.shape as [number, number], v = weight.shape[0];
   const all = labels.rowCount * v * 4;
-  const { chunkBytes = currentBackend().name === "wasm" && all > CHUNK_BYTES ? CACHE_BYTES : CHUNK_BYTES } =
+  const { chunkBytes = hidden.device.name === "wasm" && all > CHUNK_BYTES ? CACHE_BYTES : CHUNK_BYTES } =
     options;
   if (labels.largestId >= v) {
     throw new InputError(`Cannot score label ${labels.largestId}: the head has ${v} labels`);
@@ -131,7 +133,9 @@ export function linearLogprob(
     throw new InputError(`Cannot score a label of row ${labels.largestRow}: there are ${n} rows`);
   }
   const { rowCount: r, pairStarts, ids } = labels;
-  const logprobs = empty([labels.pairCount]), lse = empty([r]), largest = empty([r]);
+  const logprobs = empty(hidden.device, [labels.pairCount]),
+    lse = empty(hidden.device, [r]),
+    largest = empty(hidden.device, [r]);
   const result: LinearLogprob = {
     logprobs,
     lse,
@@ -143,10 +147,10 @@ export function linearLogprob(
     },
   };
   if (r === 0) return result;
-  const h = labelledRows(hidden, labels), sums = empty([r]);
-  const size = chunkSize({ r, v, d, chunkBytes });
+  const h = labelledRows(hidden, labels), sums = empty(hidden.device, [r]);
+  const size = chunkSize(hidden.device, { r, v, d, chunkBytes });
   const whole = keep && size.rows >= r && size.labels >= v;
-  const chunk = empty([Math.min(size.rows, r) * Math.min(size.labels, v)]);
+  const chunk = empty(hidden.device, [Math.min(size.rows, r) * Math.min(size.labels, v)]);
   for (const place of chunks({ r, v, ...size })) {
     chunkLogits({ h, weight, chunk }, place);
     reduceChunk({ chunk, pairStarts, ids, largest, sums, lse, logprobs }, {
@@ -174,22 +178,22 @@ export function linearLogprob(
  */
 export function linearLogprobGradient(
   forward: LinearLogprob,
-  dlogprobs: tf.Tensor,
+  dlogprobs: Tensor,
   options: {
-    readonly hidden: tf.Tensor;
-    readonly weight: tf.Tensor;
+    readonly hidden: Tensor;
+    readonly weight: Tensor;
     readonly labels: Labels;
-    readonly dweight?: tf.Tensor;
+    readonly dweight?: Tensor;
   },
-): tf.Tensor {
+): Tensor {
   const { hidden, weight, labels, dweight } = options;
   const { rowCount: r, pairStarts, ids } = labels;
   const { lse, largest, kept, chunkBytes } = forward;
   const [n, d] = hidden.shape as [number, number], v = weight.shape[0];
-  if (r === 0) return zeros([n, d]);
-  const h = labelledRows(hidden, labels), dh = empty([r, d]);
-  const size = kept ? { rows: r, labels: v } : chunkSize({ r, v, d, chunkBytes });
-  const chunk = kept ?? empty([Math.min(size.rows, r) * Math.min(size.labels, v)]);
+  if (r === 0) return zeros(dlogprobs.device, [n, d]);
+  const h = labelledRows(hidden, labels), dh = empty(dlogprobs.device, [r, d]);
+  const size = kept ? { rows: r, labels: v } : chunkSize(hidden.device, { r, v, d, chunkBytes });
+  const chunk = kept ?? empty(dlogprobs.device, [Math.min(size.rows, r) * Math.min(size.labels, v)]);
   for (const place of chunks({ r, v, ...size })) {
     if (!kept) chunkLogits({ h, weight, chunk }, place);
     chunkGradient({ chunk, pairStarts, ids, largest, lse, dlogprobs }, {
@@ -213,7 +217,7 @@ export function linearLogprobGradient(
   forward.kept = undefined;
   if (h === hidden) return dh; // every row has a label, in order
   h.dispose();
-  const dhidden = empty([n, d]);
+  const dhidden = empty(dlogprobs.device, [n, d]);
   fillZero(dhidden);
   moveRows("scatter", { from: dh, to: dhidden, rows: labels.rows });
   dh.dispose();
@@ -221,17 +225,17 @@ export function linearLogprobGradient(
 }
 
 /** The rows of hidden that carry a label: [R, D]; hidden itself when all do. */
-function labelledRows(hidden: tf.Tensor, labels: Labels): tf.Tensor {
+function labelledRows(hidden: Tensor, labels: Labels): Tensor {
   const [n, d] = hidden.shape;
   if (labels.rowCount === n) return hidden;
-  const h = empty([labels.rowCount, d!]);
+  const h = empty(hidden.device, [labels.rowCount, d!]);
   moveRows("gather", { from: hidden, to: h, rows: labels.rows });
   return h;
 }
 
 /** chunk ← h·Wᵀ of one place. */
 function chunkLogits(
-  { h, weight, chunk }: { readonly h: tf.Tensor; readonly weight: tf.Tensor; readonly chunk: tf.Tensor },
+  { h, weight, chunk }: { readonly h: Tensor; readonly weight: Tensor; readonly chunk: Tensor },
   place: ChunkPlace,
 ): void {
   const { row, rows, label, labels } = place;
@@ -243,7 +247,7 @@ function chunkLogits(
   });
 }
 
-function chunkOf(chunk: tf.Tensor, { rows, labels }: ChunkPlace) {
+function chunkOf(chunk: Tensor, { rows, labels }: ChunkPlace) {
   return { tensor: chunk, offset: 0, length: rows * labels };
 }
 
@@ -253,9 +257,10 @@ function chunkOf(chunk: tf.Tensor, { rows, labels }: ChunkPlace) {
  * 1,024 labels would be left. Multiples of 64, so that a slice of any matrix starts on a binding's boundary.
  */
 function chunkSize(
+  device: Device,
   { r, v, d, chunkBytes }: { r: number; v: number; d: number; chunkBytes: number },
 ): { rows: number; labels: number } {
-  const bound = bindingElements(), floats = Math.min(chunkBytes / 4, bound);
+  const bound = bindingElements(device), floats = Math.min(chunkBytes / 4, bound);
   const few = (count: number) => Math.max(64, Math.floor(count / 64) * 64);
   const byBinding = few(bound / d);
   const labels = Math.min(v, few(Math.max(floats / r, Math.min(1024, floats / 64))), byBinding);

@@ -1,9 +1,8 @@
-import type * as tf from "@tensorflow/tfjs";
-import { currentBackend } from "../../backend/backend.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, wasmHeap } from "../_assembly.ts";
+import { assembly, cpuOf } from "../_assembly.ts";
 import { rowBlocks, rowsOf } from "../_row_blocks.ts";
 import module from "../built/sample.wasm.ts";
 
@@ -27,22 +26,32 @@ export interface Sampling {
  * @returns ids [N] int32; −1 where a logit is NaN or +∞, or all are −∞: no token can be drawn
  */
 export function sample(
-  logits: tf.Tensor,
-  options: Sampling & { readonly streams: tf.Tensor; readonly counters: tf.Tensor },
-): tf.Tensor {
+  logits: Tensor,
+  options: Sampling & { readonly streams: Tensor; readonly counters: Tensor },
+): Tensor {
   const [rows, v] = logits.shape as [number, number];
   const { streams, counters, temperature, topK, topP } = options;
   const inverse = temperature === 0 ? 0 : 1 / temperature;
-  const ids = empty([rows], "int32");
-  if (currentBackend().name === "wasm") {
-    const at = wasmHeap().pointer;
+  const ids = empty(logits.device, [rows], "int32");
+  if (logits.device.name === "wasm") {
+    const at = cpuOf(logits).pointer;
     profile.run(
       "sample",
       () =>
-        assembly(module).sample(at(logits), at(streams), at(counters), at(ids), rows, v, inverse, topK, topP),
+        assembly(cpuOf(logits), module).sample(
+          at(logits),
+          at(streams),
+          at(counters),
+          at(ids),
+          rows,
+          v,
+          inverse,
+          topK,
+          topP,
+        ),
     );
   } else {
-    for (const { from, count } of rowBlocks(rows, v)) {
+    for (const { from, count } of rowBlocks(logits.device, rows, v)) {
       dispatch(program, {
         tensors: { logits: rowsOf(logits, from, count), streams, counters, ids },
         params: { rows: count, first_row: from, v, inverse_temperature: inverse, top_k: topK, top_p: topP },

@@ -1,0 +1,88 @@
+import { InputError } from "../runtime/errors.ts";
+import { findBlas } from "../runtime/native.ts";
+import { Allocator } from "./_allocator.ts";
+import type { CpuDevice, Live, Slot } from "./device.ts";
+
+const PAGE = 65_536;
+
+/** Bytes that the heap may grow to: pointers have 32 bits. */
+export const HEAP_BYTES: number = 2 ** 32 - PAGE;
+
+/** The heap grows by at least so much: each growth moves the address that native libraries are given. */
+const STEP = 16 * 2 ** 20;
+
+/** Byte 0 means "none" to kernels that may be given no tensor. */
+const START = 1024;
+
+/** Opens the CPU: a heap of our own, and a BLAS where one is found. */
+export async function openCpu(why: string): Promise<CpuDevice> {
+  const { blas, why: blasWhy } = await findBlas();
+  const products = blas ? `products by ${blas.description}` : `own SIMD products (BLAS: ${blasWhy})`;
+  const memory = new WebAssembly.Memory({ initial: STEP / PAGE, maximum: HEAP_BYTES / PAGE });
+  const allocator = new Allocator({
+    size: () => memory.buffer.byteLength,
+    grow: (bytes) =>
+      [Math.max(bytes, STEP, memory.buffer.byteLength / 8), bytes].some((wanted) => {
+        try {
+          memory.grow(Math.ceil(wanted / PAGE));
+          return true;
+        } catch {
+          return false; // over the maximum, or more than the system gives
+        }
+      }),
+  }, START);
+  const live: Live = { tensors: 0, scopes: [] };
+  let used = 0;
+  const allocate = (bytes: number): number => {
+    const pointer = allocator.allocate(bytes);
+    if (pointer !== 0) return pointer;
+    const mib = (n: number) => `${Math.ceil(n / 2 ** 20).toLocaleString("en")} MiB`;
+    throw new InputError(
+      `Cannot allocate ${mib(bytes)} more: the heap of the CPU has ${
+        mib(allocator.use().used)
+      } in use, holds at most ` +
+        `${mib(HEAP_BYTES)}, and this machine may give less; a smaller option \`microBatchTokens\` or ` +
+        "option `batchSize` needs less",
+    );
+  };
+  const bytesOf = ({ pointer }: Slot, from: number, length: number) =>
+    new Uint8Array(memory.buffer, pointer! + from, length);
+  const device: CpuDevice = {
+    name: "wasm",
+    reason: `wasm, ${products}: ${why}`,
+    ...(blas && { blas }),
+    memory,
+    live,
+    allocate,
+    free: (pointer) => allocator.free(pointer),
+    pointer(tensor) {
+      if (tensor.device !== device) {
+        throw new Error(
+          `Cannot use a tensor of shape [${
+            tensor.shape.join(", ")
+          }] on the CPU: it is on ${tensor.device.name}`,
+        );
+      }
+      return tensor.slot.pointer!;
+    },
+    take(bytes, values) {
+      const slot: Slot = { bytes, owners: 1, pointer: allocate(bytes) };
+      used += bytes;
+      if (values) bytesOf(slot, 0, bytes).set(values);
+      return slot;
+    },
+    release({ pointer, bytes }) {
+      used -= bytes;
+      allocator.free(pointer!);
+    },
+    write: (slot, bytes, offset) => bytesOf(slot, offset, bytes.length).set(bytes),
+    read: (slot, bytes) => Promise.resolve(bytesOf(slot, 0, bytes).slice().buffer),
+    copy: (from, to, bytes, offset = 0) => bytesOf(to, offset, bytes).set(bytesOf(from, 0, bytes)),
+    zero: (slot) => void bytesOf(slot, 0, slot.bytes).fill(0),
+    submit() {},
+    finish: () => Promise.resolve(),
+    use: () => ({ tensors: live.tensors, used, held: memory.buffer.byteLength }),
+    trim() {},
+  };
+  return device;
+}

@@ -4,7 +4,6 @@
  */
 
 import * as tf from "@tensorflow/tfjs";
-import type { Tensor as TfjsTensor } from "@tensorflow/tfjs";
 import { findGpu } from "../runtime/gpu.ts";
 import { InputError } from "../runtime/errors.ts";
 import { oneLine } from "../runtime/one_line.ts";
@@ -214,6 +213,9 @@ function backendOf(device: Device): TfWebgpuBackend {
   }
   return backend;
 }
+
+/** A tensor of TF.js. */
+export type TfjsTensor = ReturnType<typeof tf.tensor>;
 
 /**
  * A tensor of ours for TF.js programs, in the same memory: nothing is copied, and what either side records runs in the

@@ -25,7 +25,6 @@ export {
   type WebgpuDevice,
 } from "./lib/backend/device.ts";
 export { read, upload } from "./lib/backend/tensors.ts";
-export { fromTfjs, type TfjsTensor, toTfjs } from "./lib/backend/webgpu.ts";
 export type { NativeBlas, Sgemm } from "./lib/runtime/native.ts";
 export * from "./lib/data/mod.ts";
 export * from "./lib/objectives/mod.ts";

@@ -214,9 +214,6 @@ function backendOf(device: Device): TfWebgpuBackend {
   return backend;
 }
 
-/** A tensor of TF.js. */
-export type TfjsTensor = ReturnType<typeof tf.tensor>;
-
 /**
  * A tensor of ours for TF.js programs, in the same memory: nothing is copied, and what either side records runs in the
  * order in which it was recorded. TF.js's backend must be "webgpu" (`await tf.setBackend("webgpu")` after a device was
@@ -224,7 +221,7 @@ export type TfjsTensor = ReturnType<typeof tf.tensor>;
  *
  * @throws {Error} for a tensor that is not on WebGPU, or was freed
  */
-export function toTfjs(tensor: Tensor): TfjsTensor {
+export function toTfjs(tensor: Tensor): tf.Tensor {
   backendOf(tensor.device);
   const { shape, dtype, slot: { buffer } } = tensor;
   return tf.tensor({ buffer: buffer!, zeroCopy: true } as never, [...shape], dtype);
@@ -237,7 +234,7 @@ export function toTfjs(tensor: Tensor): TfjsTensor {
  * @param device the one that TF.js's backend works on
  * @throws {Error} for a tensor of another kind of number than float32 and int32, or a device that is not WebGPU
  */
-export function fromTfjs(device: Device, tensor: TfjsTensor): Tensor {
+export function fromTfjs(device: Device, tensor: tf.Tensor): Tensor {
   const backend = backendOf(device), { dtype } = tensor;
   if (dtype !== "float32" && dtype !== "int32") {
     throw new Error(`Cannot take a tensor of TF.js of ${dtype}: expected float32 or int32`);

@@ -29,6 +29,7 @@ export type { NativeBlas, Sgemm } from "./lib/runtime/native.ts";
 export * from "./lib/data/mod.ts";
 export * from "./lib/objectives/mod.ts";
 export * from "./lib/pipeline/mod.ts";
+export * from "./lib/study/mod.ts";
 export { evaluate, type Evaluated, type EvaluateOptions } from "./lib/evaluate/evaluate.ts";
 export type { OptionResult } from "./lib/evaluate/option_logprobs.ts";
 export { label, type LabelCounts, score, type ScoreOptions } from "./lib/evaluate/score.ts";

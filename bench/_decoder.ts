@@ -5,6 +5,7 @@ import { parseConfig } from "../lib/checkpoint/config.ts";
 import type { Decoder } from "../lib/model/state.ts";
 import { parameterPlan } from "../lib/checkpoint/parameter_plan.ts";
 import { aft } from "../lib/objectives/aft.ts";
+import { vft } from "../lib/objectives/vft.ts";
 import type { LossOptions, TrainingGroup } from "../lib/train/step.ts";
 import { benchDevice, upload } from "./_device.ts";
 
@@ -94,15 +95,11 @@ export function sequences(count: number, length: number, vocabulary: number): Tr
 /** −s_ref + L_A with the detached constraint, averaged over questions. */
 export const alignmentLoss: LossOptions = {
   objective: aft,
-  objectiveOptions: { constraint: "dc" },
-  tokenAveraged: false,
-  vftWeight: 1,
+  objectiveOptions: { constraint: "dc", beta: 0.2 },
 };
 
 /** Mean of −log P over the tokens of the batch. */
 export const tokenLoss: LossOptions = {
-  objective: aft,
-  objectiveOptions: {},
-  tokenAveraged: true,
-  vftWeight: 0,
+  objective: vft,
+  objectiveOptions: { constraint: "none" },
 };

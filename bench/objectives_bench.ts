@@ -5,7 +5,7 @@
  */
 import { Random } from "../lib/data/random.ts";
 import type { ScoredGroup } from "../lib/objectives/objective.ts";
-import { objectives, objectiveTraits } from "../lib/objectives/objectives.ts";
+import { lossOf, objectives } from "../lib/objectives/objectives.ts";
 
 function group(candidates: number): ScoredGroup {
   const random = new Random(1, { stream: `${candidates}` });
@@ -24,12 +24,12 @@ function group(candidates: number): ScoredGroup {
 for (const candidates of [2, 6, 16, 64]) {
   const scored = group(candidates);
   for (const [name, objective] of Object.entries(objectives)) {
-    const constraint = objectiveTraits[name].trainingConstraint;
+    const constraint = objective.trainingConstraint ?? "none";
     Deno.bench({
       name,
       group: `one question, ${candidates} candidates`,
       baseline: name === "vft",
-      fn: () => void objective(scored, { constraint }),
+      fn: () => void lossOf(objective, scored, { constraint }),
     });
   }
 }

@@ -4,27 +4,20 @@
  *   deno task ca-align --model runs/vft --input scored.jsonl --constraint bc --out runs/aft
  */
 import { checkFormats } from "../lib/feedback/format_check.ts";
-import type { ObjectiveOptions } from "../lib/objectives/objective.ts";
-import { objectives, objectiveTraits } from "../lib/objectives/objectives.ts";
-import { UsageError } from "../lib/runtime/errors.ts";
+import { findObjective, objectives } from "../lib/objectives/objectives.ts";
 import { resolveSettings } from "../lib/train/settings.ts";
 import { runTask } from "./cli/run_task.ts";
-import { choice, number, preset } from "./cli/option.ts";
+import { objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
+import { choice, preset } from "./cli/option.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
 import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick } from "./cli/shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
 
-/** The defaults of an option that objectives read, as they state them: "0.2 for aft, aft-rank; 0.1 for dpo". */
-function defaultsOf(name: keyof ObjectiveOptions): string {
-  const readers = Object.entries(objectiveTraits).filter(([, { defaults }]) => defaults[name] !== undefined);
-  const byValue = Object.groupBy(readers, ([, { defaults }]) => String(defaults[name]));
-  return Object.entries(byValue).map(([value, of]) =>
-    `${value} for ${of!.map(([reader]) => reader).join(", ")}`
-  )
-    .join("; ");
-}
+/** Objectives that are trained with the detached constraint unless told otherwise. */
+const detached = Object.values(objectives).filter(({ trainingConstraint }) => trainingConstraint === "dc")
+  .map(({ name }) => name).join(" and ");
 
 await runTask({
   name: "ca-align",
@@ -62,60 +55,29 @@ await runTask({
     constraint: choice("--constraint", {
       choices: ["none", "dc", "bc"],
       help:
-        "What keeps worse candidates from falling without end: nothing, detached (default of aft and aft-rank), boundary",
+        `What keeps worse candidates from falling without end: nothing, detached (default of ${detached}), boundary`,
     }),
-    beta: number("--beta", {
-      min: 0,
-      help: "aft and aft-rank: width of bc's boundary, in nats per token; others: β of their formula: " +
-        defaultsOf("beta"),
-    }),
-    boundary: number("--boundary", {
-      min: 0,
-      help: "Width of bc's boundary for objectives other than aft and aft-rank, in nats per token: 0.2",
-    }),
-    gamma: number("--gamma", { help: `Target margin: ${defaultsOf("gamma")}` }),
-    lambda: number("--lambda", { min: 0, help: `Weight of the odds-ratio term: ${defaultsOf("lambda")}` }),
-    weight: number("--weight", { min: 0, help: `Weight of the ranking term: ${defaultsOf("weight")}` }),
-    sftWeight: number("--sft-weight", {
-      min: 0,
-      help: `Weight of the likelihood term: ${defaultsOf("sftWeight")}`,
-    }),
-    desirableWeight: number("--desirable-weight", {
-      min: 0,
-      help: `Weight of right candidates: ${defaultsOf("desirableWeight")}`,
-    }),
-    undesirableWeight: number("--undesirable-weight", {
-      min: 0,
-      help: `Weight of wrong candidates: ${defaultsOf("undesirableWeight")}`,
-    }),
+    ...objectiveOptions,
     ...promptOptions,
   },
   plan: (options) => planMemory("train", options),
   async run(options, io) {
-    const { objective, constraint, beta, boundary, gamma, lambda, weight, sftWeight } = options;
-    const { desirableWeight, undesirableWeight } = options;
-    const given = { beta, boundary, gamma, lambda, weight, sftWeight, desirableWeight, undesirableWeight };
-    for (const [name, value] of Object.entries(given)) {
-      if (value !== undefined && !Object.hasOwn(objectiveTraits[objective].defaults, name)) {
-        const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-        throw new UsageError(`Option ${flag} has no meaning for the objective ${objective}`);
-      }
-    }
+    const { objective, constraint } = options, given = objectiveValues(options);
     // Before the model is loaded: what cannot be trained is said at once.
-    resolveSettings({ ...trainerOptions(options), objective, constraint, ...given });
+    resolveSettings({ ...trainerOptions(options), objective, constraint, options: given });
     await checkData(options);
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.input] });
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     const groups = checkFormats(groupsOf(options, io), {
-      feedback: objectiveTraits[objective].feedback,
+      feedback: findObjective(objective).feedback,
       listener: io.listener,
     });
     await runTraining(model, groups, {
       ...trainerOptions(options),
       objective,
       constraint,
-      ...given,
+      options: given,
       prompt,
       io,
     });

@@ -3,6 +3,7 @@
 import type { Watched } from "../runtime/listener.ts";
 import { findAnswer } from "../data/answers.ts";
 import type { Candidate, Group } from "../data/records.ts";
+import { feedbackKinds, kindUsed, meritOf } from "../objectives/feedback.ts";
 import type { Feedback } from "../objectives/objective.ts";
 
 /** When the check speaks. */
@@ -115,7 +116,7 @@ export class FormatCheck {
 
   /** Takes the pairs of a group into account. */
   add(group: Group): void {
-    const entries = withMerits(group, this.options.feedback ?? ["labels", "ranks", "rewards"]);
+    const entries = withMerits(group, this.options.feedback ?? feedbackKinds);
     for (const better of entries) {
       for (const worse of entries) {
         if (!(better.merit > worse.merit)) continue;
@@ -188,13 +189,13 @@ interface Entry {
 function withMerits(group: Group, feedback: readonly Feedback[]): Entry[] {
   const { candidates, reference } = group;
   const kind = feedback.find((kind) =>
-    candidates.every((candidate) => meritBy[kind](candidate) !== undefined)
+    candidates.every((candidate) => meritOf(kind, candidate) !== undefined)
   );
   if (kind === undefined) return [];
   const entries: Entry[] = [];
   let best = kind === "labels" ? 1 : -Infinity;
   for (const candidate of candidates) {
-    const merit = meritBy[kind](candidate)!;
+    const merit = meritOf(kind, candidate)!;
     best = Math.max(best, merit);
     const unanswered = () =>
       kind === "labels" && !candidate.correct && findAnswer(group, candidate.text) === null;
@@ -206,13 +207,6 @@ function withMerits(group: Group, feedback: readonly Feedback[]): Entry[] {
   }
   return entries;
 }
-
-/** A candidate's place by each kind of feedback, as a number that is higher for better. */
-const meritBy: Record<Feedback, (candidate: Candidate) => number | undefined> = {
-  labels: ({ correct }) => correct === undefined ? undefined : Number(correct),
-  ranks: ({ rank }) => rank === undefined ? undefined : -rank,
-  rewards: ({ reward }) => reward,
-};
 
 function describe({ strongest }: FormatFinding): string {
   const { better, worse, for: there, against } = strongest!;

@@ -2,6 +2,7 @@
  * A group's fields, checked as they are read: everything behind this file may trust its numbers.
  */
 import { InputError } from "../runtime/errors.ts";
+import { feedbackFields, feedbackKinds, kindUsed } from "./feedback.ts";
 import type { Feedback, ScoredGroup } from "./objective.ts";
 
 /**
@@ -10,8 +11,6 @@ import type { Feedback, ScoredGroup } from "./objective.ts";
  * scores never are ∞ − ∞.
  */
 const floor = -1e6;
-
-const fields = { labels: "correct", ranks: "rank", rewards: "reward" } as const;
 
 function requireLength(field: string, found: number, expected: number): void {
   if (found === expected) return;
@@ -47,7 +46,7 @@ export function readScores(group: ScoredGroup): Float64Array {
 
 /** Which kinds of feedback a group carries. */
 export function feedbackOf(group: ScoredGroup): Feedback[] {
-  return (["labels", "ranks", "rewards"] as const).filter((kind) => group[fields[kind]] !== undefined);
+  return feedbackKinds.filter((kind) => group[feedbackFields[kind]] !== undefined);
 }
 
 /**
@@ -62,17 +61,17 @@ export function readMerits(
 ): Float64Array {
   const { objective, accepted } = options;
   const found = feedbackOf(group);
-  const kind = accepted.find((kind) => found.includes(kind));
+  const kind = kindUsed(accepted, (kind) => found.includes(kind));
   const count = group.scores.length;
   if (kind === undefined) {
     if (count === 0) return new Float64Array(0);
-    const wanted = accepted.map((kind) => `${kind} ("${fields[kind]}")`).join(" or ");
-    const got = found.map((kind) => `${kind} ("${fields[kind]}")`).join(" and ") || "no feedback";
+    const wanted = accepted.map((kind) => `${kind} ("${feedbackFields[kind]}")`).join(" or ");
+    const got = found.map((kind) => `${kind} ("${feedbackFields[kind]}")`).join(" and ") || "no feedback";
     throw new InputError(
       `Cannot use a group with objective ${objective}: expected ${wanted} for every candidate: got ${got}`,
     );
   }
-  const field = fields[kind];
+  const field = feedbackFields[kind];
   requireLength(field, group[field]!.length, count);
   const merits = new Float64Array(count);
   for (let i = 0; i < count; i++) {

@@ -2,48 +2,64 @@
  * An objective's options: its defaults under what the caller chose, refused where they have no meaning.
  */
 import { UsageError } from "../runtime/errors.ts";
-import type { Constraint, ObjectiveOptions, ObjectiveTraits } from "./objective.ts";
+import { suggestion } from "../runtime/suggestion.ts";
+import type { Constraint, NumberOption, Objective } from "./objective.ts";
 
 const constraints: readonly Constraint[] = ["none", "dc", "bc"];
 
-/** Both boundaries may be infinite: a boundary that lies infinitely far below never acts. */
-function valid(name: string, value: number, boundary: boolean): string | undefined {
-  if (boundary) return value >= 0 ? undefined : "a number of nats per token from 0 up";
-  if (!Number.isFinite(value)) return "a finite number";
-  if (name === "beta") return value > 0 ? undefined : "a number above 0";
-  if (name === "gamma") return undefined;
-  return value >= 0 ? undefined : "a number from 0 up";
+/** Options by name, each a number or absent, and the constraint. */
+export type GivenOptions =
+  & { readonly constraint?: Constraint | undefined }
+  & Readonly<Record<string, unknown>>;
+
+/** Every option of an objective, and its constraint. */
+export type ResolvedOptions =
+  & { readonly constraint: Constraint }
+  & Readonly<Record<string, number | Constraint>>;
+
+/** What a value must be; undefined when it is that. */
+function refusal(value: unknown, { min, above, infinite, unit }: NumberOption): string | undefined {
+  const number = typeof value === "number" && !Number.isNaN(value) ? value : undefined;
+  const what = unit === undefined || unit.startsWith("per") ? "a number" : `a number of ${unit}`;
+  if (number === undefined || (!Number.isFinite(number) && !(infinite && number > 0))) {
+    return infinite && min === 0 ? `${what} from 0 up` : "a finite number";
+  }
+  if (above !== undefined && number <= above) return `a number above ${above}`;
+  if (min !== undefined && number < min) return `${what} from ${min} up`;
+  return undefined;
 }
 
 /**
- * Every option that `traits.defaults` lists, resolved.
+ * Every option that an objective has, resolved.
  *
- * @throws {UsageError} for an unknown constraint, one that the objective does not know, or a number out of range
+ * @throws {UsageError} for an unknown constraint, one that the objective does not know, an unknown option, or a number
+ * out of range
  */
-export function resolveOptions(
-  objective: string,
-  traits: ObjectiveTraits,
-  options: ObjectiveOptions,
-): Required<ObjectiveOptions> {
-  const constraint = options.constraint ?? "none";
-  if (!traits.constraints.includes(constraint)) {
-    const known = constraints.includes(constraint);
+export function resolveOptions(spec: Objective, given: GivenOptions): ResolvedOptions {
+  const { constraint = "none", ...rest } = given, known = spec.constraints ?? ["none"];
+  if (!known.includes(constraint)) {
+    const exists = constraints.includes(constraint);
     throw new UsageError(
-      `Cannot use constraint "${constraint}" with objective ${objective}: expected ` +
-        `${traits.constraints.join(", ")}${known ? " (it compares no candidates)" : ""}`,
+      `Cannot use constraint "${constraint}" with objective ${spec.name}: expected ` +
+        `${known.join(", ")}${exists ? " (it compares no candidates)" : ""}`,
     );
   }
-  const resolved: Record<string, unknown> = { constraint };
-  for (const [name, fallback] of Object.entries(traits.defaults)) {
-    if (name === "constraint") continue;
-    const value = options[name as keyof ObjectiveOptions] ?? fallback;
-    // The β of aft and aft-rank is a boundary: they are the ones without an option of that name.
-    const boundary = name === "boundary" || (name === "beta" && traits.defaults.boundary === undefined);
-    const wanted = valid(name, value as number, boundary);
-    if (wanted !== undefined) {
-      throw new UsageError(`Cannot use ${name} ${value} with objective ${objective}: expected ${wanted}`);
-    }
-    resolved[name] = value;
+  const names = Object.keys(spec.options);
+  for (const [name, value] of Object.entries(rest)) {
+    if (value === undefined || names.includes(name)) continue;
+    throw new UsageError(
+      `Cannot use option \`${name}\` with objective ${spec.name}: it has ${names.join(", ") || "none"}${
+        suggestion(name, names)
+      }`,
+    );
   }
-  return resolved as unknown as Required<ObjectiveOptions>;
+  const resolved: Record<string, number> = {};
+  for (const [name, option] of Object.entries(spec.options)) {
+    const value = rest[name] ?? option.default, wanted = refusal(value, option);
+    if (wanted !== undefined) {
+      throw new UsageError(`Cannot use ${name} ${value} with objective ${spec.name}: expected ${wanted}`);
+    }
+    resolved[name] = value as number;
+  }
+  return { ...resolved, constraint } as ResolvedOptions;
 }

@@ -1,17 +1,7 @@
 import { constraintAlignment } from "./_constraint_alignment.ts";
 import { readMerits, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `aft` needs: labels. The trainer adds the VFT term. */
-export const aftTraits: ObjectiveTraits = {
-  feedback: ["labels"],
-  needsReferenceLogprobs: false,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "dc",
-  addsVft: true,
-  defaults: { constraint: "none", beta: 0.2 },
-};
+import { alignmentBeta } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Constraint-alignment loss of one question with right and wrong candidates, p and n (AFT, arXiv 2309.02144).
@@ -27,9 +17,20 @@ export const aftTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has no labels
  */
-export function aft(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const chosen = resolveOptions("aft", aftTraits, options);
-  const scores = readScores(group);
-  const merits = readMerits(group, { objective: "aft", accepted: aftTraits.feedback });
-  return constraintAlignment(scores, merits, chosen);
-}
+export const aft: ObjectiveSpec<"beta"> = {
+  name: "aft",
+  title: "Alignment fine-tuning, right against wrong",
+  feedback: ["labels"],
+  constraints: ["none", "dc", "bc"],
+  boundary: "beta",
+  trainingConstraint: "dc",
+  addsVft: true,
+  options: {
+    beta: alignmentBeta,
+  },
+  loss(group, chosen) {
+    const scores = readScores(group);
+    const merits = readMerits(group, { objective: "aft", accepted: aft.feedback });
+    return constraintAlignment(scores, merits, chosen);
+  },
+};

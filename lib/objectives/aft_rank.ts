@@ -1,17 +1,7 @@
 import { constraintAlignment } from "./_constraint_alignment.ts";
 import { readMerits, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `aft-rank` needs: ranks. The trainer adds the VFT term. */
-export const aftRankTraits: ObjectiveTraits = {
-  feedback: ["ranks"],
-  needsReferenceLogprobs: false,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "dc",
-  addsVft: true,
-  defaults: { constraint: "none", beta: 0.2 },
-};
+import { alignmentBeta } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Constraint-alignment loss of one question with ranked candidates (AFT, arXiv 2309.02144). Over the pairs i ≻ j,
@@ -26,9 +16,20 @@ export const aftRankTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has no ranks
  */
-export function aftRank(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const chosen = resolveOptions("aft-rank", aftRankTraits, options);
-  const scores = readScores(group);
-  const merits = readMerits(group, { objective: "aft-rank", accepted: aftRankTraits.feedback });
-  return constraintAlignment(scores, merits, chosen);
-}
+export const aftRank: ObjectiveSpec<"beta"> = {
+  name: "aft-rank",
+  title: "Alignment fine-tuning, ranked",
+  feedback: ["ranks"],
+  constraints: ["none", "dc", "bc"],
+  boundary: "beta",
+  trainingConstraint: "dc",
+  addsVft: true,
+  options: {
+    beta: alignmentBeta,
+  },
+  loss(group, chosen) {
+    const scores = readScores(group);
+    const merits = readMerits(group, { objective: "aft-rank", accepted: aftRank.feedback });
+    return constraintAlignment(scores, merits, chosen);
+  },
+};

@@ -1,18 +1,8 @@
 import { readMerits, readReferenceLogprobs, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
 import { constrainWorse, meanOverPairs } from "./_pairs.ts";
 import { sigmoid, softplus } from "./_stable.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `dpo` needs: labels or ranks, and log-probs of the reference model. */
-export const dpoTraits: ObjectiveTraits = {
-  feedback: ["labels", "ranks"],
-  needsReferenceLogprobs: true,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none", beta: 0.1, boundary: 0.2 },
-};
+import { boundary, referenceBeta } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Direct preference optimization (DPO, Rafailov et al. 2023, arXiv 2305.18290), mean over the pairs w ≻ l.
@@ -23,17 +13,27 @@ export const dpoTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has neither labels nor ranks, or lacks reference log-probs
  */
-export function dpo(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const { constraint, beta, boundary } = resolveOptions("dpo", dpoTraits, options);
-  const scores = readScores(group);
-  const merits = readMerits(group, { objective: "dpo", accepted: dpoTraits.feedback });
-  const reference = readReferenceLogprobs(group, "dpo");
-  const worse = constrainWorse(scores, merits, { constraint, boundary });
-  return meanOverPairs(merits, worse, (w, l) => {
-    const gain = scores[w] * group.lengths[w] - reference[w];
-    const loss = worse.scores[l] * group.lengths[l] - reference[l];
-    const margin = beta * (gain - loss);
-    const slope = beta * sigmoid(-margin);
-    return { value: softplus(-margin), better: -slope * group.lengths[w], worse: slope * group.lengths[l] };
-  });
-}
+export const dpo: ObjectiveSpec<"beta" | "boundary"> = {
+  name: "dpo",
+  title: "Direct preference optimization",
+  feedback: ["labels", "ranks"],
+  needsReferenceLogprobs: true,
+  constraints: ["none", "dc", "bc"],
+  options: {
+    beta: referenceBeta,
+    boundary,
+  },
+  loss(group, { constraint, beta, boundary }) {
+    const scores = readScores(group);
+    const merits = readMerits(group, { objective: "dpo", accepted: dpo.feedback });
+    const reference = readReferenceLogprobs(group, "dpo");
+    const worse = constrainWorse(scores, merits, { constraint, boundary });
+    return meanOverPairs(merits, worse, (w, l) => {
+      const gain = scores[w] * group.lengths[w] - reference[w];
+      const loss = worse.scores[l] * group.lengths[l] - reference[l];
+      const margin = beta * (gain - loss);
+      const slope = beta * sigmoid(-margin);
+      return { value: softplus(-margin), better: -slope * group.lengths[w], worse: slope * group.lengths[l] };
+    });
+  },
+};

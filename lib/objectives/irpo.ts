@@ -1,18 +1,8 @@
 import { readMerits, readReferenceLogprobs, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
 import { constrainWorse, meanOverPairs } from "./_pairs.ts";
 import { sigmoid, softplus } from "./_stable.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `irpo` needs: labels or ranks, and log-probs of the reference model. */
-export const irpoTraits: ObjectiveTraits = {
-  feedback: ["labels", "ranks"],
-  needsReferenceLogprobs: true,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none", beta: 0.1, boundary: 0.2, sftWeight: 1 },
-};
+import { boundary, referenceBeta } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Iterative reasoning preference optimization (IRPO, Pang et al. 2024, arXiv 2404.19733), mean over the pairs
@@ -25,21 +15,32 @@ export const irpoTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has neither labels nor ranks, or lacks reference log-probs
  */
-export function irpo(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const { constraint, beta, boundary, sftWeight } = resolveOptions("irpo", irpoTraits, options);
-  const scores = readScores(group);
-  const merits = readMerits(group, { objective: "irpo", accepted: irpoTraits.feedback });
-  const reference = readReferenceLogprobs(group, "irpo");
-  const worse = constrainWorse(scores, merits, { constraint, boundary });
-  return meanOverPairs(merits, worse, (w, l) => {
-    const gain = scores[w] * group.lengths[w] - reference[w];
-    const loss = worse.scores[l] * group.lengths[l] - reference[l];
-    const margin = beta * (gain - loss);
-    const slope = beta * sigmoid(-margin);
-    return {
-      value: softplus(-margin) - sftWeight * scores[w],
-      better: -slope * group.lengths[w] - sftWeight,
-      worse: slope * group.lengths[l],
-    };
-  });
-}
+export const irpo: ObjectiveSpec<"beta" | "boundary" | "sftWeight"> = {
+  name: "irpo",
+  title: "Iterative reasoning preference optimization",
+  feedback: ["labels", "ranks"],
+  needsReferenceLogprobs: true,
+  constraints: ["none", "dc", "bc"],
+  options: {
+    beta: referenceBeta,
+    boundary,
+    sftWeight: { default: 1, min: 0, help: "Weight of the likelihood term" },
+  },
+  loss(group, { constraint, beta, boundary, sftWeight }) {
+    const scores = readScores(group);
+    const merits = readMerits(group, { objective: "irpo", accepted: irpo.feedback });
+    const reference = readReferenceLogprobs(group, "irpo");
+    const worse = constrainWorse(scores, merits, { constraint, boundary });
+    return meanOverPairs(merits, worse, (w, l) => {
+      const gain = scores[w] * group.lengths[w] - reference[w];
+      const loss = worse.scores[l] * group.lengths[l] - reference[l];
+      const margin = beta * (gain - loss);
+      const slope = beta * sigmoid(-margin);
+      return {
+        value: softplus(-margin) - sftWeight * scores[w],
+        better: -slope * group.lengths[w] - sftWeight,
+        worse: slope * group.lengths[l],
+      };
+    });
+  },
+};

@@ -1,18 +1,8 @@
 import { readMerits, readReferenceLogprobs, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
 import { constrainWorse } from "./_pairs.ts";
 import { sigmoid } from "./_stable.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `kto` needs: labels, and log-probs of the reference model. */
-export const ktoTraits: ObjectiveTraits = {
-  feedback: ["labels"],
-  needsReferenceLogprobs: true,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none", beta: 0.1, boundary: 0.2, desirableWeight: 1, undesirableWeight: 1 },
-};
+import { boundary, referenceBeta } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Kahneman-Tversky optimization (KTO, Ethayarajh et al. 2024, arXiv 2402.01306), mean over the n candidates.
@@ -27,31 +17,39 @@ export const ktoTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has no labels, or lacks reference log-probs
  */
-export function kto(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const { constraint, beta, boundary, desirableWeight, undesirableWeight } = resolveOptions(
-    "kto",
-    ktoTraits,
-    options,
-  );
-  const scores = readScores(group);
-  const merits = readMerits(group, { objective: "kto", accepted: ktoTraits.feedback });
-  const reference = readReferenceLogprobs(group, "kto");
-  const count = scores.length;
-  const gradient = new Float64Array(count);
-  if (!merits.includes(0) || !merits.includes(1)) return { value: 0, gradient };
-  const worse = constrainWorse(scores, merits, { constraint, boundary });
-  const gain = (score: number, i: number) => score * group.lengths[i] - reference[i];
-  const sum = scores.reduce((total, score, i) => total + gain(score, i), 0);
-  let value = 0;
-  for (let i = 0; i < count; i++) {
-    const siblings = Math.max(0, (sum - gain(scores[i], i)) / (count - 1));
-    const desirable = merits[i] === 1;
-    const sign = desirable ? 1 : -1;
-    const weight = (desirable ? desirableWeight : undesirableWeight) / count;
-    const miss = sigmoid(-sign * beta * (gain(desirable ? scores[i] : worse.scores[i], i) - siblings));
-    value += weight * miss; // 1 − σ(x) = σ(−x)
-    gradient[i] = -sign * weight * beta * miss * (1 - miss) * group.lengths[i] *
-      (desirable ? 1 : worse.slopes[i]);
-  }
-  return { value, gradient };
-}
+export const kto: ObjectiveSpec<"beta" | "boundary" | "desirableWeight" | "undesirableWeight"> = {
+  name: "kto",
+  title: "Kahneman-Tversky optimization",
+  feedback: ["labels"],
+  needsReferenceLogprobs: true,
+  constraints: ["none", "dc", "bc"],
+  options: {
+    beta: referenceBeta,
+    boundary,
+    desirableWeight: { default: 1, min: 0, help: "Weight of right candidates" },
+    undesirableWeight: { default: 1, min: 0, help: "Weight of wrong candidates" },
+  },
+  loss(group, { constraint, beta, boundary, desirableWeight, undesirableWeight }) {
+    const scores = readScores(group);
+    const merits = readMerits(group, { objective: "kto", accepted: kto.feedback });
+    const reference = readReferenceLogprobs(group, "kto");
+    const count = scores.length;
+    const gradient = new Float64Array(count);
+    if (!merits.includes(0) || !merits.includes(1)) return { value: 0, gradient };
+    const worse = constrainWorse(scores, merits, { constraint, boundary });
+    const gain = (score: number, i: number) => score * group.lengths[i] - reference[i];
+    const sum = scores.reduce((total, score, i) => total + gain(score, i), 0);
+    let value = 0;
+    for (let i = 0; i < count; i++) {
+      const siblings = Math.max(0, (sum - gain(scores[i], i)) / (count - 1));
+      const desirable = merits[i] === 1;
+      const sign = desirable ? 1 : -1;
+      const weight = (desirable ? desirableWeight : undesirableWeight) / count;
+      const miss = sigmoid(-sign * beta * (gain(desirable ? scores[i] : worse.scores[i], i) - siblings));
+      value += weight * miss; // 1 − σ(x) = σ(−x)
+      gradient[i] = -sign * weight * beta * miss * (1 - miss) * group.lengths[i] *
+        (desirable ? 1 : worse.slopes[i]);
+    }
+    return { value, gradient };
+  },
+};

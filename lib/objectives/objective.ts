@@ -39,30 +39,20 @@ export interface ScoredGroup {
  */
 export type Constraint = "none" | "dc" | "bc";
 
-/** What a user may choose. Each objective reads the options that stand in its traits' `defaults`, with those defaults. */
-export interface ObjectiveOptions {
-  /** Default `none`, for every objective. */
-  readonly constraint?: Constraint;
-  /**
-   * The objective's own β. `aft` and `aft-rank`: the boundary's distance below the weakest better candidate, in
-   * nats per token, used with `bc` (default 0.2). `dpo`, `ipo`, `kto`, `irpo`: strength of the tie to the
-   * reference model, per nat of summed log-prob (default 0.1). `simpo`: scale of the margin (default 2.5).
-   */
-  readonly beta?: number;
-  /** Every objective but `aft` and `aft-rank`: the boundary's distance with `bc`, in nats per token. Default 0.2. */
-  readonly boundary?: number;
-  /** `simpo`: target margin γ. Default 0.5. */
-  readonly gamma?: number;
-  /** `orpo`: weight λ of the odds-ratio term. Default 0.2. */
-  readonly lambda?: number;
-  /** `rrhf`: weight of the ranking term. Default 1. */
-  readonly weight?: number;
-  /** Weight of the likelihood term: `pro` −s of the best (default 0.05), `irpo` −s of the better one (default 1). */
-  readonly sftWeight?: number;
-  /** `kto`: weight λ_D of the correct candidates. Default 1. */
-  readonly desirableWeight?: number;
-  /** `kto`: weight λ_U of the wrong candidates. Default 1. */
-  readonly undesirableWeight?: number;
+/** A number that an objective may be given. */
+export interface NumberOption {
+  /** The value when none is given. */
+  readonly default: number;
+  /** The smallest value that has a meaning. */
+  readonly min?: number;
+  /** The value must be above this one. */
+  readonly above?: number;
+  /** Whether Infinity has a meaning: a boundary that lies infinitely far below never acts. */
+  readonly infinite?: boolean;
+  /** What it counts: "nats per token". */
+  readonly unit?: string;
+  /** What it does, in a few words: for `--help` and tables. */
+  readonly help: string;
 }
 
 /** The loss of one question and its derivative with respect to each score. */
@@ -73,33 +63,92 @@ export interface ObjectiveResult {
   readonly gradient: Float64Array;
 }
 
-/**
- * The loss of one question. A group without candidates, and for an objective that compares candidates a group
- * without a pair to compare, gives 0 and a gradient of zeros (`rrhf` and `pro` keep their likelihood term).
- *
- * @throws {InputError} when the group lacks what the objective needs, or holds numbers that are none
- * @throws {UsageError} when an option has no meaning
- */
-export type Objective = (group: ScoredGroup, options?: ObjectiveOptions) => ObjectiveResult;
-
 /** A kind of feedback, and the field of a group that holds it: `correct`, `rank` or `reward`. */
 export type Feedback = "labels" | "ranks" | "rewards";
 
-/** What a trainer or a command line has to know of an objective. */
-export interface ObjectiveTraits {
+/** An objective, whatever its options are: what `train` takes. {@linkcode ObjectiveSpec} types them. */
+export interface Objective {
+  /** The word that `--objective` takes. */
+  readonly name: string;
+  /** What it is, in one line. */
+  readonly title: string;
   /**
    * The kinds of feedback that serve, in order of preference: the first that the group has is used, and a group
    * with none of them is refused. Empty where no feedback is needed.
    */
   readonly feedback: readonly Feedback[];
-  /** Whether every candidate must carry its log-prob under the reference model. */
-  readonly needsReferenceLogprobs: boolean;
-  /** The constraints that have a meaning here. */
-  readonly constraints: readonly Constraint[];
-  /** The constraint that training uses unless told otherwise. */
-  readonly trainingConstraint: Constraint;
+  /** Whether every candidate must carry its log-prob under the reference model (default false). */
+  readonly needsReferenceLogprobs?: boolean;
+  /** The constraints that have a meaning here (default "none" alone: it compares no candidates). */
+  readonly constraints?: readonly Constraint[];
+  /** The constraint that training uses unless told otherwise (default "none"). */
+  readonly trainingConstraint?: Constraint;
+  /** The option that is the boundary's distance with `bc` (default "boundary"). */
+  readonly boundary?: string;
   /** Whether the trainer adds the VFT term (−s of the reference), because the objective has no likelihood term. */
-  readonly addsVft: boolean;
-  /** The options that the objective reads, with their defaults: any other option has no effect. */
-  readonly defaults: ObjectiveOptions;
+  readonly addsVft?: boolean;
+  /**
+   * What a batch's loss is averaged over (default "questions"). With "tokens" it is the likelihood of all tokens that are
+   * trained on, and `loss` is not asked for in training.
+   */
+  readonly averages?: "questions" | "tokens";
+  /**
+   * Which responses of a record are trained on (default "candidates": all, and the reference among them): the reference
+   * alone, or the reference and the right candidates whose equations hold.
+   */
+  readonly trainsOn?: "candidates" | "reference" | "rejection samples";
+  /** Its options by name; each has a flag of that name. */
+  readonly options: Readonly<Record<string, NumberOption>>;
+  /**
+   * The loss of one question, with every option filled in. A group without candidates, and for an objective that
+   * compares candidates a group without a pair to compare, gives 0 and a gradient of zeros.
+   *
+   * @throws {InputError} when the group lacks what the objective needs, or holds numbers that are none
+   */
+  loss(group: ScoredGroup, options: never): ObjectiveResult;
+}
+
+/**
+ * An objective, all of it: what it needs, its options and its function. From it follow the choices, flags and help of the
+ * command line, the checks of options, what a trainer puts into a group, and what a run directory keeps.
+ *
+ * A new one is one file with such an object and one line in the table of `objectives.ts`; `train` takes one that is in no
+ * table, too:
+ *
+ * ```ts
+ * import type { ObjectiveSpec } from "./mod.ts";
+ *
+ * const hinge: ObjectiveSpec<"margin"> = {
+ *   name: "hinge",
+ *   title: "Every right candidate above every wrong one by a margin",
+ *   feedback: ["labels"],
+ *   options: { margin: { default: 0.5, min: 0, unit: "nats per token", help: "Distance asked for" } },
+ *   loss({ scores, correct = [] }, { margin }) {
+ *     const gradient = new Float64Array(scores.length);
+ *     let value = 0;
+ *     for (let p = 0; p < scores.length; p++) {
+ *       for (let n = 0; n < scores.length; n++) {
+ *         const gap = margin - (scores[p] - scores[n]);
+ *         if (!correct[p] || correct[n] || gap <= 0) continue;
+ *         value += gap;
+ *         gradient[p] -= 1;
+ *         gradient[n] += 1;
+ *       }
+ *     }
+ *     return { value, gradient };
+ *   },
+ * };
+ * console.log(hinge.name);
+ * ```
+ *
+ * @typeParam Option names of its options
+ */
+export interface ObjectiveSpec<Option extends string> extends Objective {
+  /** Its options by name. */
+  readonly options: { readonly [K in Option]: NumberOption };
+  /** The loss of one question, with every option filled in. */
+  loss(
+    group: ScoredGroup,
+    options: { readonly constraint: Constraint } & { readonly [K in Option]: number },
+  ): ObjectiveResult;
 }

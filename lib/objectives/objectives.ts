@@ -1,48 +1,120 @@
 /**
- * The table of objectives: a new method is one file beside this one and one line in either table.
+ * The table of objectives: a new method is one file beside this one and one line here.
  */
-import { aft, aftTraits } from "./aft.ts";
-import { aftRank, aftRankTraits } from "./aft_rank.ts";
-import { dpo, dpoTraits } from "./dpo.ts";
-import { ipo, ipoTraits } from "./ipo.ts";
-import { irpo, irpoTraits } from "./irpo.ts";
-import { kto, ktoTraits } from "./kto.ts";
-import type { Objective, ObjectiveTraits } from "./objective.ts";
-import { orpo, orpoTraits } from "./orpo.ts";
-import { pro, proTraits } from "./pro.ts";
-import { rft, rftTraits } from "./rft.ts";
-import { rrhf, rrhfTraits } from "./rrhf.ts";
-import { simpo, simpoTraits } from "./simpo.ts";
-import { vft, vftTraits } from "./vft.ts";
+import { InputError, UsageError } from "../runtime/errors.ts";
+import { suggestion } from "../runtime/suggestion.ts";
+import { type ResolvedOptions, resolveOptions } from "./_options.ts";
+import { aft } from "./aft.ts";
+import { aftRank } from "./aft_rank.ts";
+import { dpo } from "./dpo.ts";
+import { ipo } from "./ipo.ts";
+import { irpo } from "./irpo.ts";
+import { kto } from "./kto.ts";
+import type {
+  Constraint,
+  NumberOption,
+  Objective,
+  ObjectiveResult,
+  ObjectiveSpec,
+  ScoredGroup,
+} from "./objective.ts";
+import { orpo } from "./orpo.ts";
+import { pro } from "./pro.ts";
+import { rft } from "./rft.ts";
+import { rrhf } from "./rrhf.ts";
+import { simpo } from "./simpo.ts";
+import { vft } from "./vft.ts";
+
+const table = { vft, rft, aft, "aft-rank": aftRank, rrhf, pro, dpo, ipo, simpo, orpo, kto, irpo } as const;
+
+type Table = typeof table;
+type OptionOf<S> = S extends ObjectiveSpec<infer Name> ? Name : never;
+
+/** The name of an objective of the table. */
+export type ObjectiveName = keyof Table;
+
+/** The name of an option that an objective of the table has. */
+export type ObjectiveOption = OptionOf<Table[ObjectiveName]>;
+
+/** What may be chosen for the objectives of the table; each has some of these. */
+export type ObjectiveOptions =
+  & { readonly constraint?: Constraint | undefined }
+  & { readonly [K in ObjectiveOption]?: number | undefined };
 
 /** Every objective by the name that `--objective` takes. */
-export const objectives: Record<string, Objective> = {
-  vft,
-  rft,
-  aft,
-  "aft-rank": aftRank,
-  rrhf,
-  pro,
-  dpo,
-  ipo,
-  simpo,
-  orpo,
-  kto,
-  irpo,
-};
+export const objectives: { readonly [K in ObjectiveName]: Objective } = table as never;
 
-/** What each objective needs and how it is trained, by the same names. */
-export const objectiveTraits: Record<string, ObjectiveTraits> = {
-  vft: vftTraits,
-  rft: rftTraits,
-  aft: aftTraits,
-  "aft-rank": aftRankTraits,
-  rrhf: rrhfTraits,
-  pro: proTraits,
-  dpo: dpoTraits,
-  ipo: ipoTraits,
-  simpo: simpoTraits,
-  orpo: orpoTraits,
-  kto: ktoTraits,
-  irpo: irpoTraits,
-};
+/** An objective of the table, or the caller's own. Throws UsageError for another name, or an object that is no objective. */
+export function findObjective(objective: string | Objective): Objective {
+  if (typeof objective !== "string") return checked(objective);
+  if (Object.hasOwn(objectives, objective)) return objectives[objective as ObjectiveName];
+  const names = Object.keys(objectives);
+  throw new UsageError(
+    `Objective must be one of ${names.join(", ")}: got "${objective}"${suggestion(objective, names)}`,
+  );
+}
+
+function checked(spec: Objective): Objective {
+  const { name, feedback, options, loss } = spec ?? {};
+  const wrong = typeof name !== "string" || name === ""
+    ? "field name must be a text"
+    : !Array.isArray(feedback)
+    ? 'field feedback must be a list of "labels", "ranks", "rewards"'
+    : typeof options !== "object" || options === null
+    ? "field options must be an object, {} for none"
+    : typeof loss !== "function"
+    ? "field loss must be a function"
+    : Object.entries(options as Record<string, NumberOption>).map(([option, given]) =>
+      typeof given?.default === "number" ? undefined : `option ${option} must have a default that is a number`
+    ).find((line) => line !== undefined);
+  if (wrong) throw new UsageError(`Cannot use objective ${name ? `"${name}"` : "without a name"}: ${wrong}`);
+  return spec;
+}
+
+/**
+ * The loss of one question and its derivative with respect to each score.
+ *
+ * ```ts
+ * import { lossOf } from "./lib/objectives/mod.ts";
+ *
+ * const group = { scores: [-1, -2], lengths: [10, 10], correct: [true, false] };
+ * const { value, gradient } = lossOf("aft", group, { constraint: "bc", beta: 0.2 });
+ * console.log(value, gradient.length);
+ * ```
+ *
+ * @param options of the objective: what is absent has its default, the constraint "none"
+ * @throws {InputError} when the group lacks what the objective needs, or holds numbers that are none, and when an
+ * objective of one's own returns something else than a number and a derivative for each candidate
+ * @throws {UsageError} when an option has no meaning
+ */
+export function lossOf(
+  objective: string | Objective,
+  group: ScoredGroup,
+  options: { readonly constraint?: Constraint | undefined } & Readonly<Record<string, unknown>> = {},
+): ObjectiveResult {
+  const spec = findObjective(objective);
+  return checkedLoss(spec, group, resolveOptions(spec, options));
+}
+
+/** As {@linkcode lossOf}, with options that are resolved. */
+export function checkedLoss(
+  spec: Objective,
+  group: ScoredGroup,
+  options: ResolvedOptions,
+): ObjectiveResult {
+  const result = spec.loss(group, options as never), { value, gradient } = result ?? {};
+  const bad = (what: string) => new InputError(`Cannot use objective ${spec.name}: ${what}`);
+  if (typeof value !== "number" || !Number.isFinite(value)) {
+    throw bad(`its value must be a finite number: got ${value}`);
+  }
+  if (gradient?.length !== group.scores.length) {
+    throw bad(
+      `its gradient must have ${group.scores.length} numbers, one a candidate: got ${
+        gradient?.length ?? "none"
+      }`,
+    );
+  }
+  const at = Array.prototype.findIndex.call(gradient, (slope: number) => !Number.isFinite(slope));
+  if (at >= 0) throw bad(`its gradient must be finite: got ${gradient[at]} for candidate ${at + 1}`);
+  return result;
+}

@@ -1,18 +1,8 @@
 import { bestOf, readMerits, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
 import { constrainWorse, meanOverPairs } from "./_pairs.ts";
 import { log1mexp, sigmoid, softplus } from "./_stable.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `orpo` needs: labels or ranks. */
-export const orpoTraits: ObjectiveTraits = {
-  feedback: ["labels", "ranks"],
-  needsReferenceLogprobs: false,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none", boundary: 0.2, lambda: 0.2 },
-};
+import { boundary } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * The highest score that has odds: at s = 0 they are infinite. Float32 cannot tell a probability nearer to 1 from
@@ -36,24 +26,33 @@ function logOdds(score: number): { value: number; slope: number } {
  *
  * @throws {InputError} when the group has neither labels nor ranks
  */
-export function orpo(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const { constraint, lambda, boundary } = resolveOptions("orpo", orpoTraits, options);
-  const scores = readScores(group);
-  const merits = readMerits(group, { objective: "orpo", accepted: orpoTraits.feedback });
-  const worse = constrainWorse(scores, merits, { constraint, boundary });
-  const { value, gradient } = meanOverPairs(merits, worse, (w, l) => {
-    const better = logOdds(scores[w]);
-    const other = logOdds(worse.scores[l]);
-    const margin = better.value - other.value;
-    const slope = lambda * sigmoid(-margin);
-    return {
-      value: lambda * softplus(-margin),
-      better: -slope * better.slope,
-      worse: slope * other.slope,
-    };
-  });
-  const best = bestOf(merits, group.reference);
-  if (!merits.some((merit) => merit < merits[best])) return { value: 0, gradient };
-  gradient[best] -= 1;
-  return { value: value - scores[best], gradient };
-}
+export const orpo: ObjectiveSpec<"boundary" | "lambda"> = {
+  name: "orpo",
+  title: "Odds-ratio preference optimization",
+  feedback: ["labels", "ranks"],
+  constraints: ["none", "dc", "bc"],
+  options: {
+    boundary,
+    lambda: { default: 0.2, min: 0, help: "Weight of the odds-ratio term" },
+  },
+  loss(group, { constraint, lambda, boundary }) {
+    const scores = readScores(group);
+    const merits = readMerits(group, { objective: "orpo", accepted: orpo.feedback });
+    const worse = constrainWorse(scores, merits, { constraint, boundary });
+    const { value, gradient } = meanOverPairs(merits, worse, (w, l) => {
+      const better = logOdds(scores[w]);
+      const other = logOdds(worse.scores[l]);
+      const margin = better.value - other.value;
+      const slope = lambda * sigmoid(-margin);
+      return {
+        value: lambda * softplus(-margin),
+        better: -slope * better.slope,
+        worse: slope * other.slope,
+      };
+    });
+    const best = bestOf(merits, group.reference);
+    if (!merits.some((merit) => merit < merits[best])) return { value: 0, gradient };
+    gradient[best] -= 1;
+    return { value: value - scores[best], gradient };
+  },
+};

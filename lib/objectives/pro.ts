@@ -1,17 +1,7 @@
 import { readMerits, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
 import { constrainWorse } from "./_pairs.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `pro` needs: rewards, or the order that ranks or labels give. */
-export const proTraits: ObjectiveTraits = {
-  feedback: ["rewards", "ranks", "labels"],
-  needsReferenceLogprobs: false,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none", boundary: 0.2, sftWeight: 0.05 },
-};
+import { boundary } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Preference ranking optimization (PRO, Song et al. 2023, arXiv 2306.17492). Candidates 1…n by falling reward r:
@@ -25,36 +15,45 @@ export const proTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has no feedback at all
  */
-export function pro(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const { constraint, boundary, sftWeight } = resolveOptions("pro", proTraits, options);
-  const scores = readScores(group);
-  const rewards = readMerits(group, { objective: "pro", accepted: proTraits.feedback });
-  const gradient = new Float64Array(scores.length);
-  if (scores.length === 0) return { value: 0, gradient };
-  const worse = constrainWorse(scores, rewards, { constraint, boundary });
-  const isReference = (i: number) => Number(i === group.reference);
-  const order = Array.from(rewards.keys()).sort((a, b) =>
-    rewards[b] - rewards[a] || isReference(b) - isReference(a)
-  );
-  const lowest = rewards[order[order.length - 1]];
-  let value = -sftWeight * scores[order[0]];
-  gradient[order[0]] -= sftWeight;
-  order.forEach((k, position) => {
-    const temperature = rewards[k] - lowest;
-    if (temperature === 0) return;
-    const rest = order.slice(position + 1);
-    const own = scores[k] * temperature;
-    const exponents = rest.map((i) => worse.scores[i] * (rewards[k] - rewards[i]));
-    const largest = Math.max(own, ...exponents);
-    const terms = exponents.map((exponent) => Math.exp(exponent - largest));
-    const others = terms.reduce((sum, term) => sum + term, 0);
-    const total = Math.exp(own - largest) + others;
-    // With own largest, log(total) is log(1 + others): log1p keeps its digits.
-    value += largest === own ? Math.log1p(others) : largest - own + Math.log(total);
-    gradient[k] -= temperature * (others / total);
-    rest.forEach((i, at) => {
-      gradient[i] += (rewards[k] - rewards[i]) * (terms[at] / total) * worse.slopes[i];
+export const pro: ObjectiveSpec<"boundary" | "sftWeight"> = {
+  name: "pro",
+  title: "Preference ranking optimization",
+  feedback: ["rewards", "ranks", "labels"],
+  constraints: ["none", "dc", "bc"],
+  options: {
+    boundary,
+    sftWeight: { default: 0.05, min: 0, help: "Weight of the likelihood term" },
+  },
+  loss(group, { constraint, boundary, sftWeight }) {
+    const scores = readScores(group);
+    const rewards = readMerits(group, { objective: "pro", accepted: pro.feedback });
+    const gradient = new Float64Array(scores.length);
+    if (scores.length === 0) return { value: 0, gradient };
+    const worse = constrainWorse(scores, rewards, { constraint, boundary });
+    const isReference = (i: number) => Number(i === group.reference);
+    const order = Array.from(rewards.keys()).sort((a, b) =>
+      rewards[b] - rewards[a] || isReference(b) - isReference(a)
+    );
+    const lowest = rewards[order[order.length - 1]];
+    let value = -sftWeight * scores[order[0]];
+    gradient[order[0]] -= sftWeight;
+    order.forEach((k, position) => {
+      const temperature = rewards[k] - lowest;
+      if (temperature === 0) return;
+      const rest = order.slice(position + 1);
+      const own = scores[k] * temperature;
+      const exponents = rest.map((i) => worse.scores[i] * (rewards[k] - rewards[i]));
+      const largest = Math.max(own, ...exponents);
+      const terms = exponents.map((exponent) => Math.exp(exponent - largest));
+      const others = terms.reduce((sum, term) => sum + term, 0);
+      const total = Math.exp(own - largest) + others;
+      // With own largest, log(total) is log(1 + others): log1p keeps its digits.
+      value += largest === own ? Math.log1p(others) : largest - own + Math.log(total);
+      gradient[k] -= temperature * (others / total);
+      rest.forEach((i, at) => {
+        gradient[i] += (rewards[k] - rewards[i]) * (terms[at] / total) * worse.slopes[i];
+      });
     });
-  });
-  return { value, gradient };
-}
+    return { value, gradient };
+  },
+};

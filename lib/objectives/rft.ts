@@ -1,16 +1,5 @@
 import { readMerits, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `rft` needs: labels. */
-export const rftTraits: ObjectiveTraits = {
-  feedback: ["labels"],
-  needsReferenceLogprobs: false,
-  constraints: ["none"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none" },
-};
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Rejection-sampling fine-tuning: the likelihood of the reference and of every correct candidate.
@@ -23,18 +12,25 @@ export const rftTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has no labels
  */
-export function rft(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  resolveOptions("rft", rftTraits, options);
-  const scores = readScores(group);
-  const kept = readMerits(group, { objective: "rft", accepted: rftTraits.feedback });
-  const gradient = new Float64Array(scores.length);
-  const count = kept.reduce((sum, one) => sum + one, 0);
-  if (count === 0) return { value: 0, gradient };
-  let value = 0;
-  for (let i = 0; i < scores.length; i++) {
-    if (kept[i] === 0) continue;
-    value -= scores[i] / count;
-    gradient[i] = -1 / count;
-  }
-  return { value, gradient };
-}
+export const rft: ObjectiveSpec<never> = {
+  name: "rft",
+  title: "Rejection-sampling fine-tuning",
+  feedback: ["labels"],
+  averages: "tokens",
+  trainsOn: "rejection samples",
+  options: {},
+  loss(group) {
+    const scores = readScores(group);
+    const kept = readMerits(group, { objective: "rft", accepted: rft.feedback });
+    const gradient = new Float64Array(scores.length);
+    const count = kept.reduce((sum, one) => sum + one, 0);
+    if (count === 0) return { value: 0, gradient };
+    let value = 0;
+    for (let i = 0; i < scores.length; i++) {
+      if (kept[i] === 0) continue;
+      value -= scores[i] / count;
+      gradient[i] = -1 / count;
+    }
+    return { value, gradient };
+  },
+};

@@ -1,18 +1,8 @@
 import { readMerits, readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
 import { constrainWorse, meanOverPairs } from "./_pairs.ts";
 import { sigmoid, softplus } from "./_stable.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `simpo` needs: labels or ranks. */
-export const simpoTraits: ObjectiveTraits = {
-  feedback: ["labels", "ranks"],
-  needsReferenceLogprobs: false,
-  constraints: ["none", "dc", "bc"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none", beta: 2.5, gamma: 0.5, boundary: 0.2 },
-};
+import { boundary } from "./_shared_options.ts";
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Simple preference optimization (SimPO, Meng et al. 2024, arXiv 2405.14734), mean over the pairs w ≻ l.
@@ -23,14 +13,24 @@ export const simpoTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when the group has neither labels nor ranks
  */
-export function simpo(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  const { constraint, beta, gamma, boundary } = resolveOptions("simpo", simpoTraits, options);
-  const scores = readScores(group);
-  const merits = readMerits(group, { objective: "simpo", accepted: simpoTraits.feedback });
-  const worse = constrainWorse(scores, merits, { constraint, boundary });
-  return meanOverPairs(merits, worse, (w, l) => {
-    const margin = beta * (scores[w] - worse.scores[l]) - gamma;
-    const slope = beta * sigmoid(-margin);
-    return { value: softplus(-margin), better: -slope, worse: slope };
-  });
-}
+export const simpo: ObjectiveSpec<"beta" | "boundary" | "gamma"> = {
+  name: "simpo",
+  title: "Simple preference optimization",
+  feedback: ["labels", "ranks"],
+  constraints: ["none", "dc", "bc"],
+  options: {
+    beta: { default: 2.5, above: 0, help: "Scale of the margin" },
+    gamma: { default: 0.5, help: "Target margin" },
+    boundary,
+  },
+  loss(group, { constraint, beta, gamma, boundary }) {
+    const scores = readScores(group);
+    const merits = readMerits(group, { objective: "simpo", accepted: simpo.feedback });
+    const worse = constrainWorse(scores, merits, { constraint, boundary });
+    return meanOverPairs(merits, worse, (w, l) => {
+      const margin = beta * (scores[w] - worse.scores[l]) - gamma;
+      const slope = beta * sigmoid(-margin);
+      return { value: softplus(-margin), better: -slope, worse: slope };
+    });
+  },
+};

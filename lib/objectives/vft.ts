@@ -1,17 +1,6 @@
 import { InputError } from "../runtime/errors.ts";
 import { readScores } from "./_group.ts";
-import { resolveOptions } from "./_options.ts";
-import type { ObjectiveOptions, ObjectiveResult, ObjectiveTraits, ScoredGroup } from "./objective.ts";
-
-/** What `vft` needs: no feedback, a reference. */
-export const vftTraits: ObjectiveTraits = {
-  feedback: [],
-  needsReferenceLogprobs: false,
-  constraints: ["none"],
-  trainingConstraint: "none",
-  addsVft: false,
-  defaults: { constraint: "none" },
-};
+import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Vanilla fine-tuning: the likelihood of the reference response.
@@ -23,17 +12,24 @@ export const vftTraits: ObjectiveTraits = {
  *
  * @throws {InputError} when several candidates are given and none is named as the reference
  */
-export function vft(group: ScoredGroup, options: ObjectiveOptions = {}): ObjectiveResult {
-  resolveOptions("vft", vftTraits, options);
-  const scores = readScores(group);
-  const gradient = new Float64Array(scores.length);
-  if (scores.length === 0) return { value: 0, gradient };
-  const reference = group.reference ?? (scores.length === 1 ? 0 : undefined);
-  if (reference === undefined) {
-    throw new InputError(
-      `Cannot use a group with objective vft: expected a reference: got ${scores.length} candidates and none named`,
-    );
-  }
-  gradient[reference] = -1;
-  return { value: -scores[reference], gradient };
-}
+export const vft: ObjectiveSpec<never> = {
+  name: "vft",
+  title: "Vanilla fine-tuning on the reference",
+  feedback: [],
+  averages: "tokens",
+  trainsOn: "reference",
+  options: {},
+  loss(group) {
+    const scores = readScores(group);
+    const gradient = new Float64Array(scores.length);
+    if (scores.length === 0) return { value: 0, gradient };
+    const reference = group.reference ?? (scores.length === 1 ? 0 : undefined);
+    if (reference === undefined) {
+      throw new InputError(
+        `Cannot use a group with objective vft: expected a reference: got ${scores.length} candidates and none named`,
+      );
+    }
+    gradient[reference] = -1;
+    return { value: -scores[reference], gradient };
+  },
+};

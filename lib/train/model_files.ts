@@ -55,9 +55,9 @@ async function cardOf(
     baseModel: hub?.repo ?? head.baseModel,
     license: head.license,
     adapter: lora !== undefined,
-    objective,
+    objective: objective.name,
     // An objective that compares nothing has no constraint to tell of.
-    options: settings.traits.constraints.length > 0 ? { constraint, ...numbers } : numbers,
+    options: (objective.constraints ?? []).length > 0 ? { constraint, ...numbers } : numbers,
     data: data.slice(0, 20),
     records,
     settings: {

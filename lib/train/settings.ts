@@ -1,7 +1,8 @@
 import type { PromptOptions } from "../data/prompts.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
-import type { ObjectiveOptions, ObjectiveTraits } from "../objectives/objective.ts";
-import { objectives, objectiveTraits } from "../objectives/objectives.ts";
+import { type ResolvedOptions, resolveOptions } from "../objectives/_options.ts";
+import type { Objective } from "../objectives/objective.ts";
+import { findObjective, type ObjectiveOptions, objectives } from "../objectives/objectives.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -11,8 +12,10 @@ import type { LossOptions, StepOptions } from "./step.ts";
 
 /** Settings of a training run. */
 export interface TrainOptions extends ObjectiveOptions, Watched {
-  /** Name of the objective (default "aft"). */
-  readonly objective?: string;
+  /** Name of the objective, or one of the caller's own (default "aft"). */
+  readonly objective?: string | Objective;
+  /** Options of the objective by name; those of the embedded ones may also stand beside it (`beta: 0.2`). */
+  readonly options?: Readonly<Record<string, number>>;
   /** Passes over the data (default 3). */
   readonly epochs?: number;
   /** Optimizer steps, in place of `epochs`. */
@@ -60,9 +63,8 @@ export interface TrainOptions extends ObjectiveOptions, Watched {
 }
 
 /** Options with their defaults filled in, in the shape in which the trainer uses them. */
-export interface TrainSettings extends TrainOptions {
-  readonly objective: string;
-  readonly traits: ObjectiveTraits;
+export interface TrainSettings extends Omit<TrainOptions, "objective"> {
+  readonly objective: Objective;
   readonly epochs: number;
   readonly batchSize: number;
   readonly seed: number;
@@ -78,29 +80,12 @@ export interface TrainSettings extends TrainOptions {
 /** Fills in defaults; throws UsageError for an unknown name or a number that has no meaning. */
 export function resolveSettings(options: TrainOptions): TrainSettings {
   checkNumbers(options, limits, "Training option");
-  const { objective = "aft", constraint, beta, boundary, gamma, lambda, weight, sftWeight } = options;
-  const { desirableWeight, undesirableWeight } = options;
-  if (!Object.hasOwn(objectives, objective)) {
-    throw new UsageError(
-      `Objective must be one of ${Object.keys(objectives).join(", ")}: got "${objective}"`,
-    );
-  }
-  const traits = objectiveTraits[objective];
-  const given = { beta, boundary, gamma, lambda, weight, sftWeight, desirableWeight, undesirableWeight };
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const objectiveOptions: ObjectiveOptions = {
-    ...traits.defaults,
-    ...set,
-    constraint: constraint ?? traits.trainingConstraint,
-  };
-  if (traits.constraints.length > 0 && !traits.constraints.includes(objectiveOptions.constraint!)) {
-    const wanted = traits.constraints.length === 1
-      ? `${traits.constraints[0]}, since it compares no candidates`
-      : `one of ${traits.constraints.join(", ")}`;
-    throw new UsageError(
-      `Constraint of ${objective} must be ${wanted}: got "${objectiveOptions.constraint}"`,
-    );
-  }
+  const objective = findObjective(options.objective ?? "aft");
+  const objectiveOptions = resolveOptions(objective, {
+    ...ownOptions(options),
+    ...options.options,
+    constraint: options.constraint ?? objective.trainingConstraint,
+  });
   const optimizer: OptimizerOptions = {
     beta1: options.beta1 ?? 0.9,
     beta2: options.beta2 ?? 0.999,
@@ -111,7 +96,6 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
   return {
     ...options,
     objective,
-    traits,
     epochs: options.epochs ?? 3,
     batchSize: options.batchSize ?? 8,
     seed: options.seed ?? 0,
@@ -120,10 +104,8 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
     tooLong: options.tooLong ?? "skip" as const,
     optimizer,
     loss: {
-      objective: objectives[objective],
+      objective,
       objectiveOptions,
-      tokenAveraged: objective === "vft" || objective === "rft",
-      vftWeight: traits.addsVft ? 1 : 0,
     },
     compute: {
       microBatchTokens: options.microBatchTokens ?? 4096,
@@ -154,6 +136,12 @@ const limits = {
   seed: "number",
 } as const satisfies NumberLimits;
 
+/** Options of embedded objectives that stand beside the others. */
+function ownOptions(options: TrainOptions): Record<string, unknown> {
+  const names = new Set(Object.values(objectives).flatMap((spec) => Object.keys(spec.options)));
+  return Object.fromEntries(Object.entries(options).filter(([name]) => names.has(name)));
+}
+
 /**
  * What decides the path of a training besides its records: a run can only be resumed with the same. How it is computed
  * (micro-batches, what is kept) and what is written may change.
@@ -161,10 +149,18 @@ const limits = {
 export function pathOf(settings: TrainSettings, steps: number): Record<string, unknown> {
   const { objective, batchSize, seed, optimizer, schedule, loss: { objectiveOptions } } = settings;
   const { epsilon: _, ...adamw } = optimizer;
-  return { objective, steps, batchSize, seed, ...schedule, ...adamw, ...prefixed(objectiveOptions) };
+  return {
+    objective: objective.name,
+    steps,
+    batchSize,
+    seed,
+    ...schedule,
+    ...adamw,
+    ...prefixed(objectiveOptions),
+  };
 }
 
 /** DPO's beta is not AdamW's. */
-function prefixed(options: ObjectiveOptions): Record<string, unknown> {
+function prefixed(options: ResolvedOptions): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [`objective.${name}`, value]));
 }

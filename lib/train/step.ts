@@ -5,7 +5,9 @@ import { backward, forward, orderedLogprobs } from "../model/decoder.ts";
 import type { Decoder } from "../model/state.ts";
 import { type DeviceBatch, deviceBatch } from "../model/batch.ts";
 import type { Keep } from "../model/layer.ts";
-import type { Objective, ObjectiveOptions, ScoredGroup } from "../objectives/objective.ts";
+import type { ResolvedOptions } from "../objectives/_options.ts";
+import type { Objective, ScoredGroup } from "../objectives/objective.ts";
+import { checkedLoss } from "../objectives/objectives.ts";
 import { InputError } from "../runtime/errors.ts";
 
 /** One question as the trainer sees it: its tokens, and what is known of each candidate. */
@@ -19,11 +21,7 @@ export interface TrainingGroup {
 /** What a step minimises. */
 export interface LossOptions {
   readonly objective: Objective;
-  readonly objectiveOptions: ObjectiveOptions;
-  /** Average over the tokens of the batch (vft, rft), not over its questions. */
-  readonly tokenAveraged: boolean;
-  /** Weight of −s_ref, added per question (1 for aft, 0 elsewhere). */
-  readonly vftWeight: number;
+  readonly objectiveOptions: ResolvedOptions;
 }
 
 /** How a step is computed: these change memory and time, not the result. */
@@ -124,11 +122,15 @@ class BatchLoss {
   readonly #gradients: (Float64Array | undefined)[];
   readonly #scored: (ScoredGroup | undefined)[];
   readonly #tokens: number;
+  /** Average over the tokens of the batch, not over its questions. */
+  get #tokenAveraged(): boolean {
+    return this.options.objective.averages === "tokens";
+  }
   #objectiveLoss = 0;
   #vftLoss = 0;
 
   constructor(readonly groups: readonly TrainingGroup[], readonly options: LossOptions) {
-    this.needsScores = !options.tokenAveraged;
+    this.needsScores = !this.#tokenAveraged;
     this.#logprobs = groups.map((g) => new Float64Array(g.tokens.responses.length));
     this.#gradients = groups.map(() => undefined);
     this.#scored = groups.map(() => undefined);
@@ -154,16 +156,19 @@ class BatchLoss {
     const scores = Float64Array.from(this.#logprobs[index], (sum, i) => sum / lengths[i]);
     const group: ScoredGroup = { ...feedback, scores, lengths };
     this.#scored[index] = group;
-    if (options.tokenAveraged) {
+    if (this.#tokenAveraged) {
       scores.forEach((s, i) => this.#objectiveLoss -= s * lengths[i] / this.#tokens);
     } else {
-      const { value, gradient } = named(id, () => options.objective(group, options.objectiveOptions));
+      const { value, gradient } = named(
+        id,
+        () => checkedLoss(options.objective, group, options.objectiveOptions),
+      );
       const share = 1 / this.groups.length;
       this.#objectiveLoss += value * share;
       const total = gradient.map((g) => g * share);
-      if (options.vftWeight > 0 && feedback.reference !== undefined) {
-        this.#vftLoss -= options.vftWeight * scores[feedback.reference] * share;
-        total[feedback.reference] -= options.vftWeight * share;
+      if (options.objective.addsVft && feedback.reference !== undefined) {
+        this.#vftLoss -= scores[feedback.reference] * share;
+        total[feedback.reference] -= share;
       }
       this.#gradients[index] = total;
     }
@@ -187,7 +192,7 @@ class BatchLoss {
     const weights = new Float32Array(batch.host.labels.length), { order } = batch.labels;
     for (const { group, candidate, start, end } of batch.host.spans) {
       const piece = pieces[group];
-      const weight = this.options.tokenAveraged
+      const weight = this.#tokenAveraged
         ? -1 / this.#tokens
         : this.#gradients[piece.group]![piece.candidates[candidate]] / (end - start);
       for (let i = start; i < end; i++) weights[order[i]] = weight;
@@ -201,7 +206,7 @@ class BatchLoss {
     return {
       loss: read ? this.loss : undefined,
       objectiveLoss: read ? this.#objectiveLoss : undefined,
-      vftLoss: read && this.options.vftWeight > 0 ? this.#vftLoss : undefined,
+      vftLoss: read && this.options.objective.addsVft ? this.#vftLoss : undefined,
       groups,
       responseTokens: this.#tokens,
       rows,

@@ -50,13 +50,14 @@ export class StepLog {
     const speed = this.#tokens / ((now - this.#since) / 1000);
     this.#tokens = 0;
     this.#since = now;
-    const { beta, boundary } = this.settings.loss.objectiveOptions;
+    const { objective, objectiveOptions } = this.settings.loss;
+    const boundary = objectiveOptions[objective.boundary ?? "boundary"] as number | undefined;
     return {
       step,
       steps: this.options.steps,
       epoch: round(step / this.options.batches),
       loss: report.loss!,
-      ...batchStatistics(report, (this.settings.objective.startsWith("aft") ? beta : boundary) ?? 0.2),
+      ...batchStatistics(report, boundary ?? 0.2),
       ...(endTokens.length > 0 && { no_end_token: shareWithoutEnd(groups, endTokens) }),
       gradient_norm: norm,
       learning_rate: rate,

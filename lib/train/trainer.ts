@@ -120,7 +120,7 @@ export async function* train(
         yield metrics;
       }
       settings.listener?.progress?.({
-        part: settings.objective,
+        part: settings.objective.name,
         done: step,
         total: steps,
         tokens: report.responseTokens,
@@ -190,7 +190,7 @@ async function encodeAll(
       ? "Cannot train: the input has no records"
       : skipped > 0
       ? `Cannot train: all ${seen} records exceed the model's context of ${context} tokens`
-      : `Cannot train ${settings.objective}: none of the ${seen} records has a response to train on`,
+      : `Cannot train ${settings.objective.name}: none of the ${seen} records has a response to train on`,
   );
 }
 

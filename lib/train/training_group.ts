@@ -3,15 +3,14 @@ import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
-import type { Feedback, ObjectiveTraits } from "../objectives/objective.ts";
+import { feedbackFields, feedbackKinds, kindUsed } from "../objectives/feedback.ts";
+import type { Feedback, Objective } from "../objectives/objective.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { TrainingGroup } from "./step.ts";
 
 /** How records become what a step trains on. */
 export interface EncodeGroupOptions {
-  /** The objective's name. */
-  readonly objective: string;
-  readonly traits: ObjectiveTraits;
+  readonly objective: Objective;
   readonly prompt?: PromptOptions;
 }
 
@@ -36,13 +35,9 @@ export function encodeGroup(
   record: Group | Problem,
   options: EncodeGroupOptions,
 ): EncodedGroup {
-  const { objective, traits } = options;
+  const { objective } = options;
   const prompt = encodePrompt(model, record, options.prompt);
-  const chosen = objective === "vft"
-    ? [referenceOf(record, objective)]
-    : objective === "rft"
-    ? rejectionSamples(record)
-    : withReference(record, traits);
+  const chosen = chosenBy[objective.trainsOn ?? "candidates"](record, objective);
   const context = model.config.maxPositions;
   const place = { problem: record, prompt: options.prompt };
   const encoded = chosen.map((entry) => ({ ...entry, ids: encodeResponse(model, entry.candidate, place) }));
@@ -62,32 +57,41 @@ interface Entry {
   readonly reference: boolean;
 }
 
-function referenceOf(record: Problem, objective: string): Entry {
+/** What each kind of objective trains on. */
+const chosenBy: Readonly<
+  Record<NonNullable<Objective["trainsOn"]>, (record: Problem, objective: Objective) => Entry[]>
+> = {
+  candidates: withReference,
+  reference: (record, objective) => [referenceOf(record, objective)],
+  "rejection samples": rejectionSamples,
+};
+
+function referenceOf(record: Problem, { name }: Objective): Entry {
   if (record.reference === undefined) {
-    throw new InputError(`Cannot train ${objective} on "${record.id}": field "reference" is missing`);
+    throw new InputError(`Cannot train ${name} on "${record.id}": field "reference" is missing`);
   }
   return { candidate: { text: record.reference, correct: true }, reference: true };
 }
 
-function rejectionSamples(record: Problem): Entry[] {
+function rejectionSamples(record: Problem, objective: Objective): Entry[] {
   const { candidates = [] } = record;
   // Without labels none would be kept, and RFT would be VFT without a word.
   if (candidates.some(({ correct }) => correct === undefined)) {
-    throw lacking("rft", record.id, candidates, ["labels"]);
+    throw lacking(record.id, candidates, { objective, wanted: ["labels"] });
   }
   const kept = selectRejectionSamples(candidates, record.reference);
   const samples = kept.map((candidate) => ({ candidate, reference: false }));
-  return record.reference === undefined ? samples : [referenceOf(record, "rft"), ...samples];
+  return record.reference === undefined ? samples : [referenceOf(record, objective), ...samples];
 }
 
-function withReference(record: Problem, traits: ObjectiveTraits): Entry[] {
+function withReference(record: Problem, objective: Objective): Entry[] {
   const candidates = record.candidates ?? [], { reference } = record;
   const entries = candidates.map((candidate) => ({ candidate, reference: false }));
   if (reference === undefined) return entries;
   const same = candidates.findIndex((c) => c.text === reference);
   const others = entries.filter(({ candidate }) => candidate.text !== reference);
   const logprob = same >= 0 ? candidates[same].logprob : record.reference_logprob as number | undefined;
-  if (traits.needsReferenceLogprobs && logprob === undefined) return entries;
+  if (objective.needsReferenceLogprobs && logprob === undefined) return entries;
   const ranks = candidates.map((c) => c.rank).filter((r) => r !== undefined);
   const rewards = candidates.map((c) => c.reward).filter((r) => r !== undefined);
   const candidate: Candidate = same >= 0 ? { ...candidates[same], correct: true } : {
@@ -100,25 +104,23 @@ function withReference(record: Problem, traits: ObjectiveTraits): Entry[] {
   return [{ candidate, reference: true }, ...others];
 }
 
-const fields = { labels: "correct", ranks: "rank", rewards: "reward" } as const;
-
 /** The error for candidates without the feedback that the objective learns from: what they have, what to do. */
 function lacking(
-  objective: string,
   id: string,
   candidates: readonly Candidate[],
-  wanted: readonly Feedback[],
+  { objective, wanted }: { readonly objective: Objective; readonly wanted: readonly Feedback[] },
 ): InputError {
-  const quoted = (kinds: readonly Feedback[]) => kinds.map((kind) => `"${fields[kind]}"`).join(" or ");
-  const found = (Object.keys(fields) as Feedback[]).flatMap((kind) => {
-    const count = candidates.filter((candidate) => candidate[fields[kind]] !== undefined).length;
-    return count > 0 ? [`"${fields[kind]}" in ${count} of ${candidates.length}`] : [];
+  const quoted = (kinds: readonly Feedback[]) =>
+    kinds.map((kind) => `"${feedbackFields[kind]}"`).join(" or ");
+  const found = feedbackKinds.flatMap((kind) => {
+    const count = candidates.filter((candidate) => candidate[feedbackFields[kind]] !== undefined).length;
+    return count > 0 ? [`"${feedbackFields[kind]}" in ${count} of ${candidates.length}`] : [];
   });
   const help = wanted.includes("labels")
     ? "`deno task score` writes labels"
     : "`deno task score --rank steps` (or ratings, judge) writes ranks";
   return new InputError(
-    `Cannot train ${objective} on "${id}": every candidate must have ${quoted(wanted)}: got ${
+    `Cannot train ${objective.name} on "${id}": every candidate must have ${quoted(wanted)}: got ${
       found.join(", ") || "none of that"
     }; ${help}`,
   );
@@ -129,22 +131,22 @@ function feedbackOf(
   entries: readonly Entry[],
   options: EncodeGroupOptions,
 ): TrainingGroup["feedback"] {
-  const { traits, objective } = options;
+  const { objective } = options;
   const reference = entries.findIndex((e) => e.reference);
   const all = <T>(get: (c: Candidate) => T | undefined): T[] | undefined => {
     const values = entries.map((e) => get(e.candidate));
     return values.every((v) => v !== undefined) ? values as T[] : undefined;
   };
   const known = { labels: all((c) => c.correct), ranks: all((c) => c.rank), rewards: all((c) => c.reward) };
-  const kind = traits.feedback.find((k) => known[k]);
-  if (traits.feedback.length > 0 && !kind) {
+  const kind = kindUsed(objective.feedback, (k) => known[k] !== undefined);
+  if (objective.feedback.length > 0 && !kind) {
     const candidates = entries.filter((e) => !e.reference).map((e) => e.candidate);
-    throw lacking(objective, id, candidates, traits.feedback);
+    throw lacking(id, candidates, { objective, wanted: objective.feedback });
   }
-  const referenceLogprobs = traits.needsReferenceLogprobs ? all((c) => c.logprob) : undefined;
-  if (traits.needsReferenceLogprobs && !referenceLogprobs) {
+  const referenceLogprobs = objective.needsReferenceLogprobs ? all((c) => c.logprob) : undefined;
+  if (objective.needsReferenceLogprobs && !referenceLogprobs) {
     throw new InputError(
-      `Cannot train ${objective} on "${id}": every candidate must have "logprob", its log-prob under the model ` +
+      `Cannot train ${objective.name} on "${id}": every candidate must have "logprob", its log-prob under the model ` +
         "before training; `deno task score --model DIR` writes it",
     );
   }

@@ -7,8 +7,8 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { objectives, objectiveTraits } from "../../lib/objectives/objectives.ts";
-import type { ObjectiveOptions, ScoredGroup } from "../../lib/objectives/objective.ts";
+import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
+import type { ScoredGroup } from "../../lib/objectives/objective.ts";
 
 type Options = Required<ObjectiveOptions>;
 type Formula = (
@@ -109,7 +109,8 @@ const formulas: Record<string, Formula> = {
     nls(options.beta * (gain(a, w, group) - gain(b, l, group)))
   ),
   ipo: pairwise((a, b, { w, l, group, options }) =>
-    (gain(a, w, group) - gain(b, l, group) - 1 / (2 * options.beta)) ** 2
+    (gain(a, w, group) / group.lengths[w] - gain(b, l, group) / group.lengths[l] - 1 / (2 * options.beta)) **
+      2
   ),
   irpo: pairwise((a, b, { w, l, group, options }) =>
     nls(options.beta * (gain(a, w, group) - gain(b, l, group))) - options.sftWeight * a
@@ -155,11 +156,14 @@ const groups: ScoredGroup[] = [
 ];
 
 for (const [name, formula] of Object.entries(formulas)) {
-  for (const constraint of objectiveTraits[name].constraints) {
+  for (const constraint of (findObjective(name).constraints ?? ["none"])) {
     test(`${name}, ${constraint}: value and finite differences of the formula`, () => {
       for (const group of groups) {
-        const options = { ...objectiveTraits[name].defaults, constraint, boundary: 0.35 } as Options;
-        const { value, gradient } = objectives[name](group, options);
+        const spec = findObjective(name), defaults: Record<string, number> = {};
+        for (const [option, declared] of Object.entries(spec.options)) defaults[option] = declared.default;
+        if ("boundary" in spec.options) defaults.boundary = 0.35;
+        const options = { ...defaults, constraint } as unknown as Options;
+        const { value, gradient } = lossOf(name, group, options);
         const scores = Array.from(group.scores);
         const expected = formula(scores, scores, { group, options });
         assert.ok(Math.abs(value - expected) < 1e-10, `value ${value}, expected ${expected}`);

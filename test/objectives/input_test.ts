@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { objectives } from "../../lib/objectives/objectives.ts";
-import type { Constraint, ObjectiveOptions, ScoredGroup } from "../../lib/objectives/objective.ts";
+import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
+import type { Constraint, ScoredGroup } from "../../lib/objectives/objective.ts";
 
 /** A group that every objective takes; each test spoils one thing. */
 const group: ScoredGroup = {
@@ -21,7 +21,7 @@ function refuses(
   message: string,
   call: { name: string; group?: Partial<ScoredGroup>; options?: ObjectiveOptions },
 ): void {
-  const of = () => objectives[call.name]({ ...group, ...call.group }, call.options);
+  const of = () => lossOf(call.name, { ...group, ...call.group }, call.options);
   assert.throws(of, (thrown: Error) => {
     assert.equal(thrown.message, message);
     assert.ok(thrown instanceof error);

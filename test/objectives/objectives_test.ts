@@ -1,8 +1,8 @@
 /** Each objective on a group small enough to work out by hand; the derivations stand beside the numbers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { objectives, objectiveTraits } from "../../lib/objectives/objectives.ts";
-import type { ObjectiveOptions, ScoredGroup } from "../../lib/objectives/objective.ts";
+import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
+import type { Objective, ObjectiveSpec, ScoredGroup } from "../../lib/objectives/objective.ts";
 
 const { log, LN2 } = Math;
 const log3 = log(3);
@@ -13,7 +13,7 @@ function check(
   expected: { options?: ObjectiveOptions; value: number; gradient: number[] },
 ): void {
   const lengths = group.lengths ?? Array.from(group.scores, () => 7); // 7: a length that must not matter
-  const { value, gradient } = objectives[name]({ ...group, lengths }, expected.options);
+  const { value, gradient } = lossOf(name, { ...group, lengths }, expected.options);
   const where = `${name} ${JSON.stringify(expected.options ?? {})}`;
   assert.ok(Math.abs(value - expected.value) < 1e-12, `${where}: value ${value}, expected ${expected.value}`);
   assert.equal(gradient.length, expected.gradient.length);
@@ -113,7 +113,7 @@ test("dpo: σ(β·3) = 3/4 with β = log(3)/3", () => {
 });
 
 test("ipo: (3 − 1/(2·0.25))² = 1", () => {
-  check("ipo", pair, { options: { beta: 0.25 }, value: 1, gradient: [20, -10] });
+  check("ipo", pair, { options: { beta: 0.25, perToken: 0 }, value: 1, gradient: [20, -10] });
 });
 
 test("irpo: dpo and −α s of the better one", () => {
@@ -160,13 +160,16 @@ test("orpo: odds 3 against odds 1", () => {
 test("bc lets go of what lies at or under the boundary, and only of that", () => {
   // B = −1 − 0.5. Candidate 1 is above it, candidate 2 at it, candidate 3 under it.
   const group = { scores: [-1, -1.2, -1.5, -4], lengths: [1, 1, 1, 1], correct: [true, false, false, false] };
-  const { gradient } = objectives.simpo(group, { constraint: "bc", boundary: 0.5 });
+  const { gradient } = lossOf("simpo", group, { constraint: "bc", boundary: 0.5 });
   assert.ok(gradient[1] > 0);
   assert.deepEqual([gradient[2], gradient[3]], [0, 0]);
 });
 
-test("the tables agree with each other and with the defaults", () => {
-  assert.deepEqual(Object.keys(objectives), Object.keys(objectiveTraits));
+/** The defaults that an objective declares. */
+const defaultsOf = (spec: Objective) =>
+  Object.fromEntries(Object.entries(spec.options).map(([name, option]) => [name, option.default]));
+
+test("what each objective declares holds together: its name, its defaults, its constraints", () => {
   const group = {
     scores: [-1, -1.5, -0.5],
     lengths: [3, 5, 4],
@@ -176,11 +179,120 @@ test("the tables agree with each other and with the defaults", () => {
     referenceLogprobs: [-4, -7, -3],
     reference: 0,
   };
-  for (const [name, traits] of Object.entries(objectiveTraits)) {
-    assert.deepEqual(objectives[name](group), objectives[name](group, traits.defaults), name);
-    assert.ok(traits.constraints.includes(traits.trainingConstraint), name);
-    for (const constraint of traits.constraints) {
-      assert.ok(Number.isFinite(objectives[name](group, { constraint }).value), `${name} ${constraint}`);
+  for (const [name, spec] of Object.entries(objectives)) {
+    assert.equal(spec.name, name);
+    assert.deepEqual(lossOf(name, group), lossOf(name, group, defaultsOf(spec)), name);
+    const constraints = spec.constraints ?? ["none"];
+    assert.ok(constraints.includes(spec.trainingConstraint ?? "none"), name);
+    if (constraints.includes("bc")) assert.ok((spec.boundary ?? "boundary") in spec.options, name);
+    for (const constraint of constraints) {
+      assert.ok(Number.isFinite(lossOf(name, group, { constraint }).value), `${name} ${constraint}`);
+    }
+    for (const [option, { help, min, above, default: value }] of Object.entries(spec.options)) {
+      assert.ok(help.length > 5, `${name} ${option}`);
+      assert.ok(value >= (min ?? -Infinity) && value > (above ?? -Infinity), `${name} ${option}`);
     }
   }
+});
+
+test("ipo by hand: log-ratios are means over tokens, or with perToken 0 their sums", () => {
+  const group = {
+    scores: [-1, -2],
+    lengths: [4, 10],
+    correct: [true, false],
+    referenceLogprobs: [-5, -18],
+  };
+  // Means: h = −1 + 5/4 = 0.25 and −2 + 18/10 = −0.2; 0.45 − 1/(2·0.5) = −0.55; squared 0.3025; slopes ∓1.1.
+  const mean = lossOf("ipo", group, { beta: 0.5 });
+  assert.ok(Math.abs(mean.value - 0.3025) < 1e-12, `${mean.value}`);
+  assert.deepEqual([...mean.gradient].map((g) => Number(g.toFixed(12))), [-1.1, 1.1]);
+  // Sums: h = −4 + 5 = 1 and −20 + 18 = −2; 3 − 1 = 2; squared 4; slopes 2·2·4 and −2·2·10.
+  const sum = lossOf("ipo", group, { beta: 0.5, perToken: 0 });
+  assert.deepEqual([sum.value, ...sum.gradient], [4, 16, -40]);
+});
+
+/** Every right candidate above every wrong one by a margin: as somebody else would write it. */
+const hinge: ObjectiveSpec<"margin"> = {
+  name: "hinge",
+  title: "A margin between right and wrong",
+  feedback: ["labels"],
+  options: { margin: { default: 0.5, min: 0, help: "Distance asked for" } },
+  loss({ scores, correct = [] }, { margin }) {
+    const gradient = new Float64Array(scores.length);
+    let value = 0;
+    for (let p = 0; p < scores.length; p++) {
+      for (let n = 0; n < scores.length; n++) {
+        const gap = margin - (scores[p]! - scores[n]!);
+        if (!correct[p] || correct[n] || gap <= 0) continue;
+        value += gap;
+        gradient[p]! -= 1;
+        gradient[n]! += 1;
+      }
+    }
+    return { value, gradient };
+  },
+};
+
+test("an objective of one's own is used like those of the table, and its faults are one line each", () => {
+  const group = { scores: [-1, -1.2, -3], lengths: [1, 1, 1], correct: [true, false, false] };
+  // 0.5 − 0.2 for the second; the third is far enough.
+  const { value, gradient } = lossOf(hinge, group);
+  assert.ok(Math.abs(value - 0.3) < 1e-12);
+  assert.deepEqual([...gradient], [-1, 1, 0]);
+  assert.ok(Math.abs(lossOf(hinge, group, { margin: 3 }).value - (2.8 + 1)) < 1e-12);
+  const line = (spec: unknown, options = {}) => {
+    try {
+      lossOf(spec as Objective, group, options);
+    } catch (error) {
+      return `${(error as Error).name}: ${(error as Error).message}`;
+    }
+    return "";
+  };
+  assert.equal(
+    line(hinge, { margin: -1 }),
+    "UsageError: Cannot use margin -1 with objective hinge: expected a number from 0 up",
+  );
+  assert.equal(
+    line(hinge, { margn: 1 }),
+    "UsageError: Cannot use option `margn` with objective hinge: it has margin: did you mean margin?",
+  );
+  assert.equal(
+    line(hinge, { constraint: "dc" }),
+    'UsageError: Cannot use constraint "dc" with objective hinge: expected none (it compares no candidates)',
+  );
+  const returning = (result: unknown) => ({ ...hinge, loss: () => result });
+  assert.equal(
+    line(returning({ value: NaN, gradient: new Float64Array(3) })),
+    "InputError: Cannot use objective hinge: its value must be a finite number: got NaN",
+  );
+  assert.equal(
+    line(returning({ value: 1, gradient: new Float64Array(2) })),
+    "InputError: Cannot use objective hinge: its gradient must have 3 numbers, one a candidate: got 2",
+  );
+  assert.equal(
+    line(returning({ value: 1 })),
+    "InputError: Cannot use objective hinge: its gradient must have 3 numbers, one a candidate: got none",
+  );
+  assert.equal(
+    line(returning({ value: 1, gradient: Float64Array.of(0, Infinity, 0) })),
+    "InputError: Cannot use objective hinge: its gradient must be finite: got Infinity for candidate 2",
+  );
+  assert.equal(
+    line(returning(undefined)),
+    "InputError: Cannot use objective hinge: its value must be a finite number: got undefined",
+  );
+  assert.equal(
+    line({ ...hinge, name: "" }),
+    "UsageError: Cannot use objective without a name: field name must be a text",
+  );
+  assert.equal(
+    line({ ...hinge, loss: 3 }),
+    'UsageError: Cannot use objective "hinge": field loss must be a function',
+  );
+  assert.equal(
+    line({ ...hinge, options: { margin: {} } }),
+    'UsageError: Cannot use objective "hinge": option margin must have a default that is a number',
+  );
+  assert.match(line("hing"), /^UsageError: Objective must be one of vft, rft, aft/);
+  assert.match(line("dop"), /: did you mean dpo\?$/);
 });

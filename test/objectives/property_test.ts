@@ -1,12 +1,12 @@
 /** What holds for every objective: order, tiers, ties, constraints and extremes. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { objectives, objectiveTraits } from "../../lib/objectives/objectives.ts";
-import type { Constraint, ObjectiveOptions, ScoredGroup } from "../../lib/objectives/objective.ts";
+import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
+import type { Constraint, ScoredGroup } from "../../lib/objectives/objective.ts";
 
 const names = Object.keys(objectives);
 const every = names.flatMap((name) =>
-  objectiveTraits[name].constraints.map((constraint) => ({ name, constraint }))
+  (findObjective(name).constraints ?? ["none"]).map((constraint) => ({ name, constraint }))
 );
 
 /** Three right and two wrong candidates of unequal length, with feedback of every kind. */
@@ -40,7 +40,7 @@ function close(found: number, expected: number, where: string): void {
 }
 
 function run(name: string, group: ScoredGroup, options?: ObjectiveOptions) {
-  const result = objectives[name](group, options);
+  const result = lossOf(name, group, options);
   assert.ok(Number.isFinite(result.value), `${name} ${JSON.stringify(options)}: value ${result.value}`);
   assert.equal(result.gradient.length, group.scores.length);
   assert.ok(result.gradient.every(Number.isFinite), `${name} ${JSON.stringify(options)}: ${result.gradient}`);
@@ -144,7 +144,7 @@ test("an empty group and a group of one side give 0", () => {
       rank: group.rank!.map(() => 1),
     };
     for (const name of ["aft", "aft-rank", "dpo", "ipo", "irpo", "simpo", "orpo", "kto"]) {
-      for (const constraint of objectiveTraits[name].constraints) {
+      for (const constraint of (findObjective(name).constraints ?? ["none"])) {
         const result = run(name, oneSided, { constraint });
         assert.deepEqual(result, { value: 0, gradient: new Float64Array(5) }, `${name} ${constraint}`);
       }
@@ -214,7 +214,7 @@ test("bc with an infinite boundary is none", () => {
   for (const { name, constraint } of every) {
     if (constraint !== "bc") continue;
     assert.deepEqual(
-      run(name, group, { constraint, boundary: Infinity, ...(name.startsWith("aft") && { beta: Infinity }) }),
+      run(name, group, { constraint, [findObjective(name).boundary ?? "boundary"]: Infinity }),
       run(name, group),
       name,
     );

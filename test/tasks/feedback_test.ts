@@ -43,7 +43,7 @@ test("an unknown name is refused before anything is loaded, with a suggestion", 
     [
       "ca-align",
       [...wasm, "--objective", "rft", "--constraint", "dc", "--out", at("f")],
-      /^ca-align: Constraint of rft must be none, since it compares no candidates: got "dc"\n$/,
+      /^ca-align: Cannot use constraint "dc" with objective rft: expected none \(it compares no candidates\)\n$/,
     ],
   ];
   await inPairs(cases, async ([task, args, message]) => {

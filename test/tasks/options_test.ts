@@ -34,7 +34,7 @@ test("unknown options, wrong values and missing options are refused by every tas
     [
       "ca-align",
       ["--model", base, "--out", at("x"), "--objective", "aft", "--gamma", "1"],
-      "Option --gamma has no meaning for the objective aft",
+      "Cannot use --gamma with objective aft: it has beta",
     ],
     [
       "ca-align",

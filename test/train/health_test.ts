@@ -107,7 +107,7 @@ test("scores collapse when three lines are 2 nats per token under the best three
   // −0.5 → −3: below −2.5 once the mean of three lines is: at the third.
   assert.deepEqual(told(200, dropTo(-3, 100, 1000)), [
     "Step 120: scores have collapsed: the mean of references is 2.50 nats per token below its best, -0.50; a lower " +
-    "--learning-rate may help",
+    "option `learningRate` may help",
   ]);
   assert.deepEqual(told(200, dropTo(-2.4, 100, 1000)), []);
   assert.deepEqual(told(200, dropTo(-4, 100, 105)), []); // one line: (−4 − 0.5 − 0.5) / 3 is 1.17 below

@@ -11,7 +11,8 @@ import { evaluate } from "../../lib/evaluate/evaluate.ts";
 import { summarize } from "../../lib/evaluate/summary.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
-import { objectiveTraits } from "../../lib/objectives/objectives.ts";
+import type { Objective, ObjectiveSpec } from "../../lib/objectives/objective.ts";
+import { objectives } from "../../lib/objectives/objectives.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { learningRateAt } from "../../lib/train/schedule.ts";
@@ -293,7 +294,7 @@ test("bad input has one line each and leaks nothing", async () => {
     [
       groups,
       { objective: "rrhf", constraint: "xy" as "dc" },
-      'Constraint of rrhf must be one of none, dc, bc: got "xy"',
+      'Cannot use constraint "xy" with objective rrhf: expected none, dc, bc',
       UsageError,
     ],
     [
@@ -522,12 +523,47 @@ test("resuming with other records, settings, models or without a run is refused,
   [model, wider].forEach((m) => m.dispose());
 });
 
+test("an objective that is in no table is trained with; one whose loss is wrong names itself and the question", async () => {
+  using model = await smallModel("wasm");
+  const mine: ObjectiveSpec<"target"> = {
+    name: "distance",
+    title: "Squared distance of every score from a target",
+    feedback: [],
+    options: { target: { default: -1, help: "Where scores should go" } },
+    loss: ({ scores }, { target }) => ({
+      value: Array.from(scores).reduce((sum, s) => sum + (s - target) ** 2, 0),
+      gradient: Float64Array.from(scores, (s) => 2 * (s - target)),
+    }),
+  };
+  const settings = {
+    objective: mine,
+    options: { target: -2 },
+    steps: 30,
+    batchSize: 4,
+    learningRate: 1e-2,
+    logEvery: 1,
+  };
+  const lines = await collect(train(model, toyGroups(4), settings));
+  assert.ok(lines.at(-1)!.loss < 0.1 * lines[0]!.loss, `${lines[0]!.loss} → ${lines.at(-1)!.loss}`);
+  const broken = { ...mine, loss: () => ({ value: 1, gradient: new Float64Array(1) }) };
+  const error = await failure(model, toyGroups(4), { ...settings, objective: broken });
+  assert.match(
+    error.message,
+    /^Question "[^"]+": Cannot use objective distance: its gradient must have \d numbers, one a candidate: got 1$/,
+  );
+});
+
 test("whatever an objective reads reaches it from the options of a training", () => {
-  for (const [objective, { defaults }] of Object.entries(objectiveTraits)) {
-    for (const [name, value] of Object.entries(defaults)) {
-      if (name === "constraint") continue;
-      const { objectiveOptions } = resolveSettings({ objective, [name]: value + 1 }).loss;
-      assert.equal(objectiveOptions[name as "beta"], value + 1, `${objective} ${name}`);
+  for (const [objective, spec] of Object.entries(objectives)) {
+    for (const [name, { default: value }] of Object.entries(spec.options)) {
+      for (const given of [{ [name]: value + 1 }, { options: { [name]: value + 1 } }]) {
+        const { objectiveOptions } = resolveSettings({ objective, ...given }).loss;
+        assert.equal(objectiveOptions[name], value + 1, `${objective} ${name}`);
+      }
     }
   }
+  assert.throws(() => resolveSettings({ objective: "vft", beta: 1 }), {
+    name: "UsageError",
+    message: "Cannot use option `beta` with objective vft: it has none",
+  });
 });

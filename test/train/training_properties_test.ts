@@ -115,31 +115,23 @@ function batchOf(): TrainingGroup[] {
 }
 
 const losses: Record<string, LossOptions> = {
-  vft: { objective: objectives.vft, objectiveOptions: {}, tokenAveraged: true, vftWeight: 0 },
-  rft: { objective: objectives.rft, objectiveOptions: {}, tokenAveraged: true, vftWeight: 0 },
+  vft: { objective: objectives.vft, objectiveOptions: { constraint: "none" } },
+  rft: { objective: objectives.rft, objectiveOptions: { constraint: "none" } },
   "aft none": {
     objective: objectives.aft,
-    objectiveOptions: { constraint: "none" },
-    tokenAveraged: false,
-    vftWeight: 1,
+    objectiveOptions: { constraint: "none", beta: 0.2 },
   },
   "aft dc": {
     objective: objectives.aft,
-    objectiveOptions: { constraint: "dc" },
-    tokenAveraged: false,
-    vftWeight: 1,
+    objectiveOptions: { constraint: "dc", beta: 0.2 },
   },
   "aft bc": {
     objective: objectives.aft,
     objectiveOptions: { constraint: "bc", beta: 0.2 },
-    tokenAveraged: false,
-    vftWeight: 1,
   },
   dpo: {
     objective: objectives.dpo,
-    objectiveOptions: { constraint: "none", beta: 0.1 },
-    tokenAveraged: false,
-    vftWeight: 0,
+    objectiveOptions: { constraint: "none", beta: 0.1, boundary: 0.2 },
   },
 };
 

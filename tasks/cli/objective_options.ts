@@ -1,0 +1,42 @@
+/** Flags of the objectives' own options, as the objectives declare them. */
+
+import type { NumberOption, Objective } from "../../lib/objectives/objective.ts";
+import { type ObjectiveOption, objectives } from "../../lib/objectives/objectives.ts";
+import { number, type Option } from "./option.ts";
+
+const specs: readonly Objective[] = Object.values(objectives);
+const names = [...new Set(specs.flatMap(({ options }) => Object.keys(options)))] as ObjectiveOption[];
+
+/** The flag of each option that an objective of the table has; its help says whose it is and what it is there. */
+export const objectiveOptions: Readonly<Record<ObjectiveOption, Option<number | undefined>>> = Object
+  .fromEntries(names.map((name) => [name, optionOf(name)])) as never;
+
+/** The values of these options that were given. */
+export function objectiveValues(
+  options: { readonly [K in ObjectiveOption]: number | undefined },
+): Record<string, number> {
+  const given = names.map((name) => [name, options[name]] as const);
+  return Object.fromEntries(
+    given.filter((entry): entry is [ObjectiveOption, number] => entry[1] !== undefined),
+  );
+}
+
+function optionOf(name: string): Option<number | undefined> {
+  const readers = specs.filter(({ options }) => name in options);
+  const declared = readers.map((spec) => ({ reader: spec.name, option: spec.options[name] as NumberOption }));
+  // One meaning a sentence: "β of …: default 0.1 for dpo, ipo, per nat".
+  const byMeaning = Map.groupBy(
+    declared,
+    ({ option: { help, default: value, unit } }) => `${help}${unit ? `, ${unit}` : ""}: ${value}`,
+  );
+  const help = [...byMeaning].map(([meaning, of]) =>
+    `${meaning} for ${of.map(({ reader }) => reader).join(", ")}`
+  )
+    .join("; ");
+  const least = declared.map(({ option: { min, above } }) => min ?? above ?? -Infinity);
+  const min = Math.min(...least);
+  return number(`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, {
+    help,
+    ...(Number.isFinite(min) && { min }),
+  });
+}

@@ -2,8 +2,8 @@
 
 import type { Watched } from "../runtime/listener.ts";
 import { findAnswer } from "../data/answers.ts";
-import type { Candidate, Group } from "../data/records.ts";
-import { feedbackKinds, kindUsed, meritOf } from "../objectives/feedback.ts";
+import type { Group } from "../data/records.ts";
+import { feedbackKinds, meritOf } from "../objectives/feedback.ts";
 import type { Feedback } from "../objectives/objective.ts";
 
 /** When the check speaks. */

@@ -4,7 +4,6 @@ import { type ResolvedOptions, resolveOptions } from "../objectives/_options.ts"
 import type { Objective } from "../objectives/objective.ts";
 import { findObjective, type ObjectiveOptions, objectives } from "../objectives/objectives.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
-import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import type { OptimizerOptions } from "./optimizer.ts";
 import type { Decay, Schedule } from "./schedule.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
+import { lossOf } from "../../lib/objectives/objectives.ts";
 import type { Constraint } from "../../lib/objectives/objective.ts";
 
 const path = new URL("../../../shared/golden/losses.json", import.meta.url);

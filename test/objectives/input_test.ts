@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
+import { lossOf, type ObjectiveOptions } from "../../lib/objectives/objectives.ts";
 import type { Constraint, ScoredGroup } from "../../lib/objectives/objective.ts";
 
 /** A group that every objective takes; each test spoils one thing. */

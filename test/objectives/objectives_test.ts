@@ -1,7 +1,7 @@
 /** Each objective on a group small enough to work out by hand; the derivations stand beside the numbers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
+import { lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
 import type { Objective, ObjectiveSpec, ScoredGroup } from "../../lib/objectives/objective.ts";
 
 const { log, LN2 } = Math;

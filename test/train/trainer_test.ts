@@ -11,7 +11,7 @@ import { evaluate } from "../../lib/evaluate/evaluate.ts";
 import { summarize } from "../../lib/evaluate/summary.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
-import type { Objective, ObjectiveSpec } from "../../lib/objectives/objective.ts";
+import type { ObjectiveSpec } from "../../lib/objectives/objective.ts";
 import { objectives } from "../../lib/objectives/objectives.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";

@@ -19,12 +19,5 @@ export type {
   ObjectiveSpec,
   ScoredGroup,
 } from "./objective.ts";
-export {
-  findObjective,
-  lossOf,
-  type ObjectiveName,
-  type ObjectiveOption,
-  type ObjectiveOptions,
-  objectives,
-} from "./objectives.ts";
+export { findObjective, lossOf, type ObjectiveOptions, objectives } from "./objectives.ts";
 export { assessmentAccuracy, type MeanScores, meanScores } from "./statistics.ts";

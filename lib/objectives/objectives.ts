@@ -10,14 +10,7 @@ import { dpo } from "./dpo.ts";
 import { ipo } from "./ipo.ts";
 import { irpo } from "./irpo.ts";
 import { kto } from "./kto.ts";
-import type {
-  Constraint,
-  NumberOption,
-  Objective,
-  ObjectiveResult,
-  ObjectiveSpec,
-  ScoredGroup,
-} from "./objective.ts";
+import type { Constraint, NumberOption, Objective, ObjectiveResult, ScoredGroup } from "./objective.ts";
 import { orpo } from "./orpo.ts";
 import { pro } from "./pro.ts";
 import { rft } from "./rft.ts";
@@ -25,29 +18,34 @@ import { rrhf } from "./rrhf.ts";
 import { simpo } from "./simpo.ts";
 import { vft } from "./vft.ts";
 
-const table = { vft, rft, aft, "aft-rank": aftRank, rrhf, pro, dpo, ipo, simpo, orpo, kto, irpo } as const;
-
-type Table = typeof table;
-type OptionOf<S> = S extends ObjectiveSpec<infer Name> ? Name : never;
-
-/** The name of an objective of the table. */
-export type ObjectiveName = keyof Table;
-
-/** The name of an option that an objective of the table has. */
-export type ObjectiveOption = OptionOf<Table[ObjectiveName]>;
-
-/** What may be chosen for the objectives of the table; each has some of these. */
-export type ObjectiveOptions =
-  & { readonly constraint?: Constraint | undefined }
-  & { readonly [K in ObjectiveOption]?: number | undefined };
-
 /** Every objective by the name that `--objective` takes. */
-export const objectives: { readonly [K in ObjectiveName]: Objective } = table as never;
+export const objectives: Readonly<Record<string, Objective>> = {
+  vft,
+  rft,
+  aft,
+  "aft-rank": aftRank,
+  rrhf,
+  pro,
+  dpo,
+  ipo,
+  simpo,
+  orpo,
+  kto,
+  irpo,
+};
+
+/** What may be chosen for an objective: the constraint, and numbers by the names that the objective declares. */
+export interface ObjectiveOptions {
+  /** Default "none". */
+  readonly constraint?: Constraint | undefined;
+  /** Its own options; what is absent has its default. */
+  readonly [option: string]: number | Constraint | undefined;
+}
 
 /** An objective of the table, or the caller's own. Throws UsageError for another name, or an object that is no objective. */
 export function findObjective(objective: string | Objective): Objective {
   if (typeof objective !== "string") return checked(objective);
-  if (Object.hasOwn(objectives, objective)) return objectives[objective as ObjectiveName];
+  if (Object.hasOwn(objectives, objective)) return objectives[objective]!;
   const names = Object.keys(objectives);
   throw new UsageError(
     `Objective must be one of ${names.join(", ")}: got "${objective}"${suggestion(objective, names)}`,
@@ -90,7 +88,7 @@ function checked(spec: Objective): Objective {
 export function lossOf(
   objective: string | Objective,
   group: ScoredGroup,
-  options: { readonly constraint?: Constraint | undefined } & Readonly<Record<string, unknown>> = {},
+  options: ObjectiveOptions = {},
 ): ObjectiveResult {
   const spec = findObjective(objective);
   return checkedLoss(spec, group, resolveOptions(spec, options));

@@ -189,12 +189,11 @@ class AlignRun {
       const kind = `aft-${constraint}`, name = kind + last, from = newest(kind);
       const groups = first ??
         await this.candidates(fileName(`candidates ${name}`), from, options.train, settings.seed);
-      const beta = constraint === "bc" ? options.beta : undefined;
       const directory = await this.train(fileName(name), from, () => readRecords(groups), {
         ...settings,
         objective: "aft",
         constraint,
-        beta,
+        ...(constraint === "bc" && options.beta !== undefined && { options: { beta: options.beta } }),
       });
       made.push({ name, directory, round });
     }

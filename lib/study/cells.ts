@@ -10,6 +10,7 @@ import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
 import { listDirectory, makeDirectory, readBytes } from "../runtime/files.ts";
 import type { Constraint } from "../objectives/objective.ts";
+import type { TrainOptions } from "../train/trainer.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { type Measured, readRecords, type Source, type Stages } from "../pipeline/stages.ts";
 import type { StudySettings } from "./settings.ts";
@@ -184,7 +185,7 @@ export class StudyCells {
     const directory = await this.stages.train(join(folder, label), {
       from: from.directory,
       records,
-      settings: { ...settings, seed, batchSize },
+      settings: { ...trainOptions(settings), seed, batchSize },
       label,
       probe,
     });
@@ -202,6 +203,11 @@ export class StudyCells {
       return hash.digest("hex").slice(0, 8);
     })();
   }
+}
+
+/** A method's settings as `train` takes them. What a cell's digest is made of keeps its form. */
+function trainOptions({ beta, ...settings }: Readonly<Record<string, unknown>>): TrainOptions {
+  return { ...settings, ...(beta !== undefined && { options: { beta: beta as number } }) };
 }
 
 /** Eight hexadecimal digits of anything that JSON holds. */

@@ -1,20 +1,23 @@
 import type { PromptOptions } from "../data/prompts.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import { type ResolvedOptions, resolveOptions } from "../objectives/_options.ts";
-import type { Objective } from "../objectives/objective.ts";
-import { findObjective, type ObjectiveOptions, objectives } from "../objectives/objectives.ts";
+import type { Constraint, Objective } from "../objectives/objective.ts";
+import { findObjective } from "../objectives/objectives.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
+import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import type { OptimizerOptions } from "./optimizer.ts";
 import type { Decay, Schedule } from "./schedule.ts";
 import type { LossOptions, StepOptions } from "./step.ts";
 
 /** Settings of a training run. */
-export interface TrainOptions extends ObjectiveOptions, Watched {
+export interface TrainOptions extends Watched {
   /** Name of the objective, or one of the caller's own (default "aft"). */
   readonly objective?: string | Objective;
-  /** Options of the objective by name; those of the embedded ones may also stand beside it (`beta: 0.2`). */
-  readonly options?: Readonly<Record<string, number>>;
+  /** What keeps worse candidates from falling without end (default: the objective's own). */
+  readonly constraint?: Constraint | undefined;
+  /** Options of the objective by the names that it declares: `{ beta: 0.2 }`. */
+  readonly options?: Readonly<Record<string, number>> | undefined;
   /** Passes over the data (default 3). */
   readonly epochs?: number;
   /** Optimizer steps, in place of `epochs`. */
@@ -80,8 +83,13 @@ export interface TrainSettings extends Omit<TrainOptions, "objective"> {
 export function resolveSettings(options: TrainOptions): TrainSettings {
   checkNumbers(options, limits, "Training option");
   const objective = findObjective(options.objective ?? "aft");
+  for (const name of Object.keys(objective.options)) {
+    if ((options as Readonly<Record<string, unknown>>)[name] === undefined) continue;
+    throw new UsageError(
+      `Cannot use ${name} beside the options of a training: it is one of ${objective.name}'s and goes into its options, { ${name}: … }`,
+    );
+  }
   const objectiveOptions = resolveOptions(objective, {
-    ...ownOptions(options),
     ...options.options,
     constraint: options.constraint ?? objective.trainingConstraint,
   });
@@ -134,12 +142,6 @@ const limits = {
   weightDecay: "positive or 0",
   seed: "number",
 } as const satisfies NumberLimits;
-
-/** Options of embedded objectives that stand beside the others. */
-function ownOptions(options: TrainOptions): Record<string, unknown> {
-  const names = new Set(Object.values(objectives).flatMap((spec) => Object.keys(spec.options)));
-  return Object.fromEntries(Object.entries(options).filter(([name]) => names.has(name)));
-}
 
 /**
  * What decides the path of a training besides its records: a run can only be resumed with the same. How it is computed

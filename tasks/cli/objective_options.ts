@@ -1,23 +1,23 @@
 /** Flags of the objectives' own options, as the objectives declare them. */
 
-import type { NumberOption, Objective } from "../../lib/objectives/objective.ts";
-import { type ObjectiveOption, objectives } from "../../lib/objectives/objectives.ts";
+import type { NumberOption } from "../../lib/objectives/objective.ts";
+import { objectives } from "../../lib/objectives/objectives.ts";
 import { number, type Option } from "./option.ts";
 
-const specs: readonly Objective[] = Object.values(objectives);
-const names = [...new Set(specs.flatMap(({ options }) => Object.keys(options)))] as ObjectiveOption[];
+const specs = Object.values(objectives);
+const names = [...new Set(specs.flatMap(({ options }) => Object.keys(options)))];
 
 /** The flag of each option that an objective of the table has; its help says whose it is and what it is there. */
-export const objectiveOptions: Readonly<Record<ObjectiveOption, Option<number | undefined>>> = Object
-  .fromEntries(names.map((name) => [name, optionOf(name)])) as never;
+export const objectiveOptions: Readonly<Record<string, Option<number | undefined>>> = Object
+  .fromEntries(names.map((name) => [name, optionOf(name)]));
 
 /** The values of these options that were given. */
 export function objectiveValues(
-  options: { readonly [K in ObjectiveOption]: number | undefined },
+  options: Readonly<Record<string, unknown>>,
 ): Record<string, number> {
   const given = names.map((name) => [name, options[name]] as const);
   return Object.fromEntries(
-    given.filter((entry): entry is [ObjectiveOption, number] => entry[1] !== undefined),
+    given.filter((entry): entry is [string, number] => typeof entry[1] === "number"),
   );
 }
 

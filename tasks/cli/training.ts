@@ -75,8 +75,13 @@ export function trainerOptions(
     readonly overwrite: boolean;
   },
 ): TrainOptions {
-  const { microBatch, ...rest } = options;
-  return { ...rest, microBatchTokens: microBatch };
+  const { epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip } = options;
+  const { recompute, logEvery, saveEvery, tooLong, out, dtype, resume, overwrite } = options;
+  return {
+    ...{ epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip },
+    ...{ recompute, logEvery, saveEvery, tooLong, out, dtype, resume, overwrite },
+    microBatchTokens: options.microBatch,
+  };
 }
 
 /** Loads the model to train, with the adapter that the options ask for. */

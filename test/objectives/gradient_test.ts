@@ -7,10 +7,24 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findObjective, lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
-import type { ScoredGroup } from "../../lib/objectives/objective.ts";
+import { findObjective, lossOf, objectives } from "../../lib/objectives/objectives.ts";
+import type { Constraint, ScoredGroup } from "../../lib/objectives/objective.ts";
 
-type Options = Required<ObjectiveOptions>;
+type Options =
+  & Record<
+    | "beta"
+    | "boundary"
+    | "gamma"
+    | "lambda"
+    | "weight"
+    | "sftWeight"
+    | "desirableWeight"
+    | "undesirableWeight",
+    number
+  >
+  & {
+    constraint: Constraint;
+  };
 type Formula = (
   s: readonly number[],
   d: readonly number[],

@@ -39,7 +39,7 @@ test("unknown options, wrong values and missing options are refused by every tas
     [
       "ca-align",
       ["--model", base, "--out", at("x"), "--objective", "dpo", "--undesirable-weight", "2"],
-      "Option --undesirable-weight has no meaning for the objective dpo",
+      "Cannot use --undesirable-weight with objective dpo: it has beta, boundary",
     ],
     ["evaluate", ["--votes"], "Option --votes needs a value: an integer of at least 0"],
     ["align", ["--constrants", "dc"], "Unknown option --constrants: did you mean --constraints?"],

@@ -504,7 +504,7 @@ test("resuming with other records, settings, models or without a run is refused,
     [other, options, /it was trained on 7 other records; the input has 7/],
     [toyGroups(7), { ...options, seed: 12 }, /it was started with seed 11, not 12/],
     [toyGroups(7), { ...options, epochs: 7 }, /it was started with steps 24, not 28/],
-    [toyGroups(7), { ...options, beta: 0.3 }, /it was started with objective.beta 0.2, not 0.3/],
+    [toyGroups(7), { ...options, options: { beta: 0.3 } }, /it was started with objective.beta 0.2, not 0.3/],
     [toyGroups(7), { ...options, out: `${out}-none` }, /no such run directory/],
     [toyGroups(7), { ...options, out: directory }, /it has no run.json/],
   ];
@@ -556,13 +556,16 @@ test("an objective that is in no table is trained with; one whose loss is wrong 
 test("whatever an objective reads reaches it from the options of a training", () => {
   for (const [objective, spec] of Object.entries(objectives)) {
     for (const [name, { default: value }] of Object.entries(spec.options)) {
-      for (const given of [{ [name]: value + 1 }, { options: { [name]: value + 1 } }]) {
-        const { objectiveOptions } = resolveSettings({ objective, ...given }).loss;
-        assert.equal(objectiveOptions[name], value + 1, `${objective} ${name}`);
-      }
+      const { objectiveOptions } = resolveSettings({ objective, options: { [name]: value + 1 } }).loss;
+      assert.equal(objectiveOptions[name], value + 1, `${objective} ${name}`);
     }
   }
-  assert.throws(() => resolveSettings({ objective: "vft", beta: 1 }), {
+  assert.throws(() => resolveSettings({ objective: "aft", beta: 0.3 } as TrainOptions), {
+    name: "UsageError",
+    message:
+      /^Cannot use beta beside the options of a training: it is one of aft's and goes into its options/,
+  });
+  assert.throws(() => resolveSettings({ objective: "vft", options: { beta: 1 } }), {
     name: "UsageError",
     message: "Cannot use option `beta` with objective vft: it has none",
   });

@@ -13,6 +13,7 @@ import type { ValueParser } from "@optique/core/valueparser";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { readJson } from "../../lib/runtime/files.ts";
 import { suggestion } from "../../lib/runtime/suggestion.ts";
+import { asCalled, leadingWords } from "./called_as.ts";
 import { configurationKey, type Option, type Options, refusal, type Values } from "./option.ts";
 
 /** How a task presents itself in `--help`. */
@@ -93,7 +94,7 @@ function wrapCommand(command: string, width: number): string[] {
   const wrapped: string[] = [];
   let line = "";
   // A flag and its value stay together.
-  for (const part of command.split(/ (?=-|\||>|deno )/)) {
+  for (const part of command.split(/ (?=-|\||>|(?:deno|bun|aft) )/)) {
     const longer = line === "" ? part : `${line} ${part}`;
     // Two columns before the line, two for the backslash behind it.
     if (line !== "" && longer.length + 4 > width) {
@@ -151,7 +152,7 @@ export function parseCommandLine(
   }
   const { name, summary, description, examples, version, colors, width } = presentation;
   const needed = Object.values(options).filter((of) => of.required).map((of) => ` ${of.flag} ${of.metavar}`);
-  const usage = `Usage: deno task ${name}${needed.join("")} [OPTION...]`;
+  const usage = `Usage: ${leadingWords()} ${name}${needed.join("")} [OPTION...]`;
   let page = "";
   const errors = { unexpectedInput: (token: string) => unexpected(token, options), suggestions: () => [] };
   const given = runParser(object("Options", parsers, { errors }), name, args, {
@@ -159,9 +160,8 @@ export function parseCommandLine(
     description: lines(usage, ...(description ? ["", description] : [])),
     // The page is indented by two columns.
     examples: lines(
-      ...examples.flatMap(({ does, command }) => [`${does}:`, ...wrapCommand(command, width - 2)]),
+      ...examples.flatMap(({ does, command }) => [`${does}:`, ...wrapCommand(asCalled(command), width - 2)]),
     ),
-    footer: lines(`Shell completion: deno task ${name} --completion bash|zsh|fish`),
     showUsage: false,
     help: { option: true, onShow: (_code, help) => void (page = helpPage(name, help, { colors, width })) },
     version: { option: true, value: version, onShow: () => undefined },

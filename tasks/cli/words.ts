@@ -1,5 +1,7 @@
 /** The library's words in the command line's: it names options, we name flags. */
 
+import { asCalled } from "./called_as.ts";
+
 /** Options of the library whose flag has another name. */
 const flags: Readonly<Record<string, string>> = {
   microBatchTokens: "micro-batch",
@@ -9,8 +11,11 @@ const flags: Readonly<Record<string, string>> = {
 
 /** A line of the library, in which "option `batchSize`" stands for `--batch-size`. */
 export function inFlags(line: string): string {
-  return line.replace(/\boption `([A-Za-z-]+)(?:: ([^`]+))?`/g, (_, name: string, value?: string) => {
-    const flag = flags[name] ?? name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    return `--${flag}${value === undefined ? "" : ` ${value}`}`;
-  });
+  return asCalled(line).replace(
+    /\boption `([A-Za-z-]+)(?:: ([^`]+))?`/g,
+    (_, name: string, value?: string) => {
+      const flag = flags[name] ?? name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+      return `--${flag}${value === undefined ? "" : ` ${value}`}`;
+    },
+  );
 }

@@ -162,7 +162,7 @@ test("tensors that the family has no use for are refused, or kept through traini
   assert.deepEqual([no.code, existsSync(out)], [1, false]);
   assert.match(
     no.err,
-    /^vft: .*"score\.weight" is not one of a llama model's; option `unknown: keep` carries it along unchanged\n$/,
+    /^vft: .*"score\.weight" is not one of a llama model's; --unknown-tensors keep carries it along unchanged\n$/,
   );
   const yes = await run("vft", [...args, ...wasm, "--unknown-tensors", "keep"]);
   assert.equal(yes.code, 0, yes.err);
@@ -199,6 +199,6 @@ test("an adapter of another base, of the same shapes or of others", async () => 
     spoiled(adapter, (d) => {
       edit(join(d, "adapter_config.json"), (json) => json.base_model_name_or_path = "/nowhere/base");
     }),
-    /^Cannot load adapter .*: its base "\/nowhere\/base" is not there; give it by --model BASE --adapter /,
+    /^Cannot load adapter .*: its base "\/nowhere\/base" is not there; give the base as option `model` and this as option `adapter`$/,
   );
 });

@@ -1,0 +1,46 @@
+/** Every example runs as its first lines say, and does what they promise. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { at, root, run } from "../_commands.ts";
+
+/** What each prints, and what it leaves behind in its directory. */
+const expected: Readonly<
+  Record<string, { readonly says: readonly RegExp[]; readonly writes?: readonly string[] }>
+> = {
+  "align_as_function.ts": {
+    says: [/^vft step 1: loss \d\.\d{3}$/m, /^aft-bc step 1: loss /m, /^\S+ (0|1|0\.\d+)$/m],
+    writes: ["align.json"],
+  },
+  "lora_and_merge.ts": {
+    says: [/^step 1: loss \d\.\d{3}$/m, /^Wrote .*merged$/m],
+    writes: ["adapter/adapter_config.json", "merged/model.safetensors"],
+  },
+  "own_data.ts": { says: [/^step 1: loss \d\.\d{3}$/m, /^accuracy [\d.]+ on 8 questions$/m] },
+  "own_objective.ts": { says: [/^step 1: loss \d\.\d{3}$/m] },
+  "score_with_another_model.ts": { says: [/^step 1: loss 0\.\d{3}$/m] },
+};
+
+test("every example has its line here, says how to run it, and imports only mod.ts and node:", () => {
+  const files = readdirSync(join(root, "examples"));
+  assert.deepEqual(files.sort(), Object.keys(expected).sort());
+  for (const file of files) {
+    const text = readFileSync(join(root, "examples", file), "utf8");
+    assert.ok(text.includes(`deno run -A examples/${file}`), file);
+    for (const [, from] of text.matchAll(/ from "([^"]+)"/g)) {
+      assert.ok(from === "../mod.ts" || from.startsWith("node:"), `${file} imports ${from}`);
+    }
+  }
+});
+
+for (const [file, { says, writes = [] }] of Object.entries(expected)) {
+  test(`examples/${file} runs`, async () => {
+    const out = at(file.replace(".ts", ""));
+    const result = await run(`examples/${file}`, [out]);
+    assert.equal(result.code, 0, result.err);
+    assert.equal(result.err, "");
+    for (const line of says) assert.match(result.out, line);
+    for (const name of writes) assert.ok(existsSync(join(out, name)), name);
+  });
+}

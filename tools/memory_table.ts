@@ -95,7 +95,7 @@ process.stdout.write(`# What fits which GPU
 
 Written by \`deno run --allow-env --allow-read tools/memory_table.ts > docs/memory.md\`. The figures come from the
 formulas in lib/model/memory.ts, for the published values of each config.json; on small models they agree with the
-bytes measured within a fifth (test/memory_test.ts). For any model, without its weights:
+bytes measured within a fifth (test/model/memory_test.ts). For any model, without its weights:
 \`deno task vft --model DIR --out runs/x --dry-run\` (or \`ca-align\`, \`generate\`, …) prints the same, beside the limits
 of this machine's adapter.
 

@@ -5,7 +5,8 @@ import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
 import type { Constraint, NumberOption, Objective } from "./objective.ts";
 
-const constraints: readonly Constraint[] = ["none", "dc", "bc"];
+/** Every constraint there is. */
+export const constraints: readonly Constraint[] = ["none", "dc", "bc"];
 
 /** Options by name, each a number or absent, and the constraint. */
 export type GivenOptions =

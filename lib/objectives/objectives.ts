@@ -3,6 +3,7 @@
  */
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
+import { checkObjective } from "./_check_objective.ts";
 import { type ResolvedOptions, resolveOptions } from "./_options.ts";
 import { aft } from "./aft.ts";
 import { aftRank } from "./aft_rank.ts";
@@ -10,7 +11,7 @@ import { dpo } from "./dpo.ts";
 import { ipo } from "./ipo.ts";
 import { irpo } from "./irpo.ts";
 import { kto } from "./kto.ts";
-import type { Constraint, NumberOption, Objective, ObjectiveResult, ScoredGroup } from "./objective.ts";
+import type { Constraint, Objective, ObjectiveResult, ScoredGroup } from "./objective.ts";
 import { orpo } from "./orpo.ts";
 import { pro } from "./pro.ts";
 import { rft } from "./rft.ts";
@@ -44,29 +45,12 @@ export interface ObjectiveOptions {
 
 /** An objective of the table, or the caller's own. Throws UsageError for another name, or an object that is no objective. */
 export function findObjective(objective: string | Objective): Objective {
-  if (typeof objective !== "string") return checked(objective);
+  if (typeof objective !== "string") return checkObjective(objective);
   if (Object.hasOwn(objectives, objective)) return objectives[objective]!;
   const names = Object.keys(objectives);
   throw new UsageError(
     `Objective must be one of ${names.join(", ")}: got "${objective}"${suggestion(objective, names)}`,
   );
-}
-
-function checked(spec: Objective): Objective {
-  const { name, feedback, options, loss } = spec ?? {};
-  const wrong = typeof name !== "string" || name === ""
-    ? "field name must be a text"
-    : !Array.isArray(feedback)
-    ? 'field feedback must be a list of "labels", "ranks", "rewards"'
-    : typeof options !== "object" || options === null
-    ? "field options must be an object, {} for none"
-    : typeof loss !== "function"
-    ? "field loss must be a function"
-    : Object.entries(options as Record<string, NumberOption>).map(([option, given]) =>
-      typeof given?.default === "number" ? undefined : `option ${option} must have a default that is a number`
-    ).find((line) => line !== undefined);
-  if (wrong) throw new UsageError(`Cannot use objective ${name ? `"${name}"` : "without a name"}: ${wrong}`);
-  return spec;
 }
 
 /**

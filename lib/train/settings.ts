@@ -84,7 +84,8 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
   checkNumbers(options, limits, "Training option");
   const objective = findObjective(options.objective ?? "aft");
   for (const name of Object.keys(objective.options)) {
-    if ((options as Readonly<Record<string, unknown>>)[name] === undefined) continue;
+    // What a training has too (`clip`) is meant for the training where it stands beside its options.
+    if (name in limits || (options as Readonly<Record<string, unknown>>)[name] === undefined) continue;
     throw new UsageError(
       `Cannot use ${name} beside the options of a training: it is one of ${objective.name}'s and goes into its options, { ${name}: … }`,
     );

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { lossOf, type ObjectiveOptions } from "../../lib/objectives/objectives.ts";
-import type { Constraint, ScoredGroup } from "../../lib/objectives/objective.ts";
+import { findObjective, lossOf, type ObjectiveOptions } from "../../lib/objectives/objectives.ts";
+import type { Constraint, Objective, ScoredGroup } from "../../lib/objectives/objective.ts";
 
 /** A group that every objective takes; each test spoils one thing. */
 const group: ScoredGroup = {
@@ -129,4 +129,52 @@ test("numbers that are none, and arrays of the wrong length, are refused", () =>
     "Cannot use a group with objective vft: expected a reference: got 5 candidates and none named",
     { name: "vft", group: { reference: undefined } },
   );
+});
+
+test("an objective of one's own is checked, trait by trait", () => {
+  const mine: Objective = {
+    name: "mine",
+    title: "Nothing",
+    feedback: ["labels"],
+    options: {},
+    loss: ({ scores }) => ({ value: 0, gradient: new Float64Array(scores.length) }),
+  };
+  assert.equal(lossOf(mine, group).value, 0);
+  for (
+    const [wrong, message] of [
+      [{ averages: "token" }, 'field "averages" must be one of "questions", "tokens": got "token"'],
+      [
+        { trainsOn: "all" },
+        'field "trainsOn" must be one of "candidates", "reference", "rejection samples": got "all"',
+      ],
+      [
+        { feedback: ["label"] },
+        'field "feedback" must be a list of "labels", "ranks", "rewards": got ["label"]',
+      ],
+      [{ constraints: "dc" }, 'field "constraints" must be a list of "none", "dc", "bc": got "dc"'],
+      [{ addsVft: "no" }, 'field "addsVft" must be true or false: got "no"'],
+      [{ loss: undefined }, 'field "loss" must be a function: got undefined'],
+      [{ options: [] }, 'field "options" must be an object, {} for none: got []'],
+      [{ options: { beta: 0.1 } }, 'option "beta" must have a default that is a number'],
+      [
+        { options: { constraint: { default: 1, help: "" } } },
+        'no option may be called "constraint", which every objective has',
+      ],
+      [
+        { needsReferenceLogprob: true },
+        'it has no field "needsReferenceLogprob": did you mean needsReferenceLogprobs?',
+      ],
+    ] as const
+  ) {
+    assert.throws(() => findObjective({ ...mine, ...wrong } as unknown as Objective), {
+      name: "UsageError",
+      message: `Cannot use objective mine: ${message}`,
+    });
+  }
+  assert.throws(() => findObjective(null as unknown as Objective), {
+    message: "Cannot use an objective: expected a name or an object: got null",
+  });
+  assert.throws(() => findObjective({ ...mine, name: "" }), {
+    message: 'Cannot use objective without a name: field "name" must be a text: got ""',
+  });
 });

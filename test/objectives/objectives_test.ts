@@ -283,15 +283,15 @@ test("an objective of one's own is used like those of the table, and its faults 
   );
   assert.equal(
     line({ ...hinge, name: "" }),
-    "UsageError: Cannot use objective without a name: field name must be a text",
+    'UsageError: Cannot use objective without a name: field "name" must be a text: got ""',
   );
   assert.equal(
     line({ ...hinge, loss: 3 }),
-    'UsageError: Cannot use objective "hinge": field loss must be a function',
+    'UsageError: Cannot use objective hinge: field "loss" must be a function: got 3',
   );
   assert.equal(
     line({ ...hinge, options: { margin: {} } }),
-    'UsageError: Cannot use objective "hinge": option margin must have a default that is a number',
+    'UsageError: Cannot use objective hinge: option "margin" must have a default that is a number',
   );
   assert.match(line("hing"), /^UsageError: Objective must be one of vft, rft, aft/);
   assert.match(line("dop"), /: did you mean dpo\?$/);

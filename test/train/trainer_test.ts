@@ -560,6 +560,9 @@ test("whatever an objective reads reaches it from the options of a training", ()
       assert.equal(objectiveOptions[name], value + 1, `${objective} ${name}`);
     }
   }
+  const clipped = { ...objectives["dpo"]!, options: { clip: { default: 0.2, help: "Of ratios" } } };
+  const settings = resolveSettings({ objective: clipped, clip: 2 });
+  assert.deepEqual([settings.optimizer.clip, settings.loss.objectiveOptions["clip"]], [2, 0.2]);
   assert.throws(() => resolveSettings({ objective: "aft", beta: 0.3 } as TrainOptions), {
     name: "UsageError",
     message:

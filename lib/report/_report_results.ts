@@ -1,73 +1,16 @@
 import { type Markup, markup } from "./_markup.ts";
+import { type Figure, summaryFigures } from "../evaluate/figures.ts";
+import { pageColumn, termOf } from "./figure_column.ts";
 import { wilson } from "./_interval.ts";
 import { type HtmlColumn, htmlTable } from "./html_table.ts";
-import { type Term, terms } from "./page.ts";
+import { terms } from "./page.ts";
 import { dotChart } from "./plots.ts";
 import type { ReportModel } from "./contents.ts";
 
-const columns: readonly HtmlColumn[] = [
-  { key: "name", title: "Model" },
-  { key: "accuracy", title: "Accuracy", unit: "% ↑", percent: true, digits: 1, best: "highest" },
-  { key: "majority_accuracy", title: "maj@k", unit: "% ↑", percent: true, digits: 1, best: "highest" },
-  {
-    key: "assessment_accuracy",
-    title: "Assessment accuracy",
-    unit: "% ↑",
-    percent: true,
-    digits: 1,
-    best: "highest",
-  },
-  { key: "perplexity", title: "Perplexity", unit: "of references ↓", digits: 3, best: "lowest" },
-  { key: "positives", title: "Right candidates", unit: "nats/token", digits: 3 },
-  { key: "negatives", title: "Wrong candidates", unit: "nats/token", digits: 3 },
-  { key: "margin", title: "Margin", unit: "nats/token ↑", digits: 3, best: "highest" },
-  { key: "no_end_token", title: "Broke off", unit: "% ↓", percent: true, digits: 1, best: "lowest" },
-];
+/** Figures of the main table. The letters of options are the study's. */
+const shown: readonly Figure[] = Object.values(summaryFigures).filter(({ key }) => key !== "option_accuracy");
 
-const meanings: readonly Term[] = [
-  {
-    term: "Accuracy",
-    better: "higher",
-    meaning: "Share of questions whose greedy answer (always the likeliest next token) is right.",
-  },
-  {
-    term: "maj@k",
-    better: "higher",
-    meaning: "The same when the model answers k times at random and the most frequent answer counts.",
-  },
-  {
-    term: "Assessment accuracy",
-    better: "higher",
-    meaning:
-      "How well the model tells right from wrong: the share of (right, wrong) pairs of candidates of one " +
-      "question in which it finds the right one likelier. Guessing gives 50%.",
-  },
-  {
-    term: "Perplexity",
-    better: "lower",
-    meaning:
-      "How surprised the model is by the reference solutions: 1 is not at all; 2 is like a coin toss at " +
-      "every token.",
-  },
-  {
-    term: "Right and wrong candidates",
-    meaning:
-      "Mean score of each kind. A candidate's score is its mean log-prob per token: 0 is certain, more " +
-      "negative is less likely. If both fall far, the model forgets how to write, however good the margin.",
-  },
-  {
-    term: "Margin",
-    better: "higher",
-    meaning:
-      "Right candidates' mean score − wrong candidates' mean score. Above 0, right chains of thought are " +
-      "the likelier ones on the whole.",
-  },
-  {
-    term: "Broke off",
-    better: "lower",
-    meaning: "Share of greedy answers that reached the length limit without an end.",
-  },
-];
+const columns: readonly HtmlColumn[] = [{ key: "name", title: "Model" }, ...shown.map(pageColumn)];
 
 /** The main table, its words and its two plots. */
 export function resultSection(models: readonly ReportModel[]): Markup {
@@ -97,7 +40,7 @@ ${plot(models, "accuracy")}
 ${plot(models, "assessment_accuracy")}
 </div>
 <h3>What the numbers mean</h3>
-${terms(meanings)}
+${terms(shown.map(termOf))}
 </section>`;
 }
 
@@ -125,8 +68,8 @@ function plot(models: readonly ReportModel[], key: keyof typeof measures): Marku
 }
 
 const measures = {
-  accuracy: { words: "Accuracy", count: "questions" },
-  assessment_accuracy: { words: "Assessment accuracy", count: "mixed_questions" },
+  accuracy: { words: summaryFigures.accuracy.title, count: "questions" },
+  assessment_accuracy: { words: summaryFigures.assessment_accuracy.title, count: "mixed_questions" },
 } as const;
 
 /**

@@ -2,7 +2,9 @@
 
 import { pairedDifference } from "./paired_difference.ts";
 import { repetition } from "./repetition.ts";
+import { type FigureKey, summaryFigures } from "../evaluate/figures.ts";
 import type { Summary } from "../evaluate/summary.ts";
+import { pageColumn } from "../report/figure_column.ts";
 import type { HtmlColumn } from "../report/html_table.ts";
 import type { Claim } from "../report/study.ts";
 import { type Row, type Spread, spread } from "../report/table.ts";
@@ -61,23 +63,21 @@ export function overSeeds(
   return values.length === 0 ? undefined : { ...spread(values), values };
 }
 
+/** Figures of a summary that the study's tables of models show. */
+const shown = [
+  "accuracy",
+  "assessment_accuracy",
+  "perplexity",
+  "positives",
+  "negatives",
+  "margin",
+  "no_end_token",
+] as const satisfies readonly FigureKey[];
+
 /** Columns of a table of models. */
 export const modelColumns: readonly HtmlColumn[] = [
   { key: "method", title: "Method" },
-  { key: "accuracy", title: "Accuracy", unit: "% ↑", percent: true, digits: 1, best: "highest" },
-  {
-    key: "assessment_accuracy",
-    title: "Assessment",
-    unit: "% ↑",
-    percent: true,
-    digits: 1,
-    best: "highest",
-  },
-  { key: "perplexity", title: "Perplexity", unit: "of references ↓", digits: 3, best: "lowest" },
-  { key: "positives", title: "Right", unit: "nats/token", digits: 3 },
-  { key: "negatives", title: "Wrong", unit: "nats/token", digits: 3 },
-  { key: "margin", title: "Margin", unit: "nats/token ↑", digits: 3, best: "highest" },
-  { key: "no_end_token", title: "Broke off", unit: "% ↓", percent: true, digits: 1 },
+  ...shown.map((key) => pageColumn(summaryFigures[key])),
   { key: "repetition", title: "Repeated", unit: "% of 4-grams ↓", percent: true, digits: 2 },
 ];
 
@@ -88,18 +88,9 @@ export function pickColumns(...keys: readonly string[]): HtmlColumn[] {
 
 /** A row of {@linkcode modelColumns}. */
 export function modelRow(method: string, all: BySeed): Row {
-  const keys = [
-    "accuracy",
-    "assessment_accuracy",
-    "perplexity",
-    "positives",
-    "negatives",
-    "margin",
-    "no_end_token",
-  ] as const;
   return {
     method,
-    ...Object.fromEntries(keys.map((key) => [key, overSeeds(figures(all, key))])),
+    ...Object.fromEntries(shown.map((key) => [key, overSeeds(figures(all, key))])),
     repetition: overSeeds(all.map(repetitionOf)),
   };
 }

@@ -1,5 +1,7 @@
 /** Pilot: does a model that solves more tell right from wrong better? Over checkpoints of VFT. */
 
+import { summaryFigures } from "../evaluate/figures.ts";
+import { pageColumn } from "../report/figure_column.ts";
 import { join } from "node:path";
 import { pearson, spearman } from "./correlation.ts";
 import { summarize } from "../evaluate/summary.ts";
@@ -94,8 +96,11 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
           { key: "data", title: "Data set" },
           { key: "seed", title: "Seed" },
           { key: "step", title: "Step" },
-          { key: "accuracy", title: "Accuracy", unit: "%", percent: true, digits: 1 },
-          { key: "assessment_accuracy", title: "Assessment", unit: "%", percent: true, digits: 1 },
+          // Of a checkpoint on its way: none is the best.
+          ...(["accuracy", "assessment_accuracy"] as const).map((key) => ({
+            ...pageColumn(summaryFigures[key]),
+            best: undefined,
+          })),
         ],
         rows: all,
         folded: true,

@@ -1,5 +1,7 @@
 /** Data sets learned together, and questions of a kind that was not learned. */
 
+import { summaryFigures } from "../evaluate/figures.ts";
+import { pageColumn } from "../report/figure_column.ts";
 import type { Claim, Outcome } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
 import type { StudyCells } from "./cells.ts";
@@ -99,9 +101,11 @@ export async function transfer(cells: StudyCells): Promise<Outcome> {
       columns: [
         { key: "method", title: "Trained" },
         { key: "to", title: "Measured on" },
-        { key: "accuracy", title: "Accuracy", ...share, best: undefined },
-        { key: "option_accuracy", title: "Letters", ...share, best: undefined },
-        { key: "assessment_accuracy", title: "Assessment", ...share, best: undefined },
+        // Rows are measured on different sets, so none is the best.
+        ...(["accuracy", "option_accuracy", "assessment_accuracy"] as const).map((key) => ({
+          ...pageColumn(summaryFigures[key]),
+          best: undefined,
+        })),
       ],
       rows,
     }],

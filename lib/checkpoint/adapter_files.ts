@@ -5,7 +5,8 @@
 
 import { isAbsolute, join, resolve } from "node:path";
 import { InputError } from "../runtime/errors.ts";
-import { exists, isDirectory, readJson, writeDirectoryAtomic, writeJson } from "../runtime/files.ts";
+import { exists, isDirectory, readJson, writeJson } from "../runtime/files.ts";
+import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import type { AdapterValues } from "./lora.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import {

@@ -4,7 +4,8 @@
 
 import { join } from "node:path";
 import { InputError } from "../runtime/errors.ts";
-import { exists, isDirectory, readJson, recoverDirectory } from "../runtime/files.ts";
+import { exists, isDirectory, readJson } from "../runtime/files.ts";
+import { replacedDirectory } from "../runtime/write_directory.ts";
 import { type DecoderConfig, parseConfig } from "./config.ts";
 import { isBuffer, type Parameter, parameterPlan, partShape } from "./parameter_plan.ts";
 import { isFloatDtype, type TakePiece, type TensorInfo, type TensorSource } from "./safetensors.ts";
@@ -94,9 +95,8 @@ export async function openCheckpoint(
  * come before config.json's, as transformers has it. Throws InputError.
  */
 export async function readConfig(directory: string): Promise<DecoderConfig> {
-  await recoverDirectory(directory);
   if (!await isDirectory(directory)) {
-    const found = await exists(directory) ? "it is a file" : "no such directory";
+    const found = await exists(directory) ? "it is a file" : await whyMissing(directory);
     throw new InputError(`Cannot open model directory ${directory}: ${found}`);
   }
   const path = join(directory, "config.json");
@@ -118,6 +118,14 @@ export async function readConfig(directory: string): Promise<DecoderConfig> {
     );
   }
   return { ...config, endTokens: endTokens as number[] };
+}
+
+/** Why there is no such directory: where its content is, when the process that was replacing it was killed. */
+export async function whyMissing(directory: string): Promise<string> {
+  const content = await replacedDirectory(directory);
+  return content === undefined
+    ? "no such directory"
+    : `no such directory; a process that was replacing it was killed, and what it held is in ${content}: move that back`;
 }
 
 /** Checks the tensors of a plan and returns their names. */

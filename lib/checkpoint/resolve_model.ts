@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, isDirectory, readJson } from "../runtime/files.ts";
-import { readConfig } from "./checkpoint.ts";
+import { readConfig, whyMissing } from "./checkpoint.ts";
 
 /** A model on the hub. */
 export interface HubModel {
@@ -43,11 +43,12 @@ export async function resolveModel(
   specification: string,
   options: ResolveModelOptions = {},
 ): Promise<string> {
-  // A directory that was being replaced when its writer was killed is brought back on opening it.
-  if (await exists(specification) || await exists(`${specification}.old`)) return specification;
+  if (await exists(specification)) return specification;
   const model = parseHubModel(specification);
+  const missing = await whyMissing(specification);
   const wrong = (reason: string) =>
-    new InputError(`Cannot open model directory ${specification}: no such directory${reason}`);
+    new InputError(`Cannot open model directory ${specification}: ${missing}${reason}`);
+  if (missing !== "no such directory") throw wrong("");
   if (!model) throw wrong(", and no name of a model on the hub (ORG/NAME or ORG/NAME@REVISION)");
   const folder = model.repo.split("/")[0];
   if (!specification.includes("@") && await isDirectory(folder)) {

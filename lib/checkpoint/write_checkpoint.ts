@@ -3,14 +3,8 @@
  */
 
 import { join } from "node:path";
-import {
-  listDirectory,
-  openFile,
-  writeAtomic,
-  writeDirectoryAtomic,
-  writeJson,
-  writeText,
-} from "../runtime/files.ts";
+import { listDirectory, openFile, writeAtomic, writeJson, writeText } from "../runtime/files.ts";
+import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import { narrow } from "./_float_bytes.ts";
 import { type Checkpoint, transpose } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";

@@ -1,7 +1,8 @@
 import { join, resolve } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { matmul } from "../kernels/product/matmul.ts";
-import { listDirectory, remove, rename, writeText } from "../runtime/files.ts";
+import { temporaryName } from "../runtime/temporary_name.ts";
+import { listDirectory, remove, removeTemporaries, rename, writeText } from "../runtime/files.ts";
 import type { Device, Tensor } from "../backend/device.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -197,19 +198,27 @@ export class Model {
     });
   }
 
-  /** Writes the model's files into a directory that holds others; its config comes last, so a half of it is no model. */
+  /**
+   * Writes the model's files into a directory that holds others. All are complete before the first gets its name; the
+   * config of a model that is there already goes first and the new one comes last, so that a half of either is no model.
+   */
   async saveInto(directory: string, options: Omit<SaveOptions, "overwrite"> = {}): Promise<void> {
-    const whole = join(directory, "model.partial");
-    await this.save(whole, { ...options, overwrite: true });
+    await removeTemporaries(directory, "model"); // a killed process's
+    const whole = temporaryName(join(directory, "model"));
     const last = this.decoder.adapter ? "adapter_config.json" : "config.json";
-    if (this.decoder.adapter) {
-      for (const [name, text] of options.files ?? []) await writeText(join(whole, name), text);
+    try {
+      await this.save(whole, options);
+      if (this.decoder.adapter) {
+        for (const [name, text] of options.files ?? []) await writeText(join(whole, name), text);
+      }
+      const files = await listDirectory(whole);
+      await remove(join(directory, last));
+      for (const name of [...files.filter((f) => f !== last), last]) {
+        await rename(join(whole, name), join(directory, name));
+      }
+    } finally {
+      await remove(whole);
     }
-    const files = await listDirectory(whole);
-    for (const name of [...files.filter((f) => f !== last), last]) {
-      await rename(join(whole, name), join(directory, name));
-    }
-    await remove(whole);
   }
 
   /** Frees its tensors. */

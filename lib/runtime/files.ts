@@ -5,10 +5,10 @@
 
 import { readSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { InputError } from "./errors.ts";
+import { syncToDisk, temporaryName } from "./temporary_name.ts";
 import { bufferedSink, type FileSink, largestTransfer, named, namedNow, reasons } from "./_file_sink.ts";
 
 export type { FileSink };
@@ -118,25 +118,14 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
-}
-
-/** Removes what a killed process left in a folder: files and directories that had not got their names yet. */
-export async function removeTemporaries(directory: string): Promise<void> {
+/**
+ * Removes what a killed process left in a folder: files and directories that had not got their names yet, all of them or
+ * those that were to become `only`.
+ */
+export async function removeTemporaries(directory: string, only?: string): Promise<void> {
   for (const name of await listDirectory(directory)) {
-    if (/^\..+\.[0-9a-f]{8}\.tmp$/.test(name)) await remove(join(directory, name));
-  }
-}
-
-async function syncToDisk(path: string): Promise<void> {
-  const handle = await fs.open(path, "r");
-  try {
-    await handle.sync();
-  } catch {
-    // Some systems cannot sync a directory; the rename stays atomic without it.
-  } finally {
-    await handle.close();
+    const wanted = name.match(/^\.+(.+?)(?:\.[0-9a-f]{8}\.tmp)+$/)?.[1];
+    if (wanted !== undefined && (only ?? wanted) === wanted) await remove(join(directory, name));
   }
 }
 
@@ -172,58 +161,6 @@ export async function writeText(path: string, text: string): Promise<void> {
 /** Writes a value as indented JSON, atomically, with a newline at the end. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
   await writeText(path, JSON.stringify(value, null, 2) + "\n");
-}
-
-async function syncTree(directory: string): Promise<void> {
-  for (const entry of await fs.readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) await syncTree(path);
-    else await syncToDisk(path);
-  }
-  await syncToDisk(directory);
-}
-
-/**
- * Makes a directory as a whole: `fill` writes into a temporary directory beside it, which is synced and renamed.
- *
- * A directory that is already there is refused, or replaced with `overwrite`: it stays complete under the name
- * `PATH.old` until the new one is in place, and {@linkcode recoverDirectory} brings it back if the process was
- * killed between the two renames. When `fill` throws, what was there before stays as it was.
- */
-export async function writeDirectoryAtomic(
-  path: string,
-  fill: (temporary: string) => Promise<void>,
-  options: { readonly overwrite?: boolean } = {},
-): Promise<void> {
-  await recoverDirectory(path);
-  if (!options.overwrite && await exists(path)) {
-    throw new InputError(`Cannot write ${path}: ${reasons.EEXIST}`);
-  }
-  await makeDirectory(dirname(path));
-  const temporary = temporaryName(path);
-  await named("write", path, () => fs.mkdir(temporary));
-  try {
-    await fill(temporary);
-    await named("write", path, () => syncTree(temporary));
-    if (options.overwrite && await exists(path)) {
-      await named("write", path, () => fs.rename(path, `${path}.old`));
-    }
-    await named("write", path, () => fs.rename(temporary, path));
-  } catch (error) {
-    await fs.rm(temporary, { recursive: true, force: true });
-    await recoverDirectory(path);
-    throw error;
-  }
-  await fs.rm(`${path}.old`, { recursive: true, force: true });
-  await syncToDisk(dirname(path));
-}
-
-/** Brings back a directory that {@linkcode writeDirectoryAtomic} had moved to `PATH.old` when it was killed. */
-export async function recoverDirectory(path: string): Promise<void> {
-  const old = `${path}.old`;
-  if (!await exists(old)) return;
-  if (await exists(path)) await fs.rm(old, { recursive: true, force: true });
-  else await named("write", path, () => fs.rename(old, path));
 }
 
 /** A file that grows line by line, such as metrics.jsonl: each write has reached the system when it resolves. */

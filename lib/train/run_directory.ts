@@ -15,10 +15,10 @@ import {
   readJson,
   readText,
   remove,
-  writeDirectoryAtomic,
   writeJson,
   writeText,
 } from "../runtime/files.ts";
+import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import * as z from "zod/mini";
 import type { Metrics } from "./metrics.ts";
 import type { Optimizer } from "./optimizer.ts";

@@ -1,13 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -31,10 +23,8 @@ import {
   readBytes,
   readJson,
   readText,
-  recoverDirectory,
   remove,
   writeAtomic,
-  writeDirectoryAtomic,
   writeJson,
   writeText,
 } from "../../lib/runtime/files.ts";
@@ -135,39 +125,6 @@ test("writeJson and readJson are inverse", async () => {
   await writeJson(at("value.json"), value);
   assert.deepEqual(await readJson(at("value.json")), value);
   assert.ok(readFileSync(at("value.json"), "utf8").endsWith("}\n"));
-});
-
-test("writeDirectoryAtomic makes a directory as a whole or not at all", async () => {
-  const path = at("runs/model");
-  await writeDirectoryAtomic(path, async (temporary) => {
-    assert.equal(await exists(path), false);
-    await writeText(join(temporary, "config.json"), "one");
-    await makeDirectory(join(temporary, "deep/er"));
-    await writeText(join(temporary, "deep/er/file"), "two");
-  });
-  assert.equal(readFileSync(join(path, "config.json"), "utf8"), "one");
-  assert.equal(readFileSync(join(path, "deep/er/file"), "utf8"), "two");
-
-  await fails(writeDirectoryAtomic(path, async () => {}), `Cannot write ${path}: it already exists`);
-  const failure = writeDirectoryAtomic(path, () => Promise.reject(new Error("no")), { overwrite: true });
-  await assert.rejects(failure, /no/);
-  assert.equal(readFileSync(join(path, "config.json"), "utf8"), "one");
-
-  await writeDirectoryAtomic(path, (temporary) => writeText(join(temporary, "new"), ""), { overwrite: true });
-  assert.deepEqual(await listDirectory(path), ["new"]);
-  assert.deepEqual(readdirSync(at("runs")), ["model"]);
-});
-
-test("recoverDirectory undoes a replacement that was killed half-way", async () => {
-  mkdirSync(at("half"));
-  writeFileSync(at("half/file"), "whole");
-  renameSync(at("half"), at("half.old")); // killed here
-  await recoverDirectory(at("half"));
-  assert.equal(readFileSync(at("half/file"), "utf8"), "whole");
-  mkdirSync(at("half.old")); // killed after the second rename: the new one counts
-  await recoverDirectory(at("half"));
-  assert.equal(await exists(at("half.old")), false);
-  assert.equal(await isDirectory(at("half")), true);
 });
 
 test("openAppend shows every line at once and continues a file", async () => {

@@ -460,8 +460,12 @@ test("what a kill between two writes leaves behind does not matter", async () =>
   assert.deepEqual(readdirSync(checkpoints), ["step-00000006", "step-00000009"], "two are kept");
   mkdirSync(join(checkpoints, ".step-00000012.0a1b2c3d.tmp"));
   writeFileSync(join(checkpoints, ".step-00000012.0a1b2c3d.tmp", "state.safetensors"), "half");
-  mkdirSync(join(out, "model.partial"));
-  writeFileSync(join(out, "model.partial", "config.json"), "{");
+  const left = [".model.0a1b2c3d.tmp", "..model.0a1b2c3d.tmp.4e5f6071.tmp"].map((name) => join(out, name));
+  const own = join(out, "model.partial"); // no name of ours
+  for (const path of [...left, own]) {
+    mkdirSync(path);
+    writeFileSync(join(path, "config.json"), "{");
+  }
   appendFileSync(join(out, "metrics.jsonl"), '{"step":11,"steps":24,"lo');
   const model = await loadModel(directory, { backend: "wasm" });
   const lines = await collect(train(model, toyGroups(7), { ...resumable, out, resume: true }));
@@ -470,7 +474,7 @@ test("what a kill between two writes leaves behind does not matter", async () =>
   const whole = await loadModel(directory, { backend: "wasm" });
   await collect(train(whole, toyGroups(7), resumable));
   assertSameBytes(await parametersOf(model), await parametersOf(whole), "resumed");
-  assert.ok(!existsSync(checkpoints) && !existsSync(join(out, "model.partial")));
+  assert.ok(![checkpoints, ...left].some((path) => existsSync(path)) && existsSync(own));
   // A finished run has nothing left to do; the model in memory becomes the one that was written.
   const told: string[] = [], third = await loadModel(directory, { backend: "wasm" });
   const again = { ...resumable, out, resume: true, listener: { warn: (line: string) => told.push(line) } };

@@ -10,7 +10,8 @@ import { homedir } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError } from "../runtime/errors.ts";
-import { exists, makeDirectory, readBytes, remove, rename, writeText } from "../runtime/files.ts";
+import { exists, makeDirectory, readBytes, rename, writeText } from "../runtime/files.ts";
+import { temporaryName } from "../runtime/temporary_name.ts";
 
 /** The cache folder: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`. */
 export function hubCacheDirectory(): string {
@@ -98,12 +99,19 @@ export async function fileMatches(
 export async function linkBlob(blob: string, pointer: string): Promise<void> {
   if (await exists(pointer)) return;
   await makeDirectory(dirname(pointer));
-  await remove(pointer); // a link whose target is gone
+  // Under a name of its own first: another process may do the same now, and a link whose target is gone may be there.
+  const own = temporaryName(pointer);
   try {
-    await fs.symlink(relative(dirname(pointer), blob), pointer);
+    await fs.symlink(relative(dirname(pointer), blob), own);
   } catch {
-    await fs.copyFile(blob, pointer); // Windows refuses links to ordinary users
+    await fs.copyFile(blob, own); // Windows refuses links to ordinary users
   }
+  await rename(own, pointer);
+}
+
+/** Makes a file empty, or makes an empty one. */
+export async function emptyFile(path: string): Promise<void> {
+  await (await fs.open(path, "w")).close();
 }
 
 /** Moves a download that is complete to its blob. */

@@ -1,13 +1,21 @@
-/** Files of the Hugging Face hub, of data sets and models alike, by way of the shared cache folder. */
+/**
+ * Files of the Hugging Face hub, of data sets and models alike, by way of the shared cache folder.
+ *
+ * The client library's own download into the cache is not used: it checks no checksum, does not resume, ends on no
+ * silence, and two processes that want one file write into the same partial.
+ */
 
 import type { HubApiError } from "@huggingface/hub";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
-import { exists, remove } from "../runtime/files.ts";
+import { exists } from "../runtime/files.ts";
 import type { Watched } from "../runtime/listener.ts";
+import { boundedFetch, type FetchLimits } from "./_fetch.ts";
+import { claimPartial } from "./_partial.ts";
 import {
   appendBytes,
   type Checksum,
+  emptyFile,
   fileMatches,
   finishBlob,
   hubCacheDirectory,
@@ -58,6 +66,7 @@ interface Session {
   readonly offline: boolean;
   readonly timeout: number;
   readonly signal?: AbortSignal | undefined;
+  readonly limits: FetchLimits;
   readonly request: { hubUrl: string; accessToken?: string; fetch: typeof fetch };
 }
 
@@ -97,11 +106,20 @@ export async function downloadFile(file: HubFile, options: HubOptions = {}): Pro
     );
   }
   const wanted = { size: found.lfs?.size ?? found.size, checksum };
+  if (!Number.isSafeInteger(wanted.size) || wanted.size < 0) {
+    throw new InputError(
+      `Cannot download ${file.path} of ${repo.name}: its size must be a number of bytes: got ${wanted.size}`,
+    );
+  }
   const blob = pathInside(folder, "blobs", checksum.value);
   if (!await exists(blob)) {
-    const partial = `${blob}.incomplete`;
-    await transfer(session, { path: file.path, commit, partial, wanted, options });
-    await finishBlob(partial, blob);
+    const onWait = (done: number) =>
+      options.listener?.progress?.({ part: file.path, done, total: wanted.size, unit: "bytes" });
+    await using partial = await claimPartial(blob, { onWait, signal: options.signal });
+    if (partial) {
+      await transfer(session, { path: file.path, commit, partial: partial.path, wanted, options });
+      await finishBlob(partial.path, blob);
+    }
   }
   await linkBlob(blob, pointer);
   return pointer;
@@ -141,14 +159,21 @@ function open(
     options.cacheDirectory ?? hubCacheDirectory(),
     [`${type}s`, ...name.split("/")].join("--"),
   );
+  if (!/^https?:\/\//.test(hubUrl) || !URL.canParse(hubUrl)) {
+    throw new UsageError(
+      `Address of the hub (HF_ENDPOINT) must begin with https:// or http://: got ${hubUrl}`,
+    );
+  }
+  const limits = { hubUrl, token: accessToken, timeout, signal: options.signal };
   return {
+    limits,
     repo: { type, name },
     revision,
     folder,
     timeout,
     signal: options.signal,
     offline: options.offline ?? /^(1|true|yes|on)$/i.test(environmentVariable("HF_HUB_OFFLINE") ?? ""),
-    request: { hubUrl, ...(accessToken && { accessToken }), fetch: impatientFetch(timeout, options.signal) },
+    request: { hubUrl, ...(accessToken && { accessToken }), fetch: boundedFetch(limits) },
   };
 }
 
@@ -199,13 +224,14 @@ async function transfer(
     signal?.throwIfAborted();
     let have = await partialSize(partial);
     if (have > wanted.size) {
-      await remove(partial);
+      await emptyFile(partial);
       have = 0;
     }
     try {
       if (have < wanted.size || wanted.size === 0) {
         const blob = await hub.downloadFile({
           ...session.request,
+          fetch: boundedFetch(session.limits, { files: true }),
           repo: session.repo,
           path: escaped,
           revision: commit,
@@ -218,11 +244,12 @@ async function transfer(
         const rest = have === 0 ? blob : blob.slice(have, wanted.size);
         const onLength = (done: number) =>
           listener?.progress?.({ part: path, done, total: wanted.size, unit: "bytes" });
-        await appendBytes(partial, patient(rest.stream(), session), { onLength });
+        await appendBytes(partial, atMost(wanted.size - have, patient(rest.stream(), session)), { onLength });
       }
       if (await fileMatches(partial, wanted)) return;
       if (await partialSize(partial) < wanted.size) throw new Error("the transfer broke off");
-      await remove(partial); // a server that ignores ranges, or a file that changed: from the beginning
+      // A server that ignores ranges, or a file that changed: from the beginning.
+      await emptyFile(partial);
       throw new Error("what arrived does not have the expected checksum");
     } catch (error) {
       signal?.throwIfAborted();
@@ -260,22 +287,18 @@ function explain({ repo, revision, request }: Session, error: unknown, path = ""
     : status !== undefined
     ? `the server answered ${status}`
     : [(error as Error).message ?? String(error), cause?.message ?? cause?.code].filter(Boolean).join(": ");
-  const line = reason.replace(/ for url \(\S+\)/, "").replace(/\s+/g, " ");
+  const line = reason.replace(/ for url \(\S*\)/, "").replace(/\s+/g, " ");
   return new InputError(`Cannot download ${what} from ${request.hubUrl}: ${line}`, { cause: error });
 }
 
-/** `fetch` that gives up when the server sends no headers for so long. */
-function impatientFetch(timeout: number, stop: AbortSignal | undefined): typeof fetch {
-  return (async (input: RequestInfo | URL, init?: RequestInit) => {
-    const silence = new AbortController();
-    const timer = setTimeout(() => silence.abort(new Error(`no answer for ${timeout} ms`)), timeout);
-    try {
-      const signal = stop ? AbortSignal.any([silence.signal, stop]) : silence.signal;
-      return await fetch(input, { ...init, signal });
-    } finally {
-      clearTimeout(timer);
-    }
-  }) as typeof fetch;
+/** The first `limit` bytes: a server that sends more than it declared is not listened to any longer. */
+async function* atMost(limit: number, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let left = limit;
+  for await (const piece of pieces) {
+    yield piece.subarray(0, left);
+    left -= piece.length;
+    if (left < 0) return;
+  }
 }
 
 /** The pieces of a stream; throws when none comes for so long. */

@@ -1,5 +1,6 @@
 /** A Hugging Face hub for tests: what the client needs of its interface, over files in memory, with faults to order. */
 
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -24,6 +25,10 @@ export interface Hub {
   /** Where the bytes of files come from, as the hub sends large ones from other hosts. */
   storage?: string;
   sha?: unknown;
+  /** The page of a listing that follows each page. */
+  nextPage?: string;
+  /** What never ends: an answer in JSON, or the bytes of a file. */
+  endless?: "answer" | "file";
   oid?: string;
 }
 
@@ -55,6 +60,11 @@ function answer(hub: Hub, request: IncomingMessage, response: ServerResponse): v
   if (repo === "org/none") return json({ error: "Repository not found" }, 404);
   if (path === `/api/${kind}/${repo}/revision/main`) return json({ id: repo, sha: hub.sha ?? commit });
   if (path === `/api/${kind}/${repo}/tree/${commit}`) {
+    if (hub.nextPage) response.setHeader("link", `<${hub.nextPage}>; rel="next"`);
+    if (hub.endless === "answer") {
+      response.writeHead(200, { "content-type": "application/json" });
+      return pour(response, Buffer.from("[".padEnd(1 << 20)));
+    }
     return json([{ type: "directory", path: "main", size: 0 }, ...Object.keys(hub.files).map(entry)]);
   }
   if (path === `/api/${kind}/${repo}/paths-info/${commit}`) {
@@ -79,6 +89,10 @@ function answer(hub: Hub, request: IncomingMessage, response: ServerResponse): v
   const end = range?.[2] ? Number(range[2]) + 1 : content.length;
   const probe = start === 0 && end === 1;
   if (start > 0) hub.ranges.push(request.headers.range!);
+  if (hub.endless === "file" && !probe) {
+    response.writeHead(200, { etag: '"x"' });
+    return pour(response, Buffer.alloc(1 << 16));
+  }
   const part = hub.ignoreRanges && !probe ? content : content.subarray(start, end);
   response.writeHead(range && (probe || !hub.ignoreRanges) ? 206 : 200, {
     "content-length": part.length,
@@ -89,6 +103,15 @@ function answer(hub: Hub, request: IncomingMessage, response: ServerResponse): v
     hub.cuts.times--;
     response.write(part.subarray(0, hub.cuts.after), () => setTimeout(() => response.destroy(), 30));
   } else response.end(part);
+}
+
+/** Writes the same bytes until the other side has enough. */
+function pour(response: ServerResponse, bytes: Uint8Array): void {
+  const more = (): void => {
+    while (!response.destroyed && response.write(bytes));
+  };
+  response.on("drain", more);
+  more();
 }
 
 /** Runs `use` with a served hub and a fresh cache folder. */

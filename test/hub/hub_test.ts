@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { boundedFetch } from "../../lib/hub/_fetch.ts";
 import { downloadFile, listRepository } from "../../lib/hub/hub.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { pathInside } from "../../lib/hub/cache.ts";
@@ -163,4 +165,112 @@ test("a server that stays silent is given up on", async () => {
     await new Promise((resolve) => server.close(resolve));
     await rm(cacheDirectory, { recursive: true });
   }
+});
+
+/** The headers of requests that a second host gets, which answers all of them with an empty list. */
+async function withOtherHost(
+  use: (address: string, tokens: (string | undefined)[]) => Promise<void>,
+): Promise<void> {
+  const tokens: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    tokens.push(request.headers.authorization);
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end("[]");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, tokens);
+  } finally {
+    server.closeAllConnections?.();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+test("the token goes to the hub's own origin alone, on following pages too", async () => {
+  await withOtherHost(async (address, tokens) => {
+    await withHub({ token: "hf_secret", nextPage: `${address}/more` }, async (_, options) => {
+      assert.deepEqual(await listRepository(set, { ...options, token: "hf_secret" }), [small.path]);
+    });
+    assert.deepEqual(tokens, [undefined]);
+  });
+});
+
+test("the token is not sent in the clear to another machine", async () => {
+  const sent: [string, string | null][] = [], real = globalThis.fetch;
+  globalThis.fetch = ((url: URL | string, init: RequestInit) => {
+    sent.push([String(url), new Headers(init.headers).get("authorization")]);
+    return Promise.resolve(new Response("[]"));
+  }) as typeof fetch;
+  const headers = { authorization: "Bearer hf_secret" };
+  try {
+    for (
+      const [hubUrl, url] of [
+        ["https://hub.example", "https://hub.example/api"],
+        ["http://hub.example", "http://hub.example/api"],
+        ["https://hub.example", "http://hub.example/api"],
+        ["https://hub.example", "https://hub.example.net/api"],
+        ["https://hub.example", "https://hub.example@other.example/api"],
+        ["http://127.0.0.1:80", "http://127.0.0.1:80/api"],
+        ["http://127.0.0.1.example", "http://127.0.0.1.example/api"],
+      ]
+    ) await boundedFetch({ hubUrl, token: "hf_secret", timeout: 1000 })(url, { headers });
+  } finally {
+    globalThis.fetch = real;
+  }
+  const token = "Bearer hf_secret";
+  assert.deepEqual(sent.map(([, header]) => header), [token, null, null, null, null, token, null]);
+});
+
+test("a hub that never stops answering is given up on", async () => {
+  await withHub({}, async (hub, options) => {
+    hub.nextPage = `${options.endpoint}api/datasets/org/set/tree/${commit}`;
+    await fails(listRepository(set, options), /answers with more than 1000 pages$/);
+    assert.ok(hub.requests.length < 1100, `${hub.requests.length} requests`);
+  });
+  await withHub({ endless: "answer" }, async (_, options) => {
+    await fails(
+      listRepository(set, { ...options, timeout: 30_000 }),
+      /answers with more than 67108864 bytes$/,
+    );
+  });
+});
+
+test("no more bytes of a file are kept than the hub declared", async () => {
+  await withHub({ files: { [large.path]: bytes }, endless: "file" }, async (_, options) => {
+    const lengths: number[] = [];
+    const listener = { progress: ({ done }: { done: number }) => void lengths.push(done) };
+    await fails(
+      downloadFile(large, { ...options, retries: 1, listener }),
+      /does not have the expected checksum$/,
+    );
+    assert.equal(Math.max(...lengths), bytes.length);
+    assert.deepEqual(readdirSync(join(options.cacheDirectory, "datasets--org--set", "blobs")), []);
+  });
+});
+
+test("several that want one file at once share one transfer, and each gets it", async () => {
+  await withHub(
+    { files: { [large.path]: bytes }, cuts: { after: 1_000_000, times: 2 } },
+    async (hub, options) => {
+      const paths = await Promise.all(Array.from({ length: 6 }, () => downloadFile(large, options)));
+      assert.equal(new Set(paths).size, 1);
+      assert.deepEqual(new Uint8Array(readFileSync(paths[0]!)), bytes);
+      assert.equal(readdirSync(join(options.cacheDirectory, "datasets--org--set", "blobs")).length, 1);
+      assert.deepEqual(hub.ranges.map((range) => range.split("-")[0]), ["bytes=1000000", "bytes=2000000"]);
+    },
+  );
+});
+
+test("what a killed process left is gone on with once its owner shows no life", async () => {
+  await withHub({ files: { [large.path]: bytes } }, async (hub, options) => {
+    const blobs = join(options.cacheDirectory, "datasets--org--set", "blobs");
+    const left = join(blobs, `${createHash("sha256").update(bytes).digest("hex")}.0a1b2c3d.incomplete`);
+    mkdirSync(blobs, { recursive: true });
+    writeFileSync(left, bytes.subarray(0, 1234));
+    const old = new Date(Date.now() - 60_000);
+    utimesSync(left, old, old);
+    assert.deepEqual(new Uint8Array(readFileSync(await downloadFile(large, options))), bytes);
+    assert.deepEqual(hub.ranges, [`bytes=1234-${bytes.length - 1}`]);
+    assert.equal(readdirSync(blobs).length, 1);
+  });
 });

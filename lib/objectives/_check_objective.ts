@@ -37,6 +37,7 @@ const rules: Readonly<Record<keyof Objective, Rule>> = {
   title: text,
   feedback: listOf(feedbackKinds),
   needsReferenceLogprobs: flag,
+  needsTokens: flag,
   constraints: { ...listOf(constraints), optional: true },
   trainingConstraint: oneOf(...constraints),
   boundary: { ...text, optional: true },
@@ -68,6 +69,9 @@ export function checkObjective(spec: Objective): Objective {
     const value = spec[field as keyof Objective] as unknown;
     if (optional && value === undefined) continue;
     if (!serves(value)) refuse(`field "${field}" must be ${words}: got ${JSON.stringify(value) ?? value}`);
+  }
+  if (spec.needsTokens && spec.averages === "tokens") {
+    refuse('with averages "tokens" its loss is not asked, so needsTokens has no meaning');
   }
   for (const [option, given] of Object.entries(spec.options as Readonly<Record<string, NumberOption>>)) {
     if (option === "constraint") refuse('no option may be called "constraint", which every objective has');

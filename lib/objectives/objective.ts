@@ -13,6 +13,11 @@ export interface ScoredGroup {
   readonly scores: ArrayLike<number>;
   /** Tokens of each response, so that `scores[i] · lengths[i]` is its summed log-prob. */
   readonly lengths: ArrayLike<number>;
+  /**
+   * Log-prob of every token of each candidate's response, in nats: what an objective that says `needsTokens` gets beside the
+   * scores, which are their means.
+   */
+  readonly tokens?: readonly ArrayLike<number>[];
   /** Labels: whether each candidate reaches the answer. */
   readonly correct?: readonly boolean[];
   /** Ranks: 1 is best, a higher number is worse, equal numbers are a tie. */
@@ -61,6 +66,11 @@ export interface ObjectiveResult {
   readonly value: number;
   /** ∂value/∂scores, one entry a candidate. */
   readonly gradient: Float64Array;
+  /**
+   * ∂value/∂tokens, a list a candidate with one entry a token, from an objective that says `needsTokens`. It is added to what
+   * the scores' derivatives give each token, so what a token acts by as part of a score must not be in it again.
+   */
+  readonly tokenGradient?: readonly Float64Array[];
 }
 
 /** A kind of feedback, and the field of a group that holds it: `correct`, `rank` or `reward`. */
@@ -79,6 +89,8 @@ export interface Objective {
   readonly feedback: readonly Feedback[];
   /** Whether every candidate must carry its log-prob under the reference model (default false). */
   readonly needsReferenceLogprobs?: boolean;
+  /** Whether it asks for the log-prob of each token, and may return a derivative for each (default false). */
+  readonly needsTokens?: boolean;
   /** The constraints that have a meaning here (default "none" alone: it compares no candidates). */
   readonly constraints?: readonly Constraint[];
   /** The constraint that training uses unless told otherwise (default "none"). */

@@ -15,7 +15,7 @@ export interface TrainingGroup {
   readonly id: string;
   readonly tokens: TokenGroup;
   /** Labels, ranks, rewards, reference log-probs and the reference's index: a {@linkcode ScoredGroup} without scores. */
-  readonly feedback: Omit<ScoredGroup, "scores" | "lengths">;
+  readonly feedback: Omit<ScoredGroup, "scores" | "lengths" | "tokens">;
 }
 
 /** What a step minimises. */
@@ -119,7 +119,10 @@ function pieceBatch(
 class BatchLoss {
   readonly needsScores: boolean;
   readonly #logprobs: Float64Array[];
+  /** Log-probs of each token, of each group: only where the objective asks for them. */
+  readonly #tokenLogprobs: Float64Array[][];
   readonly #gradients: (Float64Array | undefined)[];
+  readonly #tokenGradients: (readonly Float64Array[] | undefined)[];
   readonly #scored: (ScoredGroup | undefined)[];
   readonly #tokens: number;
   /** Average over the tokens of the batch, not over its questions. */
@@ -132,7 +135,9 @@ class BatchLoss {
   constructor(readonly groups: readonly TrainingGroup[], readonly options: LossOptions) {
     this.needsScores = !this.#tokenAveraged;
     this.#logprobs = groups.map((g) => new Float64Array(g.tokens.responses.length));
+    this.#tokenLogprobs = groups.map(() => []);
     this.#gradients = groups.map(() => undefined);
+    this.#tokenGradients = groups.map(() => undefined);
     this.#scored = groups.map(() => undefined);
     this.#tokens = groups.reduce((sum, g) => sum + trainedTokens(g), 0);
   }
@@ -147,6 +152,8 @@ class BatchLoss {
       let sum = 0;
       for (let i = start; i < end; i++) sum += logprobs[i];
       this.#logprobs[piece.group][piece.candidates[candidate]] = sum;
+      if (!this.options.objective.needsTokens) continue;
+      this.#tokenLogprobs[piece.group][piece.candidates[candidate]] = logprobs.slice(start, end);
     }
   }
 
@@ -156,12 +163,18 @@ class BatchLoss {
     const scores = Float64Array.from(this.#logprobs[index], (sum, i) => sum / lengths[i]);
     const group: ScoredGroup = { ...feedback, scores, lengths };
     this.#scored[index] = group;
+    const { needsTokens } = options.objective, tokenLogprobs = this.#tokenLogprobs[index];
     if (this.#tokenAveraged) {
       scores.forEach((s, i) => this.#objectiveLoss -= s * lengths[i] / this.#tokens);
     } else {
-      const { value, gradient } = named(
+      const { value, gradient, tokenGradient } = named(
         id,
-        () => checkedLoss(options.objective, group, options.objectiveOptions),
+        () =>
+          checkedLoss(
+            options.objective,
+            needsTokens ? { ...group, tokens: tokenLogprobs } : group,
+            options.objectiveOptions,
+          ),
       );
       const share = 1 / this.groups.length;
       this.#objectiveLoss += value * share;
@@ -171,6 +184,7 @@ class BatchLoss {
         total[feedback.reference] -= share;
       }
       this.#gradients[index] = total;
+      this.#tokenGradients[index] = tokenGradient?.map((slopes) => slopes.map((slope) => slope * share));
     }
     const { loss } = this;
     if (!Number.isFinite(loss)) {
@@ -191,11 +205,12 @@ class BatchLoss {
   ): Float32Array {
     const weights = new Float32Array(batch.host.labels.length), { order } = batch.labels;
     for (const { group, candidate, start, end } of batch.host.spans) {
-      const piece = pieces[group];
+      const piece = pieces[group], at = piece.candidates[candidate];
       const weight = this.#tokenAveraged
         ? -1 / this.#tokens
-        : this.#gradients[piece.group]![piece.candidates[candidate]] / (end - start);
-      for (let i = start; i < end; i++) weights[order[i]] = weight;
+        : this.#gradients[piece.group]![at] / (end - start);
+      const own = this.#tokenGradients[piece.group]?.[at];
+      for (let i = start; i < end; i++) weights[order[i]] = own ? weight + own[i - start] : weight;
     }
     return weights;
   }

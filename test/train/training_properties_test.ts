@@ -8,6 +8,7 @@ import type { Model } from "../../lib/model/model.ts";
 import { objectives } from "../../lib/objectives/objectives.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { accumulateGradients, type LossOptions, type TrainingGroup } from "../../lib/train/step.ts";
+import { unlikelihood } from "../objectives/_unlikelihood.ts";
 import { assertNoLeak, gaussian, onBothBackends, testDevice, upload } from "../_backends.ts";
 import { parametersOf, setParameter, smallModel, tokenIds } from "../_models.ts";
 
@@ -35,18 +36,18 @@ async function readAll(tensors: ReadonlyMap<string, Tensor>): Promise<Named> {
   return values;
 }
 
-/** Log-probs of groups in one flat batch, and the gradient of their sum weighted by `weightOf(group, candidate)`. */
+/** Log-probs of groups in one flat batch, and the gradient of their sum weighted by `weightOf(group, candidate, token)`. */
 async function passOver(
   model: Model,
   groups: readonly TokenGroup[],
-  weightOf: (group: number, candidate: number) => number,
+  weightOf: (group: number, candidate: number, token: number) => number,
 ): Promise<{ logprobs: Float64Array; gradients: Named }> {
   const { decoder } = model, gradients = makeGradients(decoder);
   const batch = deviceBatch(decoder, groups), pass = forward(decoder, batch, { keep: "products" });
   const logprobs = await orderedLogprobs(pass, batch);
   const host = new Float32Array(logprobs.length);
   for (const { group, candidate, start, end } of batch.host.spans) {
-    for (let i = start; i < end; i++) host[batch.labels.order[i]] = weightOf(group, candidate);
+    for (let i = start; i < end; i++) host[batch.labels.order[i]] = weightOf(group, candidate, i - start);
   }
   const weights = upload(host, [host.length]);
   backward(decoder, pass, { batch, weights, gradients });
@@ -133,6 +134,7 @@ const losses: Record<string, LossOptions> = {
     objective: objectives.dpo,
     objectiveOptions: { constraint: "none", beta: 0.1, boundary: 0.2 },
   },
+  "token by token": { objective: unlikelihood, objectiveOptions: { constraint: "none" } },
 };
 
 async function stepOver(
@@ -224,6 +226,41 @@ onBothBackends(
     model.dispose();
   },
 );
+
+onBothBackends("an objective of each token weighs each token's label, by hand", async (backend) => {
+  const model = await smallModel(backend), groups = batchOf().slice(0, 2);
+  const tokens = await Promise.all(groups.map(async ({ tokens: { prompt, responses } }) => {
+    const all: number[][] = [];
+    for (const r of responses) {
+      all.push([...(await model.logprobs([...prompt, ...r])).slice(prompt.length - 1)]);
+    }
+    return all;
+  }));
+  const correct = groups.map(({ feedback }) => feedback.correct!);
+  const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
+  // Two questions: half of −1/T for a token of a right response, of p/(1 − p)/T for one of a wrong response.
+  const { gradients: expected } = await passOver(model, groups.map((g) => g.tokens), (g, c, t) => {
+    const of = tokens[g]![c]!, p = Math.exp(of[t]!);
+    return (correct[g]![c] ? -1 : p / (1 - p)) / of.length / 2;
+  });
+  const loss = mean(
+    groups.map((_, g) =>
+      tokens[g]!.map((of, c) =>
+        correct[g]![c] ? -mean(of) : -mean(of.map((lp) => Math.log(1 - Math.exp(lp))))
+      )
+        .reduce((a, b) => a + b, 0)
+    ),
+  );
+  const got = await stepOver(model, groups, {
+    ...losses["token by token"],
+    microBatchTokens: 4096,
+    keep: "products",
+  });
+  assert.ok(Math.abs(got.report.loss! - loss) < 1e-4, `${got.report.loss}, by hand ${loss}`);
+  assertRelative(got.gradients, expected, 1e-4);
+  assert.ok(got.report.groups.every((group) => group.tokens === undefined)); // what is kept to be logged stays small
+  model.dispose();
+});
 
 onBothBackends(
   "finite differences of the aft loss agree with the whole model's gradient",

@@ -1,6 +1,7 @@
 /**
  * Runs the tests and ends with the plain line `N passed, N failed, N skipped`.
  *
+ *   deno task test:fast            what one runs while working: under a minute (tools/_tiers.ts)
  *   deno task test [FILE ...]      under Deno
  *   deno task test --bun           under Bun alone
  *   deno task test:full            under Deno, then under Bun
@@ -8,9 +9,19 @@
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import process from "node:process";
+import { fastFiles } from "./_tiers.ts";
 
-const bun = process.argv.includes("--bun"), full = process.argv.includes("--full");
-const files = process.argv.slice(2).filter((a) => !a.startsWith("--"));
+const flags = process.argv.slice(2).filter((a) => a.startsWith("-"));
+const files = process.argv.slice(2).filter((a) => !a.startsWith("-"));
+const unknown = flags.find((flag) => !["--bun", "--fast", "--full"].includes(flag));
+const fast = flags.includes("--fast"), bun = flags.includes("--bun"), full = flags.includes("--full");
+if (unknown !== undefined || (fast && (full || files.length > 0))) {
+  const wrong = unknown === undefined
+    ? "--fast names its files itself: it goes with --bun alone"
+    : `Unknown option ${unknown}: expected --fast, --bun or --full`;
+  process.stderr.write(`test: ${wrong}\n`);
+  process.exit(2);
+}
 
 /** Runs a command, passes its output on, and returns it with the exit code. */
 function run(
@@ -38,10 +49,10 @@ function run(
 }
 
 let passed = 0, failed = 0, skipped = 0, code = 0;
-const targets = files.length > 0
-  ? files
-  : (readdirSync("test", { recursive: true }) as string[]).filter((f) => f.endsWith("_test.ts")).sort()
-    .map((f) => `test/${f}`);
+const all = (readdirSync("test", { recursive: true }) as string[]).filter((f) => f.endsWith("_test.ts"))
+  .sort()
+  .map((f) => `test/${f.replaceAll("\\", "/")}`);
+const targets = files.length > 0 ? files : fast ? fastFiles(all) : all;
 if (!bun) {
   const result = await run(process.execPath, ["test", "-A", "--no-check", ...targets]);
   // ok | 12 passed | 0 failed | 3 ignored (1s)

@@ -1,0 +1,38 @@
+/** Which tests a person runs when: said by folder and file, so that a test's name means nothing. */
+
+/**
+ * What one runs while working: numbers worked out by hand, formats, text. No command is run to train anything, and no
+ * kernel is compared on two devices. Each is a folder or a file.
+ */
+export const fast: readonly string[] = [
+  "test/backend/allocator_test.ts",
+  "test/checkpoint",
+  "test/data",
+  "test/feedback",
+  "test/house_test.ts",
+  "test/hub",
+  "test/objectives",
+  "test/report",
+  "test/runtime",
+  "test/tokenizer",
+  "test/tools",
+];
+
+/** Files in those folders that take too long: one waits until a thread that hangs is ended (16 s). */
+export const slow: readonly string[] = ["test/data/parquet_test.ts"];
+
+/**
+ * The files of the fast tier, in the order of `files`.
+ *
+ * @param files all test files, by their paths from the root with slashes
+ * @throws {Error} when a name above stands for no file: a test that moved would leave the tier unseen
+ */
+export function fastFiles(files: readonly string[]): string[] {
+  const isIn = (name: string) => (file: string) => file === name || file.startsWith(`${name}/`);
+  for (const name of [...fast, ...slow]) {
+    if (!files.some(isIn(name))) throw new Error(`Tier of tests names ${name}, where there is no test`);
+  }
+  return files.filter((file) =>
+    fast.some((name) => isIn(name)(file)) && !slow.some((name) => isIn(name)(file))
+  );
+}

@@ -111,6 +111,33 @@ export function parseLora(text: string): Lora {
   return { r, alpha, dropout, ...(values.targets && { targets: values.targets as LoraTarget[] }) };
 }
 
+/**
+ * An adapter that a program describes, when it is one.
+ *
+ * @throws {UsageError} for an unknown key or target, with a suggestion, and for a value that has no meaning
+ */
+export function checkLora(lora: Lora): Lora {
+  if (typeof lora !== "object" || lora === null) {
+    throw new UsageError(`Cannot read option \`lora\`: it must be an object: got ${JSON.stringify(lora)}`);
+  }
+  for (const key of Object.keys(lora)) if (!keys.includes(key)) throw unknown("key", key, keys);
+  const { r, alpha, targets, dropout = 0 } = lora;
+  const refuse = (key: string, expected: string, found: unknown) => {
+    const got = JSON.stringify(found) ?? "nothing";
+    return new UsageError(`Cannot read option \`lora\`: ${key} must be ${expected}: got ${got}`);
+  };
+  if (!Number.isSafeInteger(r) || r < 1) throw refuse("r", "a whole number of at least 1", r);
+  if (!(Number.isFinite(alpha) && alpha > 0)) throw refuse("alpha", "a number above 0", alpha);
+  if (!(Number.isFinite(dropout) && dropout >= 0 && dropout < 1)) {
+    throw refuse("dropout", "a number from 0 to below 1", dropout);
+  }
+  if (targets !== undefined && !Array.isArray(targets)) throw refuse("targets", "a list", targets);
+  for (const name of targets ?? []) {
+    if (!loraTargets.includes(name)) throw unknown("target", String(name), loraTargets);
+  }
+  return lora;
+}
+
 /** An adapter as {@linkcode parseLora} reads it. */
 export function formatLora({ r, alpha, targets, dropout }: Lora): string {
   const parts = [`r=${r}`, `alpha=${alpha}`];

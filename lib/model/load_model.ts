@@ -17,7 +17,7 @@ import {
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import { loadWeights } from "./load_weights.ts";
-import { adaptedProjections, type Lora } from "../checkpoint/lora.ts";
+import { adaptedProjections, checkLora, type Lora } from "../checkpoint/lora.ts";
 import { Model } from "./model.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
@@ -53,6 +53,7 @@ export interface LoadModelOptions extends Watched {
  * base's, before weights are read
  */
 export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
+  if (options.lora !== undefined) checkLora(options.lora);
   const { listener, signal } = options, reach = { listener, signal, ...options.hub };
   const directory = await resolveModel(name, reach);
   const files = await adapterOf(directory, options);

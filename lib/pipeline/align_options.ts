@@ -1,9 +1,10 @@
 import { fileURLToPath } from "node:url";
-import { type Lora, parseLora } from "../checkpoint/lora.ts";
+import { checkLora, type Lora, parseLora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { loadDataset } from "../data/load_dataset.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
+import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
@@ -166,6 +167,22 @@ const numbers = {
   rounds: "count",
 } as const;
 
+const kinds = {
+  model: "text",
+  out: "text",
+  data: "source",
+  testData: "source",
+  dataDirectory: "text",
+  recompute: "switch",
+  resume: "switch",
+  overwrite: "switch",
+  prompt: "object",
+  configuration: "object",
+  signal: "signal",
+} as const;
+
+const promptNames = ["template", "system", "fewShot", "chat"];
+
 const words = {
   backend: ["auto", "webgpu", "wasm"],
   baseDtype: ["f32", "f16", "int8", "int4"],
@@ -183,6 +200,11 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     }
   }
   checkNumbers(options, numbers, "Option");
+  checkKinds(options, kinds, "Option");
+  for (const name of Object.keys(options.prompt ?? {})) {
+    if (promptNames.includes(name)) continue;
+    throw new UsageError(`Unknown option prompt.${name} of align${suggestion(name, promptNames)}`);
+  }
   for (const [name, expected] of Object.entries(words)) {
     const value = options[name as keyof typeof words];
     if (value === undefined || (expected as readonly string[]).includes(value)) continue;
@@ -216,7 +238,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     model,
     beta: filled.beta,
     signal: filled.signal,
-    lora: typeof lora === "string" ? parseLora(lora) : lora,
+    lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,
     prompt: filled.prompt ?? {},
     configuration: filled.configuration ??

@@ -22,6 +22,8 @@ export function checkNumbers(options: object, limits: NumberLimits, what: string
   for (const [name, kind] of Object.entries(limits)) {
     const value = (options as Readonly<Record<string, unknown>>)[name], [expected, holds] = meanings[kind];
     if (value === undefined || typeof value === "number" && holds(value)) continue;
-    throw new UsageError(`${what} ${name} must be ${expected}: got ${value}`);
+    throw new UsageError(
+      `${what} ${name} must be ${expected}: got ${typeof value === "string" ? JSON.stringify(value) : value}`,
+    );
   }
 }

@@ -5,6 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
+import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { loadDataset } from "../data/load_dataset.ts";
 import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
@@ -196,9 +197,10 @@ export class StudyCells {
   #baseKey(): Promise<string> {
     return this.#base ??= (async () => {
       const hash = createHash("sha256"), { model } = this.settings;
-      for (const file of await listDirectory(model)) {
+      const directory = await resolveModel(model);
+      for (const file of await listDirectory(directory)) {
         if (!/\.(safetensors|json)$/.test(file)) continue;
-        for await (const bytes of readBytes(join(model, file))) hash.update(bytes);
+        for await (const bytes of readBytes(join(directory, file))) hash.update(bytes);
       }
       return hash.digest("hex").slice(0, 8);
     })();

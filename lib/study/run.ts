@@ -7,6 +7,10 @@ import { csvTable, markdownTable } from "../report/table.ts";
 import { machine } from "../runtime/environment.ts";
 import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../runtime/files.ts";
 import type { Listener } from "../runtime/listener.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { resolveModel } from "../checkpoint/resolve_model.ts";
+import { checkOut } from "../pipeline/out_directory.ts";
 import { Stages } from "../pipeline/stages.ts";
 import { StudyCells } from "./cells.ts";
 import { consistency } from "./consistency.ts";
@@ -51,17 +55,31 @@ interface StudyState {
  *
  * @param listener told of progress, warnings, notes and every line of metrics
  * @returns what came out of each experiment, in the order in which they run
- * @throws {UsageError} for an option that has no meaning
+ * @throws {UsageError} for an option that has no meaning, and for an `out` that holds something else
+ * @throws {InputError} when the model cannot be read, before there is a folder
  */
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
   const run = resolveStudy(options, Object.keys(experiments));
   const { out, settings, only, dataDirectory, backend, microBatch, signal } = run;
-  if (run.overwrite && await exists(join(out, "study.json"))) await remove(out);
+  const { model } = settings;
+  const taken = await checkOut({
+    out,
+    resume: !run.overwrite,
+    overwrite: run.overwrite,
+    mark: "study.json",
+    sources: [model, dataDirectory],
+  });
+  // A model that cannot be read is found before there is a folder, and before one that is there goes.
+  const directory = await resolveModel(model, { listener, signal });
+  if (!await isAdapterDirectory(directory)) await (await openCheckpoint(directory)).close();
+  signal?.throwIfAborted();
+  if (taken && run.overwrite) await remove(out);
   await makeDirectory(join(out, "tables"));
   const path = join(out, "study.json");
   const state: StudyState = await exists(path)
     ? await readJson(path) as StudyState
     : { backend, experiments: {} };
+  await writeJson(path, state); // a study that is stopped in its first experiment can be gone on with
   const known = state.experiments;
   const outcomes = new Map<string, Outcome>();
   let said: string | undefined;

@@ -1,5 +1,6 @@
 import { findDataset } from "../data/datasets.ts";
 import { embeddedBase } from "../pipeline/align_options.ts";
+import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
@@ -85,6 +86,18 @@ const numbers = {
   microBatch: "count",
 } as const;
 
+const kinds = {
+  model: "text",
+  out: "text",
+  only: "texts",
+  data: "texts",
+  rankedData: "text",
+  dataDirectory: "text",
+  quick: "switch",
+  overwrite: "switch",
+  signal: "signal",
+} as const;
+
 const others = [
   "model",
   "out",
@@ -111,8 +124,12 @@ export function resolveStudy(options: StudyOptions, experiments: readonly string
     }
   }
   checkNumbers(options, numbers, "Option");
+  checkKinds(options, kinds, "Option");
   const { quick = false, only = experiments, data = ["arithmetic", "arithmetic-long"] } = options;
   const { rankedData = "ranked", learningRate = 1e-3, backend = "auto" } = options;
+  if (!["auto", "webgpu", "wasm"].includes(backend)) {
+    throw new UsageError(`Option backend must be one of auto, webgpu, wasm: got ${JSON.stringify(backend)}`);
+  }
   for (const name of only) {
     if (experiments.includes(name)) continue;
     throw new UsageError(

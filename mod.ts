@@ -4,10 +4,12 @@
  * ```ts
  * import { generate, loadDataset, loadModel, score, train } from "./mod.ts";
  *
- * const model = await loadModel("runs/vft");
- * const groups = score(model, generate(model, loadDataset("arithmetic", { limit: 64 }), { samples: 6, maxTokens: 96 }));
- * for await (const metrics of train(model, groups, { objective: "aft", constraint: "bc" })) console.log(metrics);
- * await model.save("runs/aft");
+ * using model = await loadModel("fixtures/base");
+ * const problems = loadDataset("arithmetic", { limit: 16 });
+ * const groups = score(model, generate(model, problems, { samples: 4, maxTokens: 48 }));
+ * const options = { objective: "aft", constraint: "bc", epochs: 1 } as const;
+ * for await (const { step, loss } of train(model, groups, options)) console.log(step, loss);
+ * await model.save("runs/aft", { overwrite: true });
  * ```
  *
  * @module

@@ -10,7 +10,7 @@
  * const device = await openDevice("webgpu");
  * await tf.setBackend("webgpu");
  * using x = upload(device, Float32Array.of(1, 2, 3), [3]);
- * tf.square(toTfjs(x)).print();
+ * console.log(await tf.square(toTfjs(x)).data());
  * ```
  *
  * @module

@@ -73,6 +73,13 @@ export function targetsIn(module: string): readonly LoraTarget[] {
  * Reads `r=16,alpha=32,targets=q,k,v,o,gate,up,down,dropout=0`, every key optional: r 16, alpha 2·r, all targets, no
  * dropout.
  *
+ * ```ts
+ * import { parseLora } from "./mod.ts";
+ *
+ * const { r, alpha, targets } = parseLora("r=8,targets=q,v");
+ * console.log(r, alpha, targets); // 8 16 [ "q", "v" ]
+ * ```
+ *
  * @throws {UsageError} for an unknown key or target, with a suggestion, and for a number that has no meaning
  */
 export function parseLora(text: string): Lora {

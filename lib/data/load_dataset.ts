@@ -42,6 +42,13 @@ interface Part {
  * seed, so that every part spreads evenly over the whole; each part keeps its own order. Memory does not grow with the
  * files: a mixture reads them once more, to count. Throws UsageError for an unknown name or split, with a suggestion,
  * or for a path that is not there; InputError for files that cannot be read.
+ *
+ * ```ts
+ * import { loadDataset } from "./lib/data/mod.ts";
+ *
+ * const mixture = loadDataset("arithmetic*0.5,options*0.25", { limit: 4, seed: 1 });
+ * for await (const { dataset, question, answer } of mixture) console.log(dataset, question, answer);
+ * ```
  */
 export async function* loadDataset(spec: string, options: LoadOptions = {}): AsyncGenerator<Problem> {
   const { limit = Infinity, signal } = options;

@@ -41,6 +41,12 @@ export interface PromptOptions {
  * The prompt of a problem: system text, examples and question, with an empty line between. A problem's own `prompt`
  * replaces its template. Throws UsageError for a template that is not one, InputError for a field that the problem
  * lacks or an example without reference.
+ *
+ * ```ts
+ * import { renderPrompt } from "./lib/data/mod.ts";
+ *
+ * console.log(renderPrompt({ id: "sum", question: "2 + 3?" }, { template: "Q: {question}\nA:" }));
+ * ```
  */
 export function renderPrompt(problem: Problem, options: PromptOptions = {}): string {
   const { template, fewShot = [] } = options;

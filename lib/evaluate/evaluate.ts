@@ -70,6 +70,16 @@ export interface Evaluated {
  * and mean scores of their candidates). Candidates are scored by this model, whatever scores they bring.
  *
  * Every record is held until all parts are measured: the results of N questions take memory, N models' outputs do not.
+ *
+ * ```ts
+ * import { evaluate, loadDataset, loadModel } from "./mod.ts";
+ *
+ * using model = await loadModel("fixtures/base");
+ * const problems = loadDataset("arithmetic:test", { limit: 2 });
+ * for await (const { id, greedy } of evaluate(model, problems, { maxTokens: 32 })) {
+ *   console.log(id, greedy?.text, greedy?.correct);
+ * }
+ * ```
  */
 export async function* evaluate(
   model: Model,

@@ -37,6 +37,14 @@ export interface LabelCounts {
  * Extracts each candidate's final answer and marks it right or wrong.
  *
  * A candidate whose answer cannot be found is wrong. A group without `answer` gets answers but no labels.
+ *
+ * ```ts
+ * import { label } from "./mod.ts";
+ *
+ * const candidates = [{ text: "2 + 3 = 5. #### 5" }, { text: "2 + 3 = 6. #### 6" }];
+ * const group = { id: "sum", question: "2 + 3?", answer: "5", candidates };
+ * console.log(label(group).candidates.map(({ correct }) => correct)); // [ true, false ]
+ * ```
  */
 export function label(
   group: Group,
@@ -74,6 +82,17 @@ export function label(
  *   logprob = Σ_j log P(c_j | c_<j, question),   score = logprob / |c|
  *
  * in nats, over the response's tokens and its end token (unless it broke off). Without a model only labels are made.
+ *
+ * ```ts
+ * import { loadModel, score } from "./mod.ts";
+ *
+ * using model = await loadModel("fixtures/base");
+ * const candidates = [{ text: "2 + 3 = 5. #### 5" }, { text: "2 + 3 = 6. #### 6" }];
+ * const group = { id: "sum", question: "Ann has 2 pens. She buys 3 more. How many pens?", answer: "5", candidates };
+ * for await (const scored of score(model, [group])) {
+ *   for (const { text, correct, score } of scored.candidates) console.log(text, correct, score);
+ * }
+ * ```
  */
 export async function* score(
   model: Model | undefined,

@@ -28,7 +28,19 @@ export interface Summary {
   readonly no_end_token?: number;
 }
 
-/** Means of what was measured. */
+/**
+ * Means of what was measured.
+ *
+ * ```ts
+ * import { evaluate, loadDataset, loadModel, summarize } from "./mod.ts";
+ *
+ * using model = await loadModel("fixtures/base");
+ * const problems = loadDataset("arithmetic:test", { limit: 4 });
+ * const results = await Array.fromAsync(evaluate(model, problems, { maxTokens: 32 }));
+ * const { questions, accuracy } = summarize(results);
+ * console.log(accuracy, "of", questions, "questions");
+ * ```
+ */
 export function summarize(results: readonly Evaluated[]): Summary {
   const mean = (values: (number | undefined)[]): number | undefined => {
     const known = values.filter((v) => v !== undefined);

@@ -56,6 +56,17 @@ export function withRewards(group: Group, rewards: Rewards): Group {
  * Ranks the candidates of each group, several groups at once where the source allows it; groups come out in the order
  * they came in. When a group or the input fails, every group before it is handed on first.
  *
+ * ```ts
+ * import { rank, steps } from "./mod.ts";
+ *
+ * const candidates = [{ text: "3 - 2 = 1. #### 1" }, { text: "2 + 3 = 5. #### 5" }];
+ * const reference = "2 + 3 = 5. #### 5";
+ * const group = { id: "sum", question: "2 + 3?", answer: "5", reference, candidates };
+ * for await (const ranked of rank([group], { source: steps })) {
+ *   console.log(ranked.candidates.map(({ rank, reward }) => [rank, reward])); // [ [ 2, 0 ], [ 1, 1 ] ]
+ * }
+ * ```
+ *
  * @throws {InputError} at the end, when there were candidates and not one got a reward; and what the source throws
  */
 export async function* rank(

@@ -53,6 +53,16 @@ interface Pending {
  * Candidates are distinct texts; fewer than `samples` come when the model keeps repeating itself. Candidates that a
  * record brings are replaced.
  *
+ * ```ts
+ * import { generate, loadDataset, loadModel } from "./mod.ts";
+ *
+ * using model = await loadModel("fixtures/base");
+ * const problems = loadDataset("arithmetic", { limit: 2 });
+ * for await (const { question, candidates } of generate(model, problems, { samples: 3, maxTokens: 32 })) {
+ *   console.log(question, candidates.map(({ text }) => text));
+ * }
+ * ```
+ *
  * @throws {InputError} when a prompt leaves no room and `tooLong` is "refuse"
  */
 export async function* generate(

@@ -47,6 +47,13 @@ export interface LoadModelOptions extends Watched {
 /**
  * Loads a model directory in Hugging Face's layout onto a backend.
  *
+ * ```ts
+ * import { loadModel } from "./mod.ts";
+ *
+ * using model = await loadModel("fixtures/base", { backend: "wasm" });
+ * console.log(model.config.layers, "layers on", model.device.name);
+ * ```
+ *
  * @param name a directory with config.json, model.safetensors (or shards with their index), tokenizer.json; or an
  * adapter's directory in PEFT's layout, which names its base; or ORG/NAME[@REVISION] on the hub, which is downloaded first
  * @throws {InputError} when something is missing, contradicts the config or is not supported, or an adapter is another

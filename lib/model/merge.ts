@@ -25,6 +25,19 @@ export interface MergeOptions extends Watched {
  * Writes the full model that a base and an adapter are: W + (alpha/r)·B·A, one parameter at a time, so that memory for
  * the largest is enough.
  *
+ * ```ts
+ * import { loadModel, mergeAdapter, parseLora } from "./mod.ts";
+ *
+ * const base = "fixtures/base", adapter = "runs/adapter";
+ * {
+ *   using model = await loadModel(base, { lora: parseLora("r=4,alpha=8") });
+ *   await model.save(adapter, { overwrite: true }); // train it first
+ * }
+ * await mergeAdapter("runs/merged", { base, adapter, overwrite: true });
+ * using merged = await loadModel("runs/merged");
+ * console.log(merged.directory);
+ * ```
+ *
  * @throws {InputError} when the adapter is another base's, before anything is written
  */
 export async function mergeAdapter(directory: string, options: MergeOptions): Promise<void> {

@@ -26,6 +26,15 @@ export type { TrainOptions };
  * All records are read and turned into tokens before the first step (they are kept in a temporary file), so that one
  * that cannot serve is found before any work, the number of steps is known and each epoch has an order of its own.
  *
+ * ```ts
+ * import { loadDataset, loadModel, train } from "./mod.ts";
+ *
+ * using model = await loadModel("fixtures/base");
+ * const problems = loadDataset("arithmetic", { limit: 16 });
+ * for await (const { step, loss } of train(model, problems, { objective: "vft", epochs: 1 })) console.log(step, loss);
+ * await model.save("runs/trained", { overwrite: true });
+ * ```
+ *
  * @param records problems with references (vft), or groups with what the objective needs
  * @throws {InputError} when there are no records, one lacks what the objective needs, or a loss is not a number
  * @throws {UsageError} when an option has no meaning, or `out` is taken or belongs to another run

@@ -73,6 +73,6 @@ else if (name === "--version") {
 else if (Object.hasOwn(commands, name)) {
   process.argv.splice(2, 1);
   await commands[name]![1]();
-} else {fail(
-    `Unknown command ${JSON.stringify(name)}${suggestion(name, Object.keys(commands))}; see aft --help`,
-  );}
+} else {
+  fail(`Unknown command ${JSON.stringify(name)}${suggestion(name, Object.keys(commands))}; see aft --help`);
+}

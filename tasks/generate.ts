@@ -65,6 +65,8 @@ await runTask({
   },
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
+    const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =
+      options;
     await checkData(options);
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
@@ -78,7 +80,16 @@ await runTask({
     });
     const filter = (problems: AsyncIterable<Problem>) =>
       generate(model, problems, {
-        ...options,
+        samples,
+        maxTokens,
+        temperature,
+        topK,
+        topP,
+        seed,
+        slots,
+        tooLong,
+        keepDuplicates,
+        tokenIds,
         prompt,
         listener: io.listener,
         signal: io.signal,

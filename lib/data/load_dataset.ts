@@ -1,5 +1,6 @@
 /** From what `--data` says to a stream of problems. */
 
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -27,6 +28,17 @@ export interface LoadOptions extends Watched {
   readonly hub?: HubOptions;
 }
 
+const names: NamesOf<LoadOptions> = {
+  split: true,
+  directory: true,
+  limit: true,
+  seed: true,
+  embedded: true,
+  hub: true,
+  listener: true,
+  signal: true,
+};
+
 /** One part of a mixture. */
 interface Part {
   readonly spec: string;
@@ -51,6 +63,7 @@ interface Part {
  * ```
  */
 export async function* loadDataset(spec: string, options: LoadOptions = {}): AsyncGenerator<Problem> {
+  checkNames(options, names, { of: "loadDataset" });
   const { limit = Infinity, signal } = options;
   const whole = await exists(spec); // a path may hold commas and stars
   const parts = await Promise.all(

@@ -8,6 +8,7 @@
  * response apart would differ from the ids of both together.
  */
 
+import type { NamesOf } from "../runtime/check_names.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { type AnswerKind, answerKind } from "./answers.ts";
 import { stripCalculator } from "./equations.ts";
@@ -36,6 +37,14 @@ export interface PromptOptions {
    */
   readonly chat?: "auto" | "always" | "never";
 }
+
+/** Their names, for checks of options that hold them. */
+export const promptNames: NamesOf<PromptOptions> = {
+  template: true,
+  system: true,
+  fewShot: true,
+  chat: true,
+};
 
 /**
  * The prompt of a problem: system text, examples and question, with an empty line between. A problem's own `prompt`

@@ -1,3 +1,6 @@
+import { checkNumbers } from "../runtime/check_numbers.ts";
+import { promptNames } from "../data/prompts.ts";
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { answersEqual, findAnswer, isRight } from "../data/answers.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
@@ -29,6 +32,30 @@ export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatch
   /** How prompts are made. */
   readonly prompt?: GenerateOptions["prompt"];
 }
+
+const names: NamesOf<EvaluateOptions> = {
+  votes: true,
+  voteTemperature: true,
+  greedy: true,
+  options: true,
+  maxTokens: true,
+  seed: true,
+  slots: true,
+  prompt: true,
+  microBatchTokens: true,
+  keepLabels: true,
+  listener: true,
+  signal: true,
+};
+
+const numbers = {
+  votes: "count or 0",
+  voteTemperature: "positive or 0",
+  maxTokens: "count",
+  seed: "number",
+  slots: "count",
+  microBatchTokens: "count",
+} as const;
 
 /** What was measured of one question: a field is absent when it does not apply. */
 export interface Evaluated {
@@ -86,6 +113,9 @@ export async function* evaluate(
   records: AsyncIterable<Problem | Group> | Iterable<Problem | Group>,
   options: EvaluateOptions = {},
 ): AsyncGenerator<Evaluated> {
+  checkNames(options, names, { of: "evaluate" });
+  checkNames(options.prompt ?? {}, promptNames, { of: "evaluate", within: "prompt" });
+  checkNumbers(options, numbers, "Option");
   const { votes = 0, voteTemperature = 0.7, greedy = true, listener } = options;
   const { options: answering = "letter" } = options;
   const chunk: Problem[] = [];
@@ -107,7 +137,9 @@ export async function* evaluate(
       p.answer !== undefined && (p.choices === undefined || answering !== "logprob")
     );
     const chosen = answering === "letter" ? [] : await collect(optionLogprobs(model, problems, {
-      ...options,
+      microBatchTokens: options.microBatchTokens,
+      prompt: options.prompt,
+      signal: options.signal,
       listener: partOf("options"),
     }));
     const responses = greedy

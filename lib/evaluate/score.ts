@@ -1,6 +1,8 @@
+import { checkNumbers } from "../runtime/check_numbers.ts";
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { endOfResponse, findAnswer, isRight } from "../data/answers.ts";
 import { groupRows, planMicroBatches, type TokenGroup } from "../model/packing.ts";
-import type { PromptOptions } from "../data/prompts.ts";
+import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group } from "../data/records.ts";
 import { forward, orderedLogprobs } from "../model/decoder.ts";
 import { deviceBatch } from "../model/batch.ts";
@@ -22,6 +24,16 @@ export interface ScoreOptions extends Watched {
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
 }
+
+const names: NamesOf<ScoreOptions> = {
+  strict: true,
+  keepLabels: true,
+  microBatchTokens: true,
+  tooLong: true,
+  prompt: true,
+  listener: true,
+  signal: true,
+};
 
 /** What labelling found, for a report. */
 export interface LabelCounts {
@@ -99,6 +111,9 @@ export async function* score(
   groups: AsyncIterable<Group> | Iterable<Group>,
   options: ScoreOptions = {},
 ): AsyncGenerator<Group> {
+  checkNames(options, names, { of: "score" });
+  checkNames(options.prompt ?? {}, promptNames, { of: "score", within: "prompt" });
+  checkNumbers(options, { microBatchTokens: "count" }, "Option");
   const { microBatchTokens = 4096, listener, signal } = options;
   const progress = (tokens: number) => listener?.progress?.({ part: "score", done: ++done, tokens });
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };

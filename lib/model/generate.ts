@@ -1,3 +1,6 @@
+import { checkNumbers } from "../runtime/check_numbers.ts";
+import { promptNames } from "../data/prompts.ts";
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { InputError } from "../runtime/errors.ts";
@@ -36,6 +39,34 @@ export interface GenerateOptions extends Watched {
   readonly prompt?: PromptOptions;
 }
 
+const names: NamesOf<GenerateOptions> = {
+  samples: true,
+  maxTokens: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  seed: true,
+  keepDuplicates: true,
+  tokenIds: true,
+  slots: true,
+  block: true,
+  tooLong: true,
+  prompt: true,
+  listener: true,
+  signal: true,
+};
+
+const numbers = {
+  samples: "count",
+  maxTokens: "count",
+  temperature: "positive or 0",
+  topK: "count or 0",
+  topP: "share",
+  seed: "number",
+  slots: "count",
+  block: "count",
+} as const;
+
 interface Pending {
   readonly problem: Problem;
   readonly prompt: readonly number[];
@@ -70,6 +101,9 @@ export async function* generate(
   problems: AsyncIterable<Problem> | Iterable<Problem>,
   options: GenerateOptions = {},
 ): AsyncGenerator<Group> {
+  checkNames(options, names, { of: "generate" });
+  checkNames(options.prompt ?? {}, promptNames, { of: "generate", within: "prompt" });
+  checkNumbers(options, numbers, "Option");
   const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, seed = 0, listener, signal } = options;
   const samples = temperature === 0 ? 1 : options.samples ?? 6;
   const slots = options.slots === undefined

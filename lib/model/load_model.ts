@@ -1,3 +1,4 @@
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { join } from "node:path";
 import { type BackendChoice, openDevice } from "../backend/backend.ts";
 import type { Device } from "../backend/device.ts";
@@ -44,6 +45,19 @@ export interface LoadModelOptions extends Watched {
   readonly hub?: HubOptions;
 }
 
+const names: NamesOf<LoadModelOptions> = {
+  backend: true,
+  unknown: true,
+  lora: true,
+  seed: true,
+  adapter: true,
+  baseDtype: true,
+  check: true,
+  hub: true,
+  listener: true,
+  signal: true,
+};
+
 /**
  * Loads a model directory in Hugging Face's layout onto a backend.
  *
@@ -60,6 +74,7 @@ export interface LoadModelOptions extends Watched {
  * base's, before weights are read
  */
 export async function loadModel(name: string, options: LoadModelOptions = {}): Promise<Model> {
+  checkNames(options, names, { of: "loadModel" });
   if (options.lora !== undefined) checkLora(options.lora);
   const { listener, signal } = options, reach = { listener, signal, ...options.hub };
   const directory = await resolveModel(name, reach);

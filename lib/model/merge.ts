@@ -1,3 +1,4 @@
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { type BackendChoice, openDevice } from "../backend/backend.ts";
 import { mergeUpdates } from "./adapter.ts";
 import { baseFingerprint, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
@@ -21,6 +22,16 @@ export interface MergeOptions extends Watched {
   readonly backend?: BackendChoice;
 }
 
+const names: NamesOf<MergeOptions> = {
+  base: true,
+  adapter: true,
+  dtype: true,
+  overwrite: true,
+  backend: true,
+  listener: true,
+  signal: true,
+};
+
 /**
  * Writes the full model that a base and an adapter are: W + (alpha/r)·B·A, one parameter at a time, so that memory for
  * the largest is enough.
@@ -41,6 +52,7 @@ export interface MergeOptions extends Watched {
  * @throws {InputError} when the adapter is another base's, before anything is written
  */
 export async function mergeAdapter(directory: string, options: MergeOptions): Promise<void> {
+  checkNames(options, names, { of: "mergeAdapter" });
   const { base, adapter, dtype, overwrite } = options;
   const files = await readAdapterConfig(adapter);
   await using source = await openCheckpoint(base, { unknown: "keep" });

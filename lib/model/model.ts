@@ -1,3 +1,4 @@
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { join, resolve } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { matmul } from "../kernels/product/matmul.ts";
@@ -30,6 +31,15 @@ export interface SaveOptions extends Watched {
   /** Whether a directory that is there already is replaced (default: it is refused). */
   readonly overwrite?: boolean;
 }
+
+const saveNames: NamesOf<SaveOptions> = {
+  dtype: true,
+  files: true,
+  maxShardBytes: true,
+  overwrite: true,
+  listener: true,
+  signal: true,
+};
 
 /** A causal language model on a device, and what belongs to it. */
 export class Model {
@@ -167,6 +177,7 @@ export class Model {
    * told otherwise, dtypes. Of a model with an adapter, only the adapter is written, in PEFT's layout.
    */
   async save(directory: string, options: SaveOptions = {}): Promise<void> {
+    checkNames(options, saveNames, { of: "save" });
     const { adapter } = this.decoder;
     if (adapter) {
       await using source = await openCheckpoint(this.directory, { unknown: "keep" });

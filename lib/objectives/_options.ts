@@ -19,12 +19,13 @@ export type ResolvedOptions =
   & Readonly<Record<string, number | Constraint>>;
 
 /** What a value must be; undefined when it is that. */
-function refusal(value: unknown, { min, above, infinite, unit }: NumberOption): string | undefined {
+function refusal(value: unknown, { min, above, oneOf, infinite, unit }: NumberOption): string | undefined {
   const number = typeof value === "number" && !Number.isNaN(value) ? value : undefined;
   const what = unit === undefined || unit.startsWith("per") ? "a number" : `a number of ${unit}`;
   if (number === undefined || (!Number.isFinite(number) && !(infinite && number > 0))) {
     return infinite && min === 0 ? `${what} from 0 up` : "a finite number";
   }
+  if (oneOf && !oneOf.includes(number)) return oneOf.join(" or ");
   if (above !== undefined && number <= above) return `a number above ${above}`;
   if (min !== undefined && number < min) return `${what} from ${min} up`;
   return undefined;

@@ -23,16 +23,20 @@ export const ipo: ObjectiveSpec<"beta" | "boundary" | "perToken"> = {
   options: {
     beta: referenceBeta,
     boundary,
-    perToken: { default: 1, min: 0, help: "1: log-ratios are means over tokens, as published; 0: sums" },
+    perToken: {
+      default: 1,
+      oneOf: [0, 1],
+      help: "1: log-ratios are means over tokens, as published; 0: sums",
+    },
   },
   loss(group, { constraint, beta, boundary, perToken }) {
     const scores = readScores(group);
     const merits = readMerits(group, { objective: "ipo", accepted: ipo.feedback });
     const reference = readReferenceLogprobs(group, "ipo");
     const worse = constrainWorse(scores, merits, { constraint, boundary });
-    const weight = (i: number) => perToken > 0 ? 1 : group.lengths[i]!;
+    const weight = (i: number) => perToken === 1 ? 1 : group.lengths[i]!;
     const gain = (score: number, i: number) =>
-      perToken > 0 ? score - reference[i]! / group.lengths[i]! : score * group.lengths[i]! - reference[i]!;
+      perToken === 1 ? score - reference[i]! / group.lengths[i]! : score * group.lengths[i]! - reference[i]!;
     return meanOverPairs(merits, worse, (w, l) => {
       const error = gain(scores[w]!, w) - gain(worse.scores[l]!, l) - 1 / (2 * beta);
       return { value: error * error, better: 2 * error * weight(w), worse: -2 * error * weight(l) };

@@ -52,6 +52,8 @@ export interface NumberOption {
   readonly min?: number;
   /** The value must be above this one. */
   readonly above?: number;
+  /** The only values that have a meaning: [0, 1] of a switch. */
+  readonly oneOf?: readonly number[];
   /** Whether Infinity has a meaning: a boundary that lies infinitely far below never acts. */
   readonly infinite?: boolean;
   /** What it counts: "nats per token". */

@@ -2,12 +2,12 @@ import { fileURLToPath } from "node:url";
 import { checkLora, type Lora, parseLora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { loadDataset } from "../data/load_dataset.ts";
-import type { PromptOptions } from "../data/prompts.ts";
+import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
-import { suggestion } from "../runtime/suggestion.ts";
 import { testSpecOf } from "./held_out.ts";
 
 /** Problems by a data set's name or a file, or from anywhere else: they are read several times. */
@@ -142,10 +142,21 @@ const defaults = {
   overwrite: false,
 } as const;
 
-const others = [
-  ...["model", "testData", "dataDirectory", "beta", "lora", "alignLearningRate", "prompt", "configuration"],
-  "signal",
-];
+const namesIn = <T extends object>(options: T) =>
+  Object.fromEntries(Object.keys(options).map((name) => [name, true])) as Record<keyof T, true>;
+
+const names: NamesOf<AlignOptions> = {
+  ...namesIn(defaults),
+  model: true,
+  testData: true,
+  dataDirectory: true,
+  beta: true,
+  lora: true,
+  alignLearningRate: true,
+  prompt: true,
+  configuration: true,
+  signal: true,
+};
 
 const numbers = {
   limit: "count",
@@ -181,8 +192,6 @@ const kinds = {
   signal: "signal",
 } as const;
 
-const promptNames = ["template", "system", "fewShot", "chat"];
-
 const words = {
   backend: ["auto", "webgpu", "wasm"],
   baseDtype: ["f32", "f16", "int8", "int4"],
@@ -193,18 +202,10 @@ const words = {
 
 /** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
 export function resolveAlign(options: AlignOptions): AlignSettings {
-  const known = [...Object.keys(defaults), ...others];
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) {
-      throw new UsageError(`Unknown option ${name} of align${suggestion(name, known)}`);
-    }
-  }
+  checkNames(options, names, { of: "align" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
-  for (const name of Object.keys(options.prompt ?? {})) {
-    if (promptNames.includes(name)) continue;
-    throw new UsageError(`Unknown option prompt.${name} of align${suggestion(name, promptNames)}`);
-  }
+  checkNames(options.prompt ?? {}, promptNames, { of: "align", within: "prompt" });
   for (const [name, expected] of Object.entries(words)) {
     const value = options[name as keyof typeof words];
     if (value === undefined || (expected as readonly string[]).includes(value)) continue;

@@ -1,6 +1,7 @@
 import { findDataset } from "../data/datasets.ts";
 import { embeddedBase } from "../pipeline/align_options.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
@@ -98,17 +99,31 @@ const kinds = {
   signal: "signal",
 } as const;
 
-const others = [
-  "model",
-  "out",
-  "only",
-  "data",
-  "rankedData",
-  "dataDirectory",
-  "quick",
-  "backend",
-  "overwrite",
-];
+const names: NamesOf<StudyOptions> = {
+  seeds: true,
+  limit: true,
+  testLimit: true,
+  samples: true,
+  temperature: true,
+  maxTokens: true,
+  epochs: true,
+  alignEpochs: true,
+  learningRate: true,
+  alignLearningRate: true,
+  batchSize: true,
+  beta: true,
+  microBatch: true,
+  model: true,
+  out: true,
+  only: true,
+  data: true,
+  rankedData: true,
+  dataDirectory: true,
+  quick: true,
+  backend: true,
+  overwrite: true,
+  signal: true,
+};
 
 /**
  * Fills in defaults.
@@ -117,12 +132,7 @@ const others = [
  * @throws {UsageError} for a name that is none (with a suggestion) or a value that has no meaning
  */
 export function resolveStudy(options: StudyOptions, experiments: readonly string[]): StudyRun {
-  const known = [...Object.keys(numbers), ...others, "signal"];
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) {
-      throw new UsageError(`Unknown option ${name} of study${suggestion(name, known)}`);
-    }
-  }
+  checkNames(options, names, { of: "study" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
   const { quick = false, only = experiments, data = ["arithmetic", "arithmetic-long"] } = options;

@@ -1,4 +1,5 @@
-import type { PromptOptions } from "../data/prompts.ts";
+import { checkNames, type NamesOf } from "../runtime/check_names.ts";
+import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import { type ResolvedOptions, resolveOptions } from "../objectives/_options.ts";
 import type { Constraint, Objective } from "../objectives/objective.ts";
@@ -64,6 +65,36 @@ export interface TrainOptions extends Watched {
   readonly prompt?: PromptOptions;
 }
 
+const names: NamesOf<TrainOptions> = {
+  objective: true,
+  constraint: true,
+  options: true,
+  epochs: true,
+  steps: true,
+  learningRate: true,
+  warmup: true,
+  decay: true,
+  batchSize: true,
+  weightDecay: true,
+  clip: true,
+  beta1: true,
+  beta2: true,
+  seed: true,
+  microBatchTokens: true,
+  recompute: true,
+  logEvery: true,
+  saveEvery: true,
+  out: true,
+  dtype: true,
+  resume: true,
+  overwrite: true,
+  configuration: true,
+  tooLong: true,
+  prompt: true,
+  listener: true,
+  signal: true,
+};
+
 /** Options with their defaults filled in, in the shape in which the trainer uses them. */
 export interface TrainSettings extends Omit<TrainOptions, "objective"> {
   readonly objective: Objective;
@@ -89,6 +120,11 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
     throw new UsageError(
       `Cannot use ${name} beside the options of a training: it is one of ${objective.name}'s and goes into its options, { ${name}: … }`,
     );
+  }
+  checkNames(options, names, { of: "train" });
+  checkNames(options.prompt ?? {}, promptNames, { of: "train", within: "prompt" });
+  if ("constraint" in (options.options ?? {})) {
+    throw new UsageError("Cannot use constraint in the options of an objective: it stands beside them");
   }
   const objectiveOptions = resolveOptions(objective, {
     ...options.options,

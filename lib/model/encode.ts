@@ -2,6 +2,7 @@ import { type PromptOptions, renderPrompt, renderResponse, responseText } from "
 import { templateOf } from "../data/datasets.ts";
 import type { Candidate, Problem } from "../data/records.ts";
 import { chatTurn, renderChatPrompt, turnOf } from "../tokenizer/chat_turn.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Model } from "./model.ts";
 
 /** What a response follows: the problem, and how its prompt is made. */
@@ -12,14 +13,31 @@ export interface ResponseContext {
   readonly prompt?: PromptOptions;
 }
 
-/** The ids of a problem's prompt, with the tokenizer's own begin token once, whether or not a chat template spells it. */
+/**
+ * The ids of a problem's prompt, with the tokenizer's own begin token once, whether or not a chat template spells it.
+ * Control tokens come from templates alone; what the records say is text, also where it spells one.
+ */
 export function encodePrompt(model: Model, problem: Problem, options: PromptOptions = {}): number[] {
-  const turn = turnOf(model.tokenizer, problem, options);
-  if (turn) {
-    return model.tokenizer.encodePrompt(renderChatPrompt(model.tokenizer, problem, { ...options, turn }));
-  }
+  const { tokenizer } = model, turn = turnOf(tokenizer, problem, options);
+  const data = guardProblem(tokenizer, problem);
+  const safe: PromptOptions = {
+    ...options,
+    ...(options.system !== undefined && { system: tokenizer.guard(options.system) }),
+    ...(options.fewShot && { fewShot: options.fewShot.map((example) => guardProblem(tokenizer, example)) }),
+  };
+  if (turn) return tokenizer.encodePrompt(renderChatPrompt(tokenizer, data, { ...safe, turn }));
   const template = options.template ?? templateOf(problem);
-  return model.tokenizer.encodePrompt(renderPrompt(problem, { ...options, template }));
+  return tokenizer.encodePrompt(renderPrompt(data, { ...safe, template }));
+}
+
+/** A problem whose texts remain texts inside a template. */
+function guardProblem(tokenizer: Tokenizer, { candidates: _, ...problem }: Problem): Problem {
+  const guard = (value: unknown): unknown => {
+    if (typeof value === "string") return tokenizer.guard(value);
+    return Array.isArray(value) ? value.map(guard) : value;
+  };
+  const fields = Object.entries(problem).map(([name, value]) => [name, name === "id" ? value : guard(value)]);
+  return Object.fromEntries(fields) as Problem;
 }
 
 /**
@@ -37,8 +55,9 @@ export function encodeResponse(
   const { text, finish, token_ids: sampled } = candidate, { tokenizer } = model;
   if (sampled && spells(model, sampled, { text, finish, context })) return [...sampled];
   const turn = turnOf(tokenizer, context.problem, context.prompt);
-  // A model that ends at once has said nothing, not a blank.
-  const rendered = text === "" ? "" : turn ? turn.lead + text : renderResponse(text);
+  // A model that ends at once has said nothing, not a blank. Behind a record's exact prompt a response is exact too.
+  const exact = context.problem?.prompt !== undefined;
+  const rendered = text === "" ? "" : turn ? turn.lead + text : exact ? text : renderResponse(text);
   const ids = rendered === "" ? [] : tokenizer.encodeResponse(rendered);
   const end = turn?.end ?? model.endTokens[0];
   return finish === "length" || end === undefined ? ids : [...ids, end];
@@ -48,7 +67,7 @@ export function encodeResponse(
 export function decodeResponse(model: Model, ids: readonly number[], context: ResponseContext = {}): string {
   const text = ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids);
   const turn = turnOf(model.tokenizer, context.problem, context.prompt);
-  if (!turn) return responseText(text);
+  if (!turn) return context.problem?.prompt !== undefined ? text : responseText(text);
   return turn.lead !== "" && text.startsWith(turn.lead) ? text.slice(turn.lead.length) : text;
 }
 

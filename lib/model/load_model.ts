@@ -93,7 +93,8 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     for (const folder of tokenizers) {
       if (tokenizer || !await exists(join(folder, "tokenizer.json"))) continue;
       tokenizer = await loadTokenizer(folder, config);
-      for (const doubt of tokenizerDoubts(config, tokenizer, folder)) listener?.warn?.(doubt);
+      const doubts = [...tokenizer.doubts, ...tokenizerDoubts(config, tokenizer, folder)];
+      for (const doubt of doubts) listener?.warn?.(doubt);
     }
     const device = await openDevice(options.backend);
     listener?.note?.(`Backend: ${device.reason}`);

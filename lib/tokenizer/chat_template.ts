@@ -2,8 +2,9 @@
  * Chats written out as text, by the template that comes with a tokenizer.
  */
 
-import { Template } from "@huggingface/jinja";
+import type { Template } from "@huggingface/jinja";
 import { InputError } from "../runtime/errors.ts";
+import { parseTemplate, renderBounded } from "./_bounded_template.ts";
 
 /** One turn of a chat. */
 export interface ChatMessage {
@@ -19,9 +20,17 @@ export interface RenderChatOptions {
   readonly addGenerationPrompt?: boolean;
   /** Text of special tokens by role, such as `bos_token`: the tokenizer's `specials`. */
   readonly specials?: Readonly<Record<string, string>>;
-  /** Further variables of the template, such as `date_string`. */
-  readonly variables?: Readonly<Record<string, unknown>>;
+  /** Further variables of the template, such as `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  /** The day on which the template finds itself, `YYYY-MM-DD` (default {@linkcode templateDate}). */
+  readonly date?: string | undefined;
 }
+
+/**
+ * The day that templates get when they ask for today's and none is given: that of Llama 3's own template. A clock would
+ * make other prompts tomorrow.
+ */
+export const templateDate = "2024-07-26";
 
 /**
  * The chat template of a tokenizer, from chat_template.jinja, chat_template.json or tokenizer_config.json, in this
@@ -49,22 +58,23 @@ let parsed: { readonly source: string; readonly template: Template } | undefined
 
 /**
  * A chat as text, special tokens spelled out: encode it with the tokenizer's `encodePrompt`, which does not put a
- * second begin token before it. Throws InputError when the template is wrong or refuses the chat.
+ * second begin token before it. Throws InputError when the template is wrong, refuses the chat, or does not end: half a million
+ * steps are the most that it may take.
  */
 export function renderChat(
   template: string,
   messages: readonly ChatMessage[],
   options: RenderChatOptions = {},
 ): string {
-  const { addGenerationPrompt = false, specials = {}, variables = {} } = options;
+  const { addGenerationPrompt = false, specials = {}, variables = {}, date = templateDate } = options;
   try {
-    if (parsed?.source !== template) parsed = { source: template, template: new Template(template) };
-    return parsed.template.render({
+    if (parsed?.source !== template) parsed = { source: template, template: parseTemplate(template) };
+    return renderBounded(parsed.template, {
       ...specials,
       ...variables,
       messages: messages.map((message) => ({ ...message })),
       add_generation_prompt: addGenerationPrompt,
-    });
+    }, new Date(date));
   } catch (error) {
     const reason = (error as Error).message.replace(/\s+/g, " ");
     throw new InputError(`Cannot render the chat template: ${reason}`, { cause: error });

@@ -15,7 +15,7 @@ export interface ChatTurn {
   readonly template: string;
   /** White space that it puts before what the assistant says (Mistral's: one blank); part of the response. */
   readonly lead: string;
-  /** The special token behind what the assistant says, such as `<|im_end|>`; undefined when there is none. */
+  /** The control token behind what the assistant says, such as `<|im_end|>`; undefined when there is none. */
   readonly end?: number;
 }
 
@@ -35,7 +35,8 @@ export function chatTurn(tokenizer: Tokenizer): ChatTurn | undefined {
 function probe(tokenizer: Tokenizer): ChatTurn | undefined {
   const template = chatTemplate(tokenizer.files);
   if (template === undefined) return undefined;
-  const user = { role: "user", content: "Q" }, said = "Zq7";
+  // Digits, which no template puts into another case.
+  const user = { role: "user", content: "Q" }, said = "4815162342";
   const { specials } = tokenizer;
   const before = renderChat(template, [user], { specials, addGenerationPrompt: true });
   const whole = renderChat(template, [user, { role: "assistant", content: said }], { specials });
@@ -43,11 +44,13 @@ function probe(tokenizer: Tokenizer): ChatTurn | undefined {
   if (at < 0) throw new InputError("Cannot use the chat template: it leaves out what the assistant says");
   const between = whole.startsWith(before) ? whole.slice(before.length, at) : "";
   const behind = tokenizer.encode(whole.slice(at + said.length), { special: false });
-  const isSpecial = (id: number) =>
-    tokenizer.decode([id]) === "" && tokenizer.decode([id], { skipSpecial: false }) !== "";
   // Other text in between (Qwen3's empty <think>) is a choice of the template's for old turns: the model is asked
   // without it, so it answers without it.
-  return { template, lead: between.trim() === "" ? between : "", end: behind.find(isSpecial) };
+  return {
+    template,
+    lead: between.trim() === "" ? between : "",
+    end: behind.find((id) => tokenizer.isControl(id)),
+  };
 }
 
 /**

@@ -7,18 +7,28 @@ import { join } from "node:path";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readText } from "../runtime/files.ts";
 import { continuing, type TokenizerJson } from "./_continuing_text.ts";
+import { addedTokens, separateControls } from "./_control_tokens.ts";
+import { aroundText, specialsOf } from "./_special_tokens.ts";
+import { chatTemplate } from "./chat_template.ts";
+import { turnTokens } from "./_turn_tokens.ts";
 
 /** A tokenizer, with what it takes to write it again. */
 export interface Tokenizer {
   /**
    * Ids of a text. With `special` (default) the tokens that the tokenizer puts around a text are added, the one at the
-   * beginning not a second time where the text already spells it, as a rendered chat does.
+   * beginning not a second time where the text already spells it, as a rendered chat does. Text that spells a control
+   * token is that token, unless {@linkcode guard} has marked it.
    */
   encode(text: string, options?: { readonly special?: boolean }): number[];
   /** Ids of a prompt: what {@linkcode encode} gives, without the tokens that would end the text. */
   encodePrompt(text: string): number[];
   /**
-   * Ids of a response that follows a prompt.
+   * Data as it goes into a template whose text {@linkcode encodePrompt} reads: what spells a control token gets a mark
+   * that keeps it text, and the mark is taken out again there. Other text stays as it is. Not to be called twice.
+   */
+  guard(text: string): string;
+  /**
+   * Ids of a response that follows a prompt. It is data: text that spells a control token is text.
    *
    * The rule, the same in training, scoring and generation: a response is tokenised by itself, as the continuation of
    * any text, so its ids depend neither on the prompt nor on where they are asked for. No special token is added, nor
@@ -41,6 +51,10 @@ export interface Tokenizer {
   readonly beginToken?: number;
   /** The tokens that end one (`eos_token`); empty when it names none. */
   readonly endTokens: readonly number[];
+  /** Whether a token is a control token: special, named by a role, or what a chat template puts around a turn. */
+  isControl(id: number): boolean;
+  /** What is odd about its files and was made to work, one line each. */
+  readonly doubts: readonly string[];
   /** The text of special tokens by role, such as `bos_token`, as chat templates use them. */
   readonly specials: Readonly<Record<string, string>>;
   /** A token's spelling in the vocabulary, or undefined. */
@@ -96,14 +110,34 @@ export function makeTokenizer(
   if (!files.has("tokenizer.json")) {
     throw new InputError(`Cannot load the tokenizer of ${where}: tokenizer.json is missing`);
   }
-  const json = parseObject(files, "tokenizer.json", where) as unknown as TokenizerJson;
-  // "I ' m" must stay as it is: tidying made 3% of GSM8K's texts come back changed.
-  const config = {
-    ...parseObject(files, "tokenizer_config.json", where),
+  const source = parseObject(files, "tokenizer.json", where) as unknown as TokenizerJson;
+  const settings = parseObject(files, "tokenizer_config.json", where);
+  const map = parseObject(files, "special_tokens_map.json", where);
+  const { json: complete, specials, special } = specialsOf(source, { ...map, ...settings });
+  const { json: bounded, doubts } = withinRows(complete, {
+    where,
+    specials,
+    files,
+    rows: options.vocabularySize,
+  });
+  const template = chatTemplate(files);
+  const turns = template === undefined ? [] : turnTokens(template, { specials, added: addedTokens(bounded) });
+  const controls = separateControls(bounded, new Set([...special, ...turns]));
+  // "I ' m" must stay as it is: tidying made 3% of GSM8K's texts come back changed. Roles and lists of special tokens
+  // are in `json` already.
+  const config: Record<string, unknown> = {
+    ...settings,
     clean_up_tokenization_spaces: false,
+    additional_special_tokens: [],
   };
-  const whole = build(json, config, where);
-  const rest = continuing(json), part = rest ? build(rest, config, where) : whole;
+  for (const [role, text] of Object.entries(specials)) config[role] = controls.inner(text);
+  const whole = build(controls.json, config, where);
+  const rest = continuing(controls.json), part = rest ? build(rest, config, where) : whole;
+  const idOfToken = (token: string) => whole.token_to_id(controls.inner(token));
+  const tokenOfId = (id: number) => {
+    const token = whole.id_to_token(id);
+    return token === undefined ? undefined : controls.reveal(token);
+  };
 
   const vocabulary = whole.get_vocab();
   let vocabularySize = 0;
@@ -112,7 +146,7 @@ export function makeTokenizer(
   if (vocabularySize > rows) {
     throw new InputError(
       `Cannot use the tokenizer of ${where}: the model has ${rows} tokens, but id ${vocabularySize - 1} ` +
-        `(${JSON.stringify(whole.id_to_token(vocabularySize - 1))}) is beyond them`,
+        `(${JSON.stringify(tokenOfId(vocabularySize - 1))}) is beyond them`,
     );
   }
 
@@ -124,10 +158,10 @@ export function makeTokenizer(
     );
   }
 
-  const specials = specialTexts(config);
-  const idOf = (role: string) => specials[role] === undefined ? undefined : whole.token_to_id(specials[role]);
-  const around = specialsAround(whole);
-  const body = (text: string) => whole.encode(text, { add_special_tokens: false }).ids;
+  const idOf = (role: string) => specials[role] === undefined ? undefined : idOfToken(specials[role]);
+  const seen = specialsAround(whole);
+  const { around, doubt } = aroundText(settings, { seen, begin: idOf("bos_token"), end: idOf("eos_token") });
+  const body = (text: string) => whole.encode(controls.recognize(text), { add_special_tokens: false }).ids;
   const encodePrompt = (text: string): number[] => {
     const ids = body(text), { before } = around;
     const there = before.length > 0 && before.every((id, i) => ids[i] === id);
@@ -135,23 +169,60 @@ export function makeTokenizer(
   };
   const toText = (tokenizer: HuggingFaceTokenizer, ids: readonly number[], skipSpecial: boolean): string =>
     // The library refuses an empty list.
-    ids.length === 0 ? "" : tokenizer.decode([...ids], { skip_special_tokens: skipSpecial });
+    ids.length === 0 ? "" : controls.reveal(tokenizer.decode([...ids], { skip_special_tokens: skipSpecial }));
   const end = idOf("eos_token");
 
   return {
     encode: (text, { special = true } = {}) =>
       special ? [...encodePrompt(text), ...around.after] : body(text),
     encodePrompt,
-    encodeResponse: (text) => part.encode(text, { add_special_tokens: false }).ids,
+    guard: controls.guard,
+    encodeResponse: (text) => part.encode(text.toWellFormed(), { add_special_tokens: false }).ids,
     decode: (ids, { skipSpecial = true } = {}) => toText(whole, ids, skipSpecial),
     decodeResponse: (ids) => toText(part, ids, true),
     vocabularySize,
     beginToken: idOf("bos_token"),
     endTokens: end === undefined ? [] : [end],
     specials,
-    idToToken: (id) => whole.id_to_token(id),
-    tokenToId: (token) => whole.token_to_id(token),
+    isControl: (id) => controls.ids.has(id),
+    doubts: [...doubts, ...(doubt === undefined ? [] : [`The tokenizer of ${where} ${doubt}`])],
+    idToToken: tokenOfId,
+    tokenToId: idOfToken,
     files,
+  };
+}
+
+/**
+ * Leaves out added tokens beyond the model's rows where nothing uses them (a `[PAD]` somebody added): text that spells
+ * one is text. Throws InputError where a role other than padding, the template or the text's own begin or end needs one.
+ */
+function withinRows(
+  json: TokenizerJson,
+  { where, specials, files, rows }: {
+    readonly where: string;
+    readonly specials: Readonly<Record<string, string>>;
+    readonly files: ReadonlyMap<string, string>;
+    readonly rows: number | undefined;
+  },
+): { json: TokenizerJson; doubts: string[] } {
+  const beyond = rows === undefined ? [] : addedTokens(json).filter(({ id }) => id >= rows);
+  if (rows === undefined || beyond.length === 0) return { json, doubts: [] };
+  const roles = Object.entries(specials).filter(([role]) => role !== "pad_token").map(([, text]) => text);
+  const used = [...roles, chatTemplate(files) ?? "", JSON.stringify(json.post_processor ?? "")].join("\n");
+  const needed = beyond.find(({ content }) => used.includes(content));
+  if (needed) {
+    throw new InputError(
+      `Cannot use the tokenizer of ${where}: the model has ${rows} tokens, but id ${needed.id} ` +
+        `(${JSON.stringify(needed.content)}) is beyond them`,
+    );
+  }
+  const names = beyond.slice(0, 3).map(({ content }) => JSON.stringify(content)).join(", ");
+  return {
+    json: { ...json, added_tokens: addedTokens(json).filter(({ id }) => id < rows) },
+    doubts: [
+      `The tokenizer of ${where} has added tokens beyond the model's ${rows} rows, which nothing uses: ` +
+      `${names}${beyond.length > 3 ? ` and ${beyond.length - 3} more` : ""}; text that spells one is text`,
+    ],
   };
 }
 
@@ -174,19 +245,6 @@ function specialsAround(tokenizer: HuggingFaceTokenizer): { before: number[]; af
     }
   }
   return { before: [], after: [] };
-}
-
-/** Roles such as `bos_token`, given as text or as an object with `content`. */
-function specialTexts(config: Readonly<Record<string, unknown>>): Record<string, string> {
-  const texts: Record<string, string> = {};
-  for (const [role, value] of Object.entries(config)) {
-    if (!role.endsWith("_token")) continue;
-    const text = typeof value === "object" && value !== null
-      ? (value as { content?: unknown }).content
-      : value;
-    if (typeof text === "string") texts[role] = text;
-  }
-  return texts;
 }
 
 function parseObject(

@@ -1,0 +1,98 @@
+/**
+ * Templates that end: nested loops, ranges of billions and texts that double are refused after a fixed amount of work,
+ * the same on every machine, some second at most.
+ */
+
+import { Environment, Interpreter, Template } from "@huggingface/jinja";
+
+/** Expressions evaluated, and each 1,024 characters that they give; Llama 3's template takes some hundred a turn. */
+const MAX_WORK = 500_000;
+/** Characters of a text, and items of a list. */
+const MAX_LENGTH = 1 << 24, MAX_ITEMS = 1 << 16;
+/** Characters of a template; the longest in use have some 10,000. */
+const MAX_TEMPLATE = 1 << 20;
+
+/** Parses a template. Throws Error for one that is wrong or of more than a MiB. */
+export function parseTemplate(source: string): Template {
+  if (source.length > MAX_TEMPLATE) {
+    throw new Error(`it has ${source.length} characters, more than ${MAX_TEMPLATE}`);
+  }
+  return new Template(source);
+}
+
+/** Renders a template with variables, its clock standing at `date`. Throws Error when it fails, or takes too much. */
+export function renderBounded(
+  template: Template,
+  variables: Readonly<Record<string, unknown>>,
+  date: Date,
+): string {
+  const environment = new Environment();
+  const globals = {
+    true: true,
+    false: false,
+    none: null,
+    True: true,
+    False: false,
+    None: null,
+    range: boundedRange,
+    strftime_now: (format: string) => formatDate(date, format),
+    raise_exception: (message: string) => {
+      throw new Error(message);
+    },
+  };
+  for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
+  const interpreter = new Interpreter(environment);
+  const evaluate = interpreter.evaluate.bind(interpreter);
+  let work = 0;
+  interpreter.evaluate = (statement, scope) => {
+    if (++work > MAX_WORK) throw new Error(`it takes more than ${MAX_WORK} steps`);
+    const result = evaluate(statement, scope), { value } = result as { value: unknown };
+    if (typeof value === "string") {
+      if (value.length > MAX_LENGTH) throw new Error(`it makes a text of more than ${MAX_LENGTH} characters`);
+      work += value.length >> 10;
+    } else if (Array.isArray(value) && value.length > MAX_ITEMS) {
+      throw new Error(`it makes a list of more than ${MAX_ITEMS} items`);
+    }
+    return result;
+  };
+  return String(interpreter.run(template.parsed).value);
+}
+
+/** Python's `range`, of at most {@linkcode MAX_ITEMS} numbers. */
+function boundedRange(first: number, second?: number, step = 1): number[] {
+  const [start, stop] = second === undefined ? [0, first] : [first, second];
+  if (step === 0) throw new Error("range() step must not be zero");
+  const count = Math.max(0, Math.ceil((stop - start) / step));
+  if (!(count <= MAX_ITEMS)) throw new Error(`range() asks for more than ${MAX_ITEMS} numbers`);
+  return Array.from({ length: count }, (_, i) => start + i * step);
+}
+
+const MONTHS = "January February March April May June July August September October November December".split(
+  " ",
+);
+const DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
+
+/** Python's `strftime` in English, of a day at midnight UTC. */
+function formatDate(date: Date, format: string): string {
+  const two = (n: number) => String(n).padStart(2, "0");
+  const month = MONTHS[date.getUTCMonth()]!, day = DAYS[date.getUTCDay()]!, year = date.getUTCFullYear();
+  const parts: Record<string, string> = {
+    Y: String(year),
+    y: two(year % 100),
+    m: two(date.getUTCMonth() + 1),
+    d: two(date.getUTCDate()),
+    e: String(date.getUTCDate()).padStart(2, " "),
+    B: month,
+    b: month.slice(0, 3),
+    A: day,
+    a: day.slice(0, 3),
+    H: "00",
+    M: "00",
+    S: "00",
+    "%": "%",
+  };
+  return format.replace(/%-?([YymdeBbAaHMS%])/g, (code, letter: string) => {
+    const part = parts[letter] ?? code;
+    return code.startsWith("%-") ? part.replace(/^[0 ](?=\d)/, "") : part;
+  });
+}

@@ -78,6 +78,11 @@ export function endTokensOf(model: Model, options: PromptOptions = {}): readonly
   return end === undefined ? model.endTokens : [end, ...model.endTokens.filter((id) => id !== end)];
 }
 
+/** What is said before training and sampling where {@linkcode endTokensOf} finds none. */
+export const nothingEnds =
+  "Nothing ends a response: neither the model's configuration nor its tokenizer names an end token (eos_token), so " +
+  "responses are trained without an end and sampled up to the most tokens allowed";
+
 /** Whether ids are the response's: of this vocabulary, ended as it was, and with its text. */
 function spells(
   model: Model,

@@ -6,7 +6,7 @@ import type { Candidate, Group, Problem } from "../data/records.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { DecodingSession, type Sampled } from "./decoding.ts";
-import { decodeResponse, encodePrompt, encodeResponse, endTokensOf } from "./encode.ts";
+import { decodeResponse, encodePrompt, encodeResponse, endTokensOf, nothingEnds } from "./encode.ts";
 import { limitsOf } from "./memory_limits.ts";
 import type { Model } from "./model.ts";
 import { slotsThatFit } from "./slots.ts";
@@ -113,11 +113,13 @@ export async function* generate(
     temperature,
     topK,
     topP,
+    drawable: model.tokenizer.vocabularySize,
     maxTokens,
     endTokens: endTokensOf(model, options.prompt),
     block: options.block,
     signal,
   };
+  if (sampling.endTokens.length === 0) listener?.warn?.(nothingEnds);
   const source = iterate(problems);
   const queue: Pending[] = [];
   let session: DecodingSession | undefined,

@@ -58,7 +58,7 @@ export class StepLog {
       epoch: round(step / this.options.batches),
       loss: report.loss!,
       ...batchStatistics(report, boundary ?? 0.2),
-      ...(endTokens.length > 0 && { no_end_token: shareWithoutEnd(groups, endTokens) }),
+      no_end_token: shareWithoutEnd(groups, endTokens),
       gradient_norm: norm,
       learning_rate: rate,
       tokens_per_second: Math.round(speed),

@@ -2,7 +2,7 @@ import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
-import { endTokensOf } from "../model/encode.ts";
+import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
@@ -58,7 +58,8 @@ export async function* train(
   if (settings.overwrite && inside !== undefined) {
     throw new UsageError(`Cannot overwrite ${out}: the model that is trained, ${inside}, lies in it`);
   }
-  const data = new Set<string>();
+  const data = new Set<string>(), endTokens = endTokensOf(model, settings.prompt);
+  if (endTokens.length === 0) settings.listener?.warn?.(nothingEnds);
   await using store = await encodeAll(model, noting(records, data), settings);
   const batches = Math.ceil(store.size / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
@@ -87,7 +88,7 @@ export async function* train(
       const state = await directory.restore(optimizer, (state) => checkSame(state, identity, out!));
       step = state?.step ?? 0;
     }
-    const log = new StepLog(settings, { steps, batches, endTokens: endTokensOf(model, settings.prompt) });
+    const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
     let order: number[] = [], orderOf = -1, last: Metrics | undefined;
     while (step < steps) {

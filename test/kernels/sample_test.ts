@@ -113,3 +113,18 @@ onBothBackends("a row with a logit that is NaN or infinite, or without any, is m
     });
   }
 });
+
+onBothBackends("ids from `drawable` on are never drawn, whatever their logits", async () => {
+  await assertNoLeak(async () => {
+    for (const [v, drawable] of [[8, 5], [1000, 513], [7, 7]] as const) {
+      // The rows beyond hold the largest logits, and what is no number at all.
+      const row = Float32Array.from({ length: v }, (_, i) => i < drawable ? i % 3 : i % 2 ? 50 : NaN);
+      for (const [temperature, topK, topP] of [[0, 0, 1], [1, 0, 1], [1, 4, 1], [1, 0, 0.9]] as const) {
+        const ids = await draw(row, 400, { temperature, topK, topP, drawable });
+        // The same as from the first logits alone.
+        assert.deepEqual(ids, await draw(row.subarray(0, drawable), 400, { temperature, topK, topP }));
+        assert.ok(ids.every((id) => id >= 0 && id < drawable), `${v} ${drawable} ${Math.max(...ids)}`);
+      }
+    }
+  });
+});

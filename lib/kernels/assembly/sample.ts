@@ -56,13 +56,13 @@ function mass(z: usize, v: i32, top: f32, limit: f32): f32 {
   return sum4(total) + tail;
 }
 
-/** Samples one id a row; −1 where a logit is NaN or +∞, or all are −∞. streams and counters: u32 a row. top_k 0 and top_p 1 switch the filters off. */
+/** Samples one id a row; −1 where a logit is NaN or +∞, or all are −∞. streams and counters: u32 a row. top_k 0 and top_p 1 switch the filters off. Rows are `stride` apart, their first v logits are drawn from. */
 export function sample(
-  logits: usize, streams: usize, counters: usize, ids: usize, rows: i32, v: i32,
+  logits: usize, streams: usize, counters: usize, ids: usize, rows: i32, stride: i32, v: i32,
   inverseTemperature: f32, topK: i32, topP: f32,
 ): void {
   for (let r = 0; r < rows; r++) {
-    const z = logits + (<usize>r * <usize>v << 2);
+    const z = logits + (<usize>r * <usize>stride << 2);
     const whole = v & ~3;
     let top4 = f32x4.splat(-3.4e38), top: f32 = -3.4e38;
     for (let i = 0; i < whole; i += 4) top4 = f32x4.max(top4, v128.load(z + (<usize>i << 2)));

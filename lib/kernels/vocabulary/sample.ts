@@ -14,6 +14,8 @@ export interface Sampling {
   readonly topK: number;
   /** Only the smallest set of most probable tokens that holds this share of the probability; 1: all. */
   readonly topP: number;
+  /** Only the first so many ids: those that the tokenizer has, where an embedding is padded (default all). */
+  readonly drawable?: number | undefined;
 }
 
 /**
@@ -23,13 +25,15 @@ export interface Sampling {
  *
  * @param logits [N, V]; overwritten
  * @param options `streams` and `counters` [N] int32 (as bits), one pair a draw; the sampling parameters
- * @returns ids [N] int32; −1 where a logit is NaN or +∞, or all are −∞: no token can be drawn
+ * @returns ids [N] int32, below `drawable`; −1 where a logit that can be drawn is NaN or +∞, or all are −∞: no token can
+ * be drawn
  */
 export function sample(
   logits: Tensor,
   options: Sampling & { readonly streams: Tensor; readonly counters: Tensor },
 ): Tensor {
-  const [rows, v] = logits.shape as [number, number];
+  const [rows, stride] = logits.shape as [number, number];
+  const v = Math.min(stride, options.drawable ?? stride);
   const { streams, counters, temperature, topK, topP } = options;
   const inverse = temperature === 0 ? 0 : 1 / temperature;
   const ids = empty(logits.device, [rows], "int32");
@@ -44,6 +48,7 @@ export function sample(
           at(counters),
           at(ids),
           rows,
+          stride,
           v,
           inverse,
           topK,
@@ -51,10 +56,18 @@ export function sample(
         ),
     );
   } else {
-    for (const { from, count } of rowBlocks(logits.device, rows, v)) {
+    for (const { from, count } of rowBlocks(logits.device, rows, stride)) {
       dispatch(program, {
         tensors: { logits: rowsOf(logits, from, count), streams, counters, ids },
-        params: { rows: count, first_row: from, v, inverse_temperature: inverse, top_k: topK, top_p: topP },
+        params: {
+          rows: count,
+          first_row: from,
+          stride,
+          v,
+          inverse_temperature: inverse,
+          top_k: topK,
+          top_p: topP,
+        },
         groups: [count],
       });
     }
@@ -69,6 +82,7 @@ const program: Program = {
   params: {
     rows: "u32",
     first_row: "u32",
+    stride: "u32",
     v: "u32",
     inverse_temperature: "f32",
     top_k: "u32",
@@ -129,7 +143,7 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
 }`,
   body: `
   if (row >= params.rows) { return; }
-  let start = row * params.v;
+  let start = row * params.stride;
   var best = -3.4e38;
   var where_best = 0u;
   var broken = false;

@@ -55,19 +55,27 @@ export function encodeResponse(
   const { text, finish, token_ids: sampled } = candidate, { tokenizer } = model;
   if (sampled && spells(model, sampled, { text, finish, context })) return [...sampled];
   const turn = turnOf(tokenizer, context.problem, context.prompt);
-  // A model that ends at once has said nothing, not a blank. Behind a record's exact prompt a response is exact too.
-  const exact = context.problem?.prompt !== undefined;
-  const rendered = text === "" ? "" : turn ? turn.lead + text : exact ? text : renderResponse(text);
+  // A model that ends at once has said nothing, not a blank.
+  const follows = turn ? turn.lead + text : isJoined(context.problem) ? text : renderResponse(text);
+  const rendered = text === "" ? "" : follows;
   const ids = rendered === "" ? [] : tokenizer.encodeResponse(rendered);
   const end = turn?.end ?? model.endTokens[0];
   return finish === "length" || end === undefined ? ids : [...ids, end];
+}
+
+/**
+ * Whether a response follows the prompt with nothing between: of a record that is no question but a text in two parts
+ * (`{prompt, completion}`, `{prompt, chosen, rejected}`), whose question is its prompt. Elsewhere a blank is between.
+ */
+function isJoined(problem: Problem | undefined): boolean {
+  return problem?.prompt !== undefined && problem.prompt === problem.question;
 }
 
 /** The text of sampled ids, end token left out: the inverse of {@linkcode encodeResponse}. */
 export function decodeResponse(model: Model, ids: readonly number[], context: ResponseContext = {}): string {
   const text = ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids);
   const turn = turnOf(model.tokenizer, context.problem, context.prompt);
-  if (!turn) return context.problem?.prompt !== undefined ? text : responseText(text);
+  if (!turn) return isJoined(context.problem) ? text : responseText(text);
   return turn.lead !== "" && text.startsWith(turn.lead) ? text.slice(turn.lead.length) : text;
 }
 

@@ -34,6 +34,11 @@ export interface RunOptions {
 
 const deno = "Deno" in globalThis;
 
+/** A text of a task's, which names commands as one calls them under this runtime. */
+export function asSaid(text: string): string {
+  return deno ? text : text.replaceAll("deno task", "bun run");
+}
+
 /** The words before a task's own arguments. */
 export function commandOf(task: string): string[] {
   const folder = task === "make-base" ? "tools" : "tasks";

@@ -128,6 +128,11 @@ export async function* evaluate(
       prompt: options.prompt,
       signal: options.signal,
     };
+    const scoring = {
+      microBatchTokens: options.microBatchTokens,
+      prompt: options.prompt,
+      signal: options.signal,
+    };
     /** What a part says, with the questions of earlier chunks counted in. */
     const partOf = (part: string): Listener => ({
       ...listener,
@@ -137,9 +142,7 @@ export async function* evaluate(
       p.answer !== undefined && (p.choices === undefined || answering !== "logprob")
     );
     const chosen = answering === "letter" ? [] : await collect(optionLogprobs(model, problems, {
-      microBatchTokens: options.microBatchTokens,
-      prompt: options.prompt,
-      signal: options.signal,
+      ...scoring,
       listener: partOf("options"),
     }));
     const responses = greedy
@@ -168,7 +171,7 @@ export async function* evaluate(
     const scored = await byProblem(
       problems,
       score(model, groups, {
-        ...options,
+        ...scoring,
         keepLabels: options.keepLabels ?? true,
         listener: partOf("scores"),
       }),

@@ -1,6 +1,6 @@
 /** The one command with the tasks as sub-commands, run as a user runs it. */
 import assert from "node:assert/strict";
-import { chmodSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { delimiter, dirname } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -51,14 +51,15 @@ test("aft completion: bash completes commands, options and values by asking aft"
   assert.deepEqual([unknown.code, unknown.out], [2, ""]);
   assert.match(unknown.err, /^aft: Shell must be one of bash, zsh, fish: got "tcsh"\n$/);
 
-  const program = write("aft", `#!/bin/sh\nexec ${commandOf("aft").join(" ")} "$@"\n`);
+  mkdirSync(at("bin"), { recursive: true });
+  const program = write("bin/aft", `#!/bin/sh\nexec ${commandOf("aft").join(" ")} "$@"\n`);
   chmodSync(program, 0o755);
   const script = write("aft.bash", (await run("aft", ["completion", "bash"])).out);
   const completed = async (...words: string[]) => {
     const list = words.map((word) => JSON.stringify(word)).join(" ");
     const { out } = await shell(
       `source ${script}; COMP_WORDS=(aft ${list}); COMP_CWORD=${words.length}; _aft; printf '%s\\n' "\${COMPREPLY[@]}"`,
-      { env: { PATH: `${dirname(at("aft"))}${delimiter}${process.env.PATH}` } },
+      { env: { PATH: `${dirname(program)}${delimiter}${process.env.PATH}` } },
     );
     return out.trim().split("\n");
   };

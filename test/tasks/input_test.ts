@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { at, base, inPairs, lines, records, run, write } from "../_commands.ts";
+import { asSaid, at, base, inPairs, lines, records, run, write } from "../_commands.ts";
 
 const wasm = ["--model", base, "--backend", "wasm", "--quiet"];
 const problem = {
@@ -82,14 +82,16 @@ test("missing and mistyped fields are named", async () => {
     const args = task === "score" ? [] : task === "ca-align" ? [...wasm, "--out", at("f")] : wasm;
     const { code, out, err } = await run(task, args, { input: lines([record]) });
     assert.deepEqual({ code, out }, { code: 1, out: "" });
-    assert.equal(err, `${task}: Cannot read record 1 of standard input: ${message}\n`);
+    assert.equal(err, asSaid(`${task}: Cannot read record 1 of standard input: ${message}\n`));
   });
   const unlabelled = { ...problem, candidates: [{ text: "#### 8" }, { text: "#### 9" }] };
   const trained = await run("ca-align", [...wasm, "--out", at("f")], { input: lines([unlabelled]) });
   assert.deepEqual([trained.code, trained.err], [
     1,
-    'ca-align: Cannot train aft on "p": every candidate must have "correct": got none of that; ' +
-    "`deno task score` writes labels\n",
+    asSaid(
+      'ca-align: Cannot train aft on "p": every candidate must have "correct": got none of that; ' +
+        "`deno task score` writes labels\n",
+    ),
   ]);
   const { reference: _, ...bare } = problem;
   const chainless = await run("vft", [...wasm, "--out", at("f")], { input: lines([bare]) });

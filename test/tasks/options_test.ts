@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
-import { at, base, inPairs, lines, run, write } from "../_commands.ts";
+import { asSaid, at, base, inPairs, lines, run, write } from "../_commands.ts";
 
 /** One refusal: the task, its arguments, and the whole of standard error behind the task's name. */
 type Refusal = readonly [task: string, args: readonly string[], message: string];
@@ -89,13 +89,15 @@ test("every task's help fits 80 columns, and its examples are commands that pars
   pages.forEach(({ code, out, err }, i) => {
     assert.deepEqual([code, err], [0, ""]);
     for (const line of out.split("\n")) assert.ok([...line].length <= 80, `${tasks[i]}: ${line}`);
-    assert.ok(out.includes(`\nUsage: deno task ${tasks[i]}`));
+    assert.ok(out.includes(asSaid(`\nUsage: deno task ${tasks[i]}`)));
     const examples = out.split("\nExamples:\n")[1].split("\nShell completion")[0];
     for (const command of examples.replaceAll(" \\\n", " ").split("\n")) {
       if (/^ {4}/.test(command)) commands.push(...command.split(/\|| > /));
     }
   });
-  const parsed = commands.map((command) => command.trim().split(/\s+/)).filter(([word]) => word === "deno");
+  const parsed = commands.map((command) => command.trim().split(/\s+/)).filter(([word]) =>
+    word === "deno" || word === "bun"
+  );
   assert.ok(parsed.length > 12);
   await inPairs(parsed, async ([, , task, ...args]) => {
     const { code, out, err } = await run(task, [...args, "--dry-run"]);

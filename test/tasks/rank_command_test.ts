@@ -21,7 +21,7 @@ function run(
   args: readonly string[],
   options: { input?: string; env?: Record<string, string> } = {},
 ) {
-  const leading = "Deno" in globalThis ? ["task", "-q", task] : [`tasks/${task}.ts`];
+  const leading = "Deno" in globalThis ? ["task", "-q", task] : [`tasks/${task.replaceAll("-", "_")}.ts`];
   const { OPENAI_API_KEY: _, ...environment } = process.env;
   const child = spawn(process.execPath, [...leading, ...args], {
     cwd: root,

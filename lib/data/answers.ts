@@ -1,6 +1,17 @@
 /** Final answers: found in a chain of thought, brought into one form, compared. */
 
 import { findOption } from "./_option_letters.ts";
+import {
+  announcedStatements,
+  boldNumber,
+  boxed,
+  cutNextQuestion,
+  markedStatement,
+  readStatement,
+  type Stated,
+  visibleText,
+} from "./_statements.ts";
+import { listNumbers, numbersEqual, parseNumber } from "./numbers.ts";
 
 /** What an answer is: a number, the letter of an option, or a text. */
 export type AnswerKind = "number" | "option" | "text";
@@ -11,93 +22,110 @@ export interface ExtractOptions {
   readonly kind?: AnswerKind;
   /** Only an answer that is marked as such counts, and the first mark decides (default false). */
   readonly strict?: boolean;
+  /** Of numbers, the last of the text counts, whatever is marked (default false). */
+  readonly last?: boolean;
   /** The options' texts, so that an answer given by its text is found too. */
   readonly choices?: readonly string[];
 }
 
-// A minus is a sign where it touches the number but no operand: "-3", "to -3", "$-3"; not "7-3", not "5 - 3".
-const SIGN = String.raw`(?:(?<![\w)\]%])[-−–](?=[$€£.\d]))?`;
-const DIGITS = String.raw`(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+`;
-const NUMBER = String.raw`${SIGN}[$€£]?\s?${SIGN}(?:${DIGITS})(?:\s?/\s?\d+(?:\.\d+)?)?`;
-
-/** After GSM8K's mark: `#### -1,234.5`. */
-const STRICT_NUMBER = new RegExp(String.raw`####\s*(${NUMBER})`);
-/** A last line that is an answer: `A: 18`, `Answer: $18.00 dollars`. */
-const MARKED_NUMBER = new RegExp(String.raw`^\s*(?:A|Answer|ANSWER)\s*:\s*(${NUMBER})`, "gm");
-const ANY_NUMBER = new RegExp(NUMBER, "g");
-
 /**
  * The final answer of a response, normalized (`normalizeAnswer`), or null when there is none.
  *
- * - number, strict: the first number behind `####` (GSM8K's own rule). Flexible: that, or else the last line
- *   `A: number`, or else the last number of the text; calculator marks do not count.
+ * What comes after a line that begins another question ("Question: …") does not count. Then:
+ *
+ * - number, strict: the one behind the first `####` (GSM8K's own rule). Last: the last of the text, whatever is marked
+ *   (lm-eval's flexible rule). Otherwise the one that is stated: behind `####`, in the last `\boxed{…}`, behind the last
+ *   "the answer is", `Answer:` or `A:`, in bold; or else the last of the text. Of an equation the right side counts;
+ *   remarks and further sentences do not. A statement with two numbers states none: null.
  * - option, strict: the first letter behind `####` or "the answer is". Flexible: the last letter that is announced
  *   ("Answer D", "Correct answer - A", "option (B)"), or else the last that stands alone, or else the option whose
  *   text comes last.
  * - text: what follows `####` or "the answer is", up to the end of its line; flexible: or else the last line.
  */
 export function extractAnswer(text: string, options: ExtractOptions = {}): string | null {
-  const { kind = "number", strict = false, choices } = options;
-  if (kind === "option") return findOption(text, { strict, choices });
+  const { kind = "number", strict = false, last = false, choices } = options;
+  const visible = visibleText(text);
+  if (kind === "option") return findOption(visible, { strict, choices });
   if (kind === "text") {
-    const marked = text.match(/(?:####|\b[Tt]he (?:final |correct )?answer is:?)[ \t]*(.*\S)/)?.[1];
-    const found = marked ?? (strict ? undefined : text.trim().split("\n").at(-1));
+    const found = statedText(cutNextQuestion(text)) ?? (strict ? undefined : lastLine(cutNextQuestion(text)));
     return found ? normalizeAnswer(found) : null;
   }
-  const visible = text.replace(/<<[^<>]*>>/g, "");
-  const found = visible.match(STRICT_NUMBER)?.[1] ??
-    (strict
-      ? undefined
-      : [...visible.matchAll(MARKED_NUMBER)].at(-1)?.[1] ?? visible.match(ANY_NUMBER)?.at(-1));
-  return found === undefined ? null : normalizeAnswer(found);
+  if (last) return lastNumber(visible);
+  return (strict ? strictNumber(visible) : statedNumber(visible, () => lastNumber(visible))) ?? null;
+}
+
+function strictNumber(text: string): Stated {
+  const statement = markedStatement(text);
+  // Words before the number make it no statement under GSM8K's rule.
+  return statement === undefined || /^[^\d\\½¼¾⅓⅔]*\p{L}{3}/u.test(statement)
+    ? null
+    : readStatement(statement);
+}
+
+function statedNumber(text: string, otherwise: () => string | null): Stated {
+  const marked = markedStatement(text);
+  if (marked !== undefined) return readStatement(marked) ?? null;
+  const box = boxed(text);
+  if (box !== undefined) return readStatement(box) ?? null;
+  for (const { statement, opens } of announcedStatements(text).reverse()) {
+    const stated = readStatement(statement, { opens });
+    if (stated !== undefined) return stated;
+  }
+  return boldNumber(text) ?? otherwise();
+}
+
+function lastNumber(text: string): string | null {
+  return listNumbers(text).at(-1)?.value ?? null;
+}
+
+const TEXT_MARK = /####|\b[Tt]he (?:final |correct )?answer is:?/g;
+
+function statedText(text: string): string | undefined {
+  for (const { 0: mark, index } of text.matchAll(TEXT_MARK)) {
+    const end = text.indexOf("\n", index),
+      line = text.slice(index + mark.length, end < 0 ? undefined : end).trim();
+    if (line !== "") return line;
+  }
+  return undefined;
+}
+
+function lastLine(text: string): string {
+  const trimmed = text.trim();
+  return trimmed.slice(trimmed.lastIndexOf("\n") + 1);
 }
 
 /**
- * One way to write an answer: `$1,234.50` → `1234.5`, `18.0` → `18`, `(b)` → `B`, `3 / 4` → `3/4`; any other text
- * without white space around it and without a full stop.
+ * One way to write an answer: a number as `parseNumber` has it (`$1,234.50` → `1234.5`, `12 dollars` → `12`), `(b)` → `B`;
+ * any other text without white space around it and without a full stop.
  */
 export function normalizeAnswer(text: string): string {
-  const trimmed = text.trim().replace(/\.+$/, "").trim();
-  const compact = trimmed.replace(/[−–]/g, "-").replace(/[$€£%\s]/g, "").replace(/,(?=\d{3}(?!\d))/g, "");
-  const number = compact.match(/^(-?)(-?)0*(\d*)(?:\.(\d*?)0*)?(\/\d+(?:\.\d+)?)?$/);
-  if (number && /\d/.test(compact)) {
-    const [, minus, secondMinus, whole, decimals, fraction = ""] = number;
-    const magnitude = (whole || "0") + (decimals ? `.${decimals}` : "") + fraction;
-    return (minus || secondMinus) && magnitude !== "0" ? `-${magnitude}` : magnitude;
-  }
-  const letter = trimmed.match(/^\(?([A-Za-z])[).:]?$/);
-  return letter ? letter[1].toUpperCase() : trimmed;
-}
-
-/** The value of a normalized number or fraction; NaN for any other answer. */
-export function answerValue(answer: string): number {
-  const parts = answer.match(/^(-?\d*\.?\d+)(?:\/(\d*\.?\d+))?$/);
-  if (!parts) return NaN;
-  const value = Number(parts[1]) / Number(parts[2] ?? 1);
-  return Number.isFinite(value) ? value : NaN;
+  let end = text.length;
+  while (end > 0 && /[.\s]/.test(text[end - 1]!)) end--;
+  const trimmed = text.slice(0, end).trim();
+  const number = parseNumber(trimmed);
+  if (number !== null) return number;
+  const letter = trimmed.length > 4 ? null : trimmed.match(/^\(?([A-Za-z])[).:]?$/);
+  return letter ? letter[1]!.toUpperCase() : trimmed;
 }
 
 /** How exactly numbers must agree. */
 export interface EqualityOptions {
-  /** Largest difference, relative to the larger magnitude, and absolute below 1 (default 1e-6). */
+  /** Largest difference of two numbers that are not both integers, relative to the larger magnitude (default 1e-4). */
   readonly tolerance?: number;
 }
 
 /**
- * Whether two answers are the same: as numbers within the tolerance (3/4 = 0.75), otherwise as texts, in which case
- * and runs of white space do not count. An answer that could not be extracted equals none.
+ * Whether two answers are the same: integers exactly, other numbers within the tolerance (3/4 = 0.75); otherwise as
+ * texts, in which case and runs of white space do not count. An answer that could not be extracted equals none.
  */
 export function answersEqual(
   a: string | null,
   b: string | null,
-  { tolerance = 1e-6 }: EqualityOptions = {},
+  { tolerance = 1e-4 }: EqualityOptions = {},
 ): boolean {
   if (a === null || b === null) return false;
   const [left, right] = [normalizeAnswer(a), normalizeAnswer(b)];
-  const [x, y] = [answerValue(left), answerValue(right)];
-  if (!Number.isNaN(x) && !Number.isNaN(y)) {
-    return x === y || Math.abs(x - y) <= tolerance * Math.max(1, Math.abs(x), Math.abs(y));
-  }
+  if (parseNumber(left) !== null && parseNumber(right) !== null) return numbersEqual(left, right, tolerance);
   const fold = (text: string) => text.toLowerCase().replace(/\s+/g, " ");
   return fold(left) === fold(right);
 }
@@ -108,7 +136,7 @@ export function answerKind(
 ): AnswerKind {
   if (problem.choices !== undefined) return "option";
   if (problem.answer === undefined) return "number";
-  return Number.isNaN(answerValue(normalizeAnswer(problem.answer))) ? "text" : "number";
+  return parseNumber(problem.answer) === null ? "text" : "number";
 }
 
 /** What the functions below look at in a problem. */
@@ -123,9 +151,9 @@ export interface Asked {
 export function findAnswer(
   problem: Asked,
   text: string,
-  options: { readonly strict?: boolean } = {},
+  options: { readonly strict?: boolean; readonly last?: boolean } = {},
 ): string | null {
-  return extractAnswer(text, { kind: answerKind(problem), choices: problem.choices, strict: options.strict });
+  return extractAnswer(text, { ...options, kind: answerKind(problem), choices: problem.choices });
 }
 
 /** Whether a found answer is the problem's; an answer that was not found is wrong. False too without a right answer. */

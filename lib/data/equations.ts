@@ -9,15 +9,18 @@ import { distance } from "fastest-levenshtein";
 import jsep from "jsep";
 
 const MARK = /<<([^<>]*)>>/g;
+/** Characters of a chain by which its distance from others is told: the distance takes time by their product. */
+const COMPARED = 8000;
 /** Longer than any real one; a bound on the parser's recursion. */
 const LONGEST_EXPRESSION = 300;
 
 /**
  * `3 + 4 = 7` in running text. Nothing that may be a part of something else is taken: no piece of a longer formula, of
- * a mixed fraction (2 1/2) or of a percentage, and no side with a variable.
+ * a mixed fraction (2 1/2) or of a percentage, and no side with a variable. Every repetition is bounded, so that a
+ * search takes no more than linear time; no real equation has 30 terms or digits.
  */
 const PLAIN =
-  /(?<![\w.%)]|[-+*/×÷=−xX]\s*|\d\s+)[($]*\d[\d.,]*(?:[)\s]*[-+*/×÷−][($\s]*\d[\d.,]*)+[)\s]*=\s*[-−]?\$?\d+(?:,\d{3})*(?:\.\d+)?(?![\d,.]*\d|[\w%/]|\s*[-+*/×÷]?\s*\d+\/|\s*[-+*/×÷]\s*[\d(])/g;
+  /(?<![\w.%)]|[-+*/×÷=−xX]\s{0,4}|\d\s{1,4})[($]{0,6}\d[\d.,]{0,30}(?:[)\s]{0,6}[-+*/×÷−][($\s]{0,6}\d[\d.,]{0,30}){1,30}[)\s]{0,6}=\s{0,4}[-−]?\$?\d{1,30}(?:,\d{3}){0,10}(?:\.\d{1,30})?(?![\d,.]{0,40}\d|[\w%/]|\s{0,4}[-+*/×÷]?\s{0,4}\d{1,30}\/|\s{0,4}[-+*/×÷]\s{0,4}[\d(])/g;
 
 /**
  * The equations of a chain in their order, without white space: `["48/2=24", "48+24=72"]`. Those in calculator marks,
@@ -40,6 +43,7 @@ export function stripCalculator(text: string): string {
  * parentheses. NaN for anything else.
  */
 export function evaluateArithmetic(expression: string): number {
+  if (expression.length > 2 * LONGEST_EXPRESSION) return NaN;
   const plain = expression.replace(/[\s$€£]/g, "").replace(/,(?=\d{3}(?!\d))/g, "")
     .replace(/[×]/g, "*").replace(/÷/g, "/").replace(/[−–]/g, "-")
     .replace(/(\d|\.)%/g, "$1*0.01").replace(/\^/g, "**");
@@ -95,7 +99,7 @@ export interface RejectionCandidate {
  * The candidates that RFT trains on, besides the reference and in their own order: correct, with every equation
  * holding, and one per distinct list of equations. The reference's own list counts as taken. When several have the
  * same list, the one farthest from the other chosen chains (sum of Levenshtein distances, the reference included)
- * stays, the earlier one on a tie. A chain without equations is its own list, so only equal texts clash.
+ * stays, the earlier one on a tie; of a chain's characters 8,000 count. A chain without equations is its own list, so only equal texts clash.
  */
 export function selectRejectionSamples<C extends RejectionCandidate>(
   candidates: readonly C[],
@@ -115,7 +119,8 @@ export function selectRejectionSamples<C extends RejectionCandidate>(
     }
     const others = [...chosen].filter(([other]) => other !== key).map(([, { text }]) => text);
     if (reference !== undefined) others.push(reference);
-    const apart = (text: string) => others.reduce((sum, other) => sum + distance(text, other), 0);
+    const apart = (text: string) =>
+      others.reduce((sum, other) => sum + distance(text.slice(0, COMPARED), other.slice(0, COMPARED)), 0);
     if (apart(candidate.text) > apart(rival.text)) chosen.set(key, candidate);
   }
   const kept = new Set(chosen.values());

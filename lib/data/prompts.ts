@@ -10,7 +10,8 @@
 
 import type { NamesOf } from "../runtime/check_names.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
-import { type AnswerKind, answerKind } from "./answers.ts";
+import { splitMark } from "./_statements.ts";
+import { type AnswerKind, answerKind, answersEqual } from "./answers.ts";
 import { stripCalculator } from "./equations.ts";
 import type { Candidate, Problem } from "./records.ts";
 
@@ -116,22 +117,21 @@ export function endingFor(kind: AnswerKind): string {
   return kind === "option" ? optionEnding : markedEnding;
 }
 
-/** A last line that only states an answer, as the sources in use write it: `A: 18 dollars`, `#### 18`, … */
-const MARKED_LINE = /^\s*(?:####|A:)\s*(?:[-−–$€£.\d]|\(?[A-Z]\)?\W*$)/;
-/** … `Answer: (B)`, `The answer is $18.`, `Correct answer - A`. */
-const STATING_LINE =
-  /^\s*(?:(?:so|thus|hence|therefore),? )?(?:the )?(?:final |correct )?(?:answer|option|choice)\b(?: is)?\s*[:=–-]?\s*\(?(?:[-−]?[$€£]?[-−]?[\d.,/]+|[A-Z])\)?[^\n\w]*(?:dollars?)?\W*$/i;
-
 /** How a response should end. */
 export interface EndingOptions {
   /** Its last line, with `{answer}` (default `#### {answer}`). */
   readonly ending?: string;
+  /** The options' texts: a statement of the right option's text is one of its letter. */
+  readonly choices?: readonly string[];
 }
 
 /**
- * The response with its answer stated in one form, so that no loss can tell sources by their format: a last line that
- * only states an answer is replaced, a response without one gets it added. Without an answer (null: none was found, or
- * the response broke off) the text stays.
+ * The response with its answer stated in one form, so that no loss can tell sources by their format. Without an answer
+ * (null: none was found, or the response broke off) the text stays.
+ *
+ * Only what is understood is rewritten, and no word of the chain is lost: a last line that states this answer and nothing
+ * else (`A: 18 dollars`, `The answer is (B).`) is replaced; of one that says more or another thing (`A: 5 + 3 = 8`) the
+ * mark goes, its words stay and the answer is added; to any other text it is added.
  */
 export function normalizeEnding(text: string, answer: string | null, options: EndingOptions = {}): string {
   if (answer === null) return text;
@@ -140,9 +140,11 @@ export function normalizeEnding(text: string, answer: string | null, options: En
   if (chain.endsWith(stated) && (chain.length === stated.length || chain.at(-stated.length - 1) === "\n")) {
     return chain;
   }
-  const last = chain.lastIndexOf("\n") + 1;
-  const line = chain.slice(last);
-  const body = MARKED_LINE.test(line) || STATING_LINE.test(line) ? chain.slice(0, last).trimEnd() : chain;
+  const last = chain.lastIndexOf("\n") + 1, line = splitMark(chain.slice(last));
+  const choice = /^[A-Z]$/.test(answer) ? options.choices?.[answer.charCodeAt(0) - 65] : undefined;
+  const same = line?.only === true &&
+    (answersEqual(line.answer, answer) || choice !== undefined && answersEqual(line.answer, choice));
+  const body = (chain.slice(0, last) + (same ? "" : line?.rest ?? chain.slice(last))).trimEnd();
   return body === "" ? stated : `${body}\n${stated}`;
 }
 
@@ -162,7 +164,9 @@ export interface ResponseOptions extends EndingOptions {
 export function normalizeResponses<P extends Problem>(problem: P, options: ResponseOptions = {}): P {
   const { calculator = "keep", endings = "normalize", ending = endingFor(answerKind(problem)) } = options;
   const change = (text: string, answer: string | null) => {
-    const ended = endings === "keep" ? text : normalizeEnding(text, answer, { ending });
+    const ended = endings === "keep"
+      ? text
+      : normalizeEnding(text, answer, { ending, choices: problem.choices });
     return calculator === "drop" ? stripCalculator(ended) : ended;
   };
   const candidate = (one: Candidate): Candidate => ({

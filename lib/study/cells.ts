@@ -207,8 +207,8 @@ export class StudyCells {
   }
 }
 
-/** A method's settings as `train` takes them. What a cell's digest is made of keeps its form. */
-function trainOptions({ beta, ...settings }: Readonly<Record<string, unknown>>): TrainOptions {
+/** A method's settings as `train` takes them, without its name in tables. What a cell's digest is made of keeps its form. */
+function trainOptions({ beta, name: _, ...settings }: Readonly<Record<string, unknown>>): TrainOptions {
   return { ...settings, ...(beta !== undefined && { options: { beta: beta as number } }) };
 }
 

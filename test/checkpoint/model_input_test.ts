@@ -35,7 +35,7 @@ function edit(path: string, change: (json: Record<string, unknown>) => void): vo
 async function refused(
   directory: string,
   message: RegExp,
-  options: LoadModelOptions & { readonly usage?: boolean } = {},
+  { usage, ...options }: LoadModelOptions & { readonly usage?: boolean } = {},
 ): Promise<void> {
   const log: string[] = [];
   await assert.rejects(
@@ -45,7 +45,7 @@ async function refused(
       ...options,
     }),
     (error: Error) => {
-      assert.ok(error instanceof (options.usage ? UsageError : InputError), String(error.stack));
+      assert.ok(error instanceof (usage ? UsageError : InputError), String(error.stack));
       assert.match(error.message, message);
       assert.ok(!error.message.includes("\n"), error.message);
       return true;

@@ -11,7 +11,14 @@ import { loadModel } from "../lib/model/load_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
-import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import {
+  checkData,
+  dataOptions,
+  problemsOf,
+  promptOptions,
+  promptsOf,
+  recordOptions,
+} from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick, shared } from "./cli/shared_options.ts";
@@ -43,6 +50,7 @@ await runTask({
     ...pick("adapter", "baseDtype", "unknownTensors"),
     ...pick("input", "output", "data", "maxTokens", "seed", "limit", "backend", "overwrite"),
     ...dataOptions,
+    ...recordOptions,
     ...promptOptions,
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote; 0 for none" }), 0),
     voteTemperature: preset(

@@ -8,7 +8,14 @@ import { generate } from "../lib/model/generate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, required, toggle } from "./cli/option.ts";
-import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import {
+  checkData,
+  dataOptions,
+  problemsOf,
+  promptOptions,
+  promptsOf,
+  recordOptions,
+} from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick, shared } from "./cli/shared_options.ts";
@@ -47,6 +54,7 @@ await runTask({
       "overwrite",
     ),
     ...dataOptions,
+    ...recordOptions,
     ...promptOptions,
     keepDuplicates: toggle("--keep-duplicates", { help: "Keep candidates with equal texts" }),
     tokenIds: toggle("--token-ids", {

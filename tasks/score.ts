@@ -7,12 +7,13 @@
 import { normalizeResponses } from "../lib/data/prompts.ts";
 import type { Group } from "../lib/data/records.ts";
 import { rank } from "../lib/feedback/rank.ts";
-import { label, score } from "../lib/evaluate/score.ts";
+import { label } from "../lib/feedback/label.ts";
+import { score } from "../lib/evaluate/score.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { openRewardSource, rankOptions } from "./cli/ranking.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick } from "./cli/shared_options.ts";
@@ -61,9 +62,10 @@ await runTask({
       "overwrite",
     ),
     ...dataOptions,
+    ...recordOptions,
     ...promptOptions,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
-    keepLabels: toggle("--keep-labels", { help: "Keep labels that records bring" }),
+    relabel: toggle("--relabel", { help: "Label by answers also what records bring labels for" }),
     endings: preset(
       choice("--endings", {
         choices: ["keep", "normalize"],
@@ -83,7 +85,7 @@ await runTask({
   },
   plan: (options) => planMemory("score", options),
   async run(options, io) {
-    const { strict, keepLabels, endings, tooLong } = options;
+    const { strict, relabel, endings, tooLong } = options;
     await checkData(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
@@ -97,14 +99,14 @@ await runTask({
     });
     const source = async function* (): AsyncGenerator<Group> {
       for await (const group of groupsOf(options, io)) {
-        yield endings === "keep" ? group : normalizeResponses(label(group, { strict, keepLabels: true }));
+        yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };
     const prompt = await promptsOf(options);
     const scored = (groups: AsyncIterable<Group>) =>
       score(model, groups, {
         strict,
-        keepLabels,
+        relabel,
         tooLong,
         microBatchTokens: options.microBatch,
         prompt,

@@ -5,7 +5,14 @@
  */
 import { runTask } from "./cli/run_task.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
-import { checkData, dataOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import {
+  checkData,
+  dataOptions,
+  problemsOf,
+  promptOptions,
+  promptsOf,
+  recordOptions,
+} from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick } from "./cli/shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
@@ -25,7 +32,13 @@ await runTask({
       command: "deno task vft --model models/smol --input gsm8k/train.jsonl --out runs/vft > metrics.jsonl",
     },
   ],
-  options: { ...trainingOptions, ...dataOptions, ...promptOptions, ...pick("input", "output", "data") },
+  options: {
+    ...trainingOptions,
+    ...dataOptions,
+    ...recordOptions,
+    ...promptOptions,
+    ...pick("input", "output", "data"),
+  },
   plan: (options) => planMemory("train", options),
   async run(options, io) {
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });

@@ -11,6 +11,7 @@ import { gsm8k } from "./sets/gsm8k.ts";
 import { mmlu } from "./sets/mmlu.ts";
 import { optionsProblems } from "./embedded/options.ts";
 import { markedEnding, optionEnding, optionsTemplate, questionTemplate } from "./prompts.ts";
+import type { ReadOptions } from "./normalize_record.ts";
 import { rankedGroups } from "./embedded/ranked.ts";
 import { parseProblem, type Problem } from "./records.ts";
 import { svamp } from "./sets/svamp.ts";
@@ -68,16 +69,22 @@ export function findDataset(name: string): DataSet {
 export function readProblem(
   value: unknown,
   where: Where,
-  options: { readonly dataset?: string } = {},
+  options: ReadOptions & { readonly dataset?: string } = {},
 ): Problem {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return parseProblem(value, where);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return parseProblem(value, where, options);
+  }
   const row = value as RawRow;
   const named = options.dataset === undefined ? undefined : datasets[options.dataset];
   const name = named?.recognizes?.(row) || named && !row.dataset
     ? options.dataset
     : Object.keys(datasets).find((other) => datasets[other].recognizes?.(row));
   const set = name === undefined ? undefined : datasets[name];
-  const problem = parseProblem(set?.read && set.recognizes?.(row) ? set.read(row, where) : row, where);
+  const problem = parseProblem(
+    set?.read && set.recognizes?.(row) ? set.read(row, where) : row,
+    where,
+    options,
+  );
   return name === undefined || problem.dataset !== undefined ? problem : { ...problem, dataset: name };
 }
 

@@ -7,13 +7,14 @@ import type { Watched } from "../runtime/listener.ts";
 import type { DataSet } from "./dataset.ts";
 import { datasets, findDataset, readProblem } from "./datasets.ts";
 import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
+import type { ReadOptions } from "./normalize_record.ts";
 import { Random } from "./random.ts";
 import type { Problem } from "./records.ts";
 import { readRows } from "./row_files.ts";
 import { filesOfSplit } from "./split_files.ts";
 
 /** How to load. */
-export interface LoadOptions extends Watched {
+export interface LoadOptions extends Watched, ReadOptions {
   /** The split to take where the specification names none (default "train"). */
   readonly split?: string;
   /** Local directory to look for named sets in, itself or in a folder of their name, before the hub (default none). */
@@ -29,6 +30,8 @@ export interface LoadOptions extends Watched {
 }
 
 const names: NamesOf<LoadOptions> = {
+  fields: true,
+  answerIndex: true,
   split: true,
   directory: true,
   limit: true,
@@ -120,7 +123,7 @@ async function openNamed(
     const own = `${directory}/${name}`;
     const folder = await isDirectory(own) ? own : directory;
     const files = await splitFilesIn(folder, split);
-    return () => readFiles(files, { prefix: `${name}-${split}`, dataset: name });
+    return () => readFiles(files, { prefix: `${name}-${split}`, dataset: name, ...reading(options) });
   }
   if (!set.hub) throw new UsageError(`Data set ${name} needs a directory: the hub does not have it`);
   const { repo, folder } = set.hub;
@@ -134,7 +137,7 @@ async function openNamed(
   }
   const files: string[] = [];
   for (const path of paths) files.push(await downloadFile({ repo, type: "dataset", path }, hub));
-  return () => readFiles(files, { prefix: `${name}-${split}`, dataset: name });
+  return () => readFiles(files, { prefix: `${name}-${split}`, dataset: name, ...reading(options) });
 }
 
 function chooseSplit(
@@ -159,10 +162,10 @@ async function openPath(
     if (split !== undefined) {
       throw new UsageError(`A split needs a data set or a directory: got ${path}:${split}`);
     }
-    return () => readFiles([path], {});
+    return () => readFiles([path], reading(options));
   }
   const files = await splitFilesIn(path, split ?? options.split ?? "train");
-  return () => readFiles(files, {});
+  return () => readFiles(files, reading(options));
 }
 
 async function splitFilesIn(folder: string, split: string): Promise<string[]> {
@@ -190,9 +193,13 @@ async function listFiles(folder: string, depth = 2): Promise<string[]> {
   return paths;
 }
 
+function reading({ answerIndex, fields }: LoadOptions): ReadOptions {
+  return { ...(answerIndex && { answerIndex }), ...(fields && { fields }) };
+}
+
 async function* readFiles(
   files: readonly string[],
-  { prefix, dataset }: { readonly prefix?: string; readonly dataset?: string },
+  { prefix, ...options }: ReadOptions & { readonly prefix?: string; readonly dataset?: string },
 ): AsyncGenerator<Problem> {
   let index = 0;
   for (const file of files) {
@@ -200,7 +207,7 @@ async function* readFiles(
     for await (const { value, where } of readRows(file)) {
       const line = where.line ?? where.record;
       const id = prefix ? `${prefix}-${index++}` : files.length > 1 ? `${stem}-line-${line}` : `line-${line}`;
-      yield readProblem(value, { ...where, id }, { dataset });
+      yield readProblem(value, { ...where, id }, options);
     }
   }
 }

@@ -48,7 +48,7 @@ export const promptNames: NamesOf<PromptOptions> = {
 };
 
 /**
- * The prompt of a problem: system text, examples and question, with an empty line between. A problem's own `prompt`
+ * The prompt of a problem: system text, examples, what was said before and question, with an empty line between. A problem's own `prompt`
  * replaces its template. Throws UsageError for a template that is not one, InputError for a field that the problem
  * lacks or an example without reference.
  *
@@ -69,7 +69,21 @@ export function renderPrompt(problem: Problem, options: PromptOptions = {}): str
     }
     return renderQuestion(example, template) + renderResponse(example.reference);
   });
-  return [...(system ? [system] : []), ...examples, renderQuestion(problem, template)].join("\n\n");
+  const earlier = (problem.earlier ?? []).map(({ role, content }) =>
+    role === "user" ? "\n\n" + renderQuestion(asked(problem, content), template) : renderResponse(content)
+  ).join("").slice(2);
+  return [
+    ...(system ? [system] : []),
+    ...examples,
+    ...(earlier === "" ? [] : [earlier]),
+    renderQuestion(problem, template),
+  ].join("\n\n");
+}
+
+/** An earlier question of a conversation, as a problem of its own. */
+export function asked(problem: Problem, question: string): Problem {
+  const { prompt: _, choices: __, earlier: ___, ...rest } = problem;
+  return { ...rest, question };
 }
 
 /** The question alone, without system text and examples: what a chat template takes as the user's message. */

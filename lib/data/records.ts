@@ -6,7 +6,8 @@
 
 import * as z from "zod/mini";
 import { InputError } from "../runtime/errors.ts";
-import { normalizeRecord } from "./normalize_record.ts";
+import { normalizeRecord, type ReadOptions } from "./normalize_record.ts";
+import type { Turn } from "./turn.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
 
 /** One response to a problem. `generate` fills `text`, `finish` and `tokens`, `score` the rest. */
@@ -47,6 +48,8 @@ export interface Problem {
   readonly prompt?: string;
   /** Instructions that precede the prompt. */
   readonly system?: string;
+  /** What was said before the question, in pairs of a user's and the assistant's turn. */
+  readonly earlier?: readonly Turn[];
   /** A chain of thought that ends in the answer. */
   readonly reference?: string;
   /** The final answer: a number, an option's letter, or a text. */
@@ -88,11 +91,18 @@ const candidateSchema: z.ZodMiniType<Candidate> = z.looseObject({
   source: optional.string,
 });
 
+const turnSchema = z.looseObject({
+  role: z.enum(["user", "assistant"]),
+  content: z.string(),
+  trained: z.optional(z.boolean()),
+});
+
 const problemShape = {
   id: z.string(),
   question: z.string(),
   prompt: optional.string,
   system: optional.string,
+  earlier: z.optional(z.array(turnSchema)),
   reference: optional.string,
   answer: optional.string,
   choices: z.optional(z.array(z.string())),
@@ -112,15 +122,15 @@ const groupSchema: z.ZodMiniType<Group> = z.looseObject({
 /**
  * The problem in one record, in our own form or in another's (`normalizeRecord` says which).
  *
- * Throws InputError: `Cannot read record 17 of problems.jsonl: field "answer" must be a string: got null`.
+ * Throws InputError: `Cannot read record 17 of problems.jsonl: field "answer" must be a string: got a list`.
  */
-export function parseProblem(value: unknown, where: Where): Problem {
-  return check(problemSchema, normalizeRecord(value, where), where);
+export function parseProblem(value: unknown, where: Where, options: ReadOptions = {}): Problem {
+  return check(problemSchema, normalizeRecord(value, where, options), where);
 }
 
 /** As `parseProblem`, for a record that must have candidates. */
-export function parseGroup(value: unknown, where: Where): Group {
-  return check(groupSchema, normalizeRecord(value, where), where);
+export function parseGroup(value: unknown, where: Where, options: ReadOptions = {}): Group {
+  return check(groupSchema, normalizeRecord(value, where, options), where);
 }
 
 function check<T>(schema: z.ZodMiniType<T>, value: unknown, where: Where): T {

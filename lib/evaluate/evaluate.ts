@@ -11,7 +11,7 @@ import { optionLogprobs, type OptionResult } from "./option_logprobs.ts";
 import { score, type ScoreOptions } from "./score.ts";
 
 /** What to measure, and how. */
-export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatchTokens" | "keepLabels"> {
+export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatchTokens" | "relabel"> {
   /** Samples for the majority vote (maj@k); 0 (default) leaves it out. */
   readonly votes?: number;
   /** Temperature of those samples (default 0.7). */
@@ -43,7 +43,7 @@ const names: NamesOf<EvaluateOptions> = {
   slots: true,
   prompt: true,
   microBatchTokens: true,
-  keepLabels: true,
+  relabel: true,
   listener: true,
   signal: true,
 };
@@ -172,7 +172,7 @@ export async function* evaluate(
       problems,
       score(model, groups, {
         ...scoring,
-        keepLabels: options.keepLabels ?? true,
+        relabel: options.relabel,
         listener: partOf("scores"),
       }),
     );

@@ -1,6 +1,6 @@
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
-import { endOfResponse, findAnswer, isRight } from "../data/answers.ts";
+import { label, type LabelCounts, type LabelOptions } from "../feedback/label.ts";
 import { groupRows, planMicroBatches, type TokenGroup } from "../model/packing.ts";
 import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group } from "../data/records.ts";
@@ -12,11 +12,7 @@ import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 
 /** How candidates are scored. */
-export interface ScoreOptions extends Watched {
-  /** Only answers that are marked as such count (default false). */
-  readonly strict?: boolean;
-  /** Labels (`correct`) that a record brings stay, and are not made from answers (default false). */
-  readonly keepLabels?: boolean;
+export interface ScoreOptions extends Watched, Pick<LabelOptions, "strict" | "relabel"> {
   /** Rows computed at once (default 4,096). */
   readonly microBatchTokens?: number;
   /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
@@ -27,65 +23,13 @@ export interface ScoreOptions extends Watched {
 
 const names: NamesOf<ScoreOptions> = {
   strict: true,
-  keepLabels: true,
+  relabel: true,
   microBatchTokens: true,
   tooLong: true,
   prompt: true,
   listener: true,
   signal: true,
 };
-
-/** What labelling found, for a report. */
-export interface LabelCounts {
-  /** Candidates that have a label. */
-  candidates: number;
-  /** Those marked right. */
-  correct: number;
-  /** Candidates without an answer that could be found: they count as wrong. */
-  unanswered: number;
-}
-
-/**
- * Extracts each candidate's final answer and marks it right or wrong.
- *
- * A candidate whose answer cannot be found is wrong. A group without `answer` gets answers but no labels.
- *
- * ```ts
- * import { label } from "./mod.ts";
- *
- * const candidates = [{ text: "2 + 3 = 5. #### 5" }, { text: "2 + 3 = 6. #### 6" }];
- * const group = { id: "sum", question: "2 + 3?", answer: "5", candidates };
- * console.log(label(group).candidates.map(({ correct }) => correct)); // [ true, false ]
- * ```
- */
-export function label(
-  group: Group,
-  options: Pick<ScoreOptions, "strict" | "keepLabels" | "listener"> & { readonly counts?: LabelCounts } = {},
-): Group {
-  const { strict = false, keepLabels = false, counts, listener } = options;
-  const candidates = group.candidates.map((candidate, i): Candidate => {
-    const answer = findAnswer(group, candidate.text, { strict });
-    const kept = keepLabels && candidate.correct !== undefined;
-    const correct = kept
-      ? candidate.correct
-      : group.answer === undefined
-      ? undefined
-      : isRight(group, answer);
-    const unanswered = correct !== undefined && answer === null && !kept;
-    if (counts && correct !== undefined) {
-      counts.candidates++;
-      if (correct) counts.correct++;
-      if (unanswered) counts.unanswered++;
-    }
-    if (unanswered) {
-      listener?.detail?.(
-        `No answer in candidate ${i + 1} of "${group.id}": ${endOfResponse(candidate.text)}`,
-      );
-    }
-    return { ...candidate, answer, ...(correct !== undefined && { correct }) };
-  });
-  return { ...group, candidates };
-}
 
 /**
  * Labels candidates and adds the model's log-prob and score to each, and the reference's as `reference_logprob` and

@@ -5,7 +5,7 @@ import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Constraint-alignment loss of one question with ranked candidates (AFT, arXiv 2309.02144). Over the pairs i ≻ j,
- * candidate i of a better (lower) rank than j:
+ * candidate i of a better (lower) rank, or a higher reward, than j:
  *
  *   none   L = log(1 + Σ_{i≻j} exp(s_j − s_i))
  *   dc     L = log(1 + Σ_{i≻j} exp(D(s_j) − s_i))
@@ -14,12 +14,12 @@ import type { ObjectiveSpec } from "./objective.ts";
  * D stops the gradient; B_j and T_ij are constants in the derivative. Equal ranks make no pair; two tiers give
  * `aft`. Scores and β are in nats per token. A group of one tier gives 0.
  *
- * @throws {InputError} when the group has no ranks
+ * @throws {InputError} when the group has neither ranks nor rewards
  */
 export const aftRank: ObjectiveSpec<"beta"> = {
   name: "aft-rank",
   title: "Alignment fine-tuning, ranked",
-  feedback: ["ranks"],
+  feedback: ["ranks", "rewards"],
   constraints: ["none", "dc", "bc"],
   boundary: "beta",
   trainingConstraint: "dc",

@@ -11,12 +11,12 @@ import type { ObjectiveSpec } from "./objective.ts";
  *
  * h in nats, summed over the response; ∂/∂s carries the length |c|. A constraint acts on s_l. No pair gives 0.
  *
- * @throws {InputError} when the group has neither labels nor ranks, or lacks reference log-probs
+ * @throws {InputError} when the group has no feedback, or lacks reference log-probs
  */
 export const dpo: ObjectiveSpec<"beta" | "boundary"> = {
   name: "dpo",
   title: "Direct preference optimization",
-  feedback: ["labels", "ranks"],
+  feedback: ["labels", "ranks", "rewards"],
   needsReferenceLogprobs: true,
   constraints: ["none", "dc", "bc"],
   options: {

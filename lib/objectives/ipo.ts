@@ -12,12 +12,12 @@ import type { ObjectiveSpec } from "./objective.ts";
  * responses are far from 1/(2β) whatever the model says. With `perToken` 0, h = |c| s − log π_ref(c), in nats. A
  * constraint acts on s_l. No pair gives 0.
  *
- * @throws {InputError} when the group has neither labels nor ranks, or lacks reference log-probs
+ * @throws {InputError} when the group has no feedback, or lacks reference log-probs
  */
 export const ipo: ObjectiveSpec<"beta" | "boundary" | "perToken"> = {
   name: "ipo",
   title: "Identity preference optimization",
-  feedback: ["labels", "ranks"],
+  feedback: ["labels", "ranks", "rewards"],
   needsReferenceLogprobs: true,
   constraints: ["none", "dc", "bc"],
   options: {

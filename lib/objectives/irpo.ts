@@ -13,12 +13,12 @@ import type { ObjectiveSpec } from "./objective.ts";
  * h in nats, summed over the response; s in nats per token; α is `sftWeight`. The reference model of a round is
  * the model the round starts from. A constraint acts on s_l. No pair gives 0.
  *
- * @throws {InputError} when the group has neither labels nor ranks, or lacks reference log-probs
+ * @throws {InputError} when the group has no feedback, or lacks reference log-probs
  */
 export const irpo: ObjectiveSpec<"beta" | "boundary" | "sftWeight"> = {
   name: "irpo",
   title: "Iterative reasoning preference optimization",
-  feedback: ["labels", "ranks"],
+  feedback: ["labels", "ranks", "rewards"],
   needsReferenceLogprobs: true,
   constraints: ["none", "dc", "bc"],
   options: {

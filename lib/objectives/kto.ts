@@ -12,8 +12,9 @@ import type { ObjectiveSpec } from "./objective.ts";
  *
  * h in nats, summed over the response. The paper's reference point is such a mean over responses of other
  * questions; a group has none, so the project takes its other candidates: each is measured against its siblings,
- * and never against itself. A constraint acts on s_n outside z. A group that lacks a positive or a negative gives
- * 0 (ours too): its siblings' mean would be the shift of that one side.
+ * and never against itself. A constraint acts on s_n outside z. A group of several that lacks a positive or a
+ * negative gives 0 (ours too): its siblings' mean would be the shift of that one side. A single response, as unpaired
+ * files have it, has no siblings: z = 0, the paper's reference point before the first step.
  *
  * @throws {InputError} when the group has no labels, or lacks reference log-probs
  */
@@ -35,13 +36,13 @@ export const kto: ObjectiveSpec<"beta" | "boundary" | "desirableWeight" | "undes
     const reference = readReferenceLogprobs(group, "kto");
     const count = scores.length;
     const gradient = new Float64Array(count);
-    if (!merits.includes(0) || !merits.includes(1)) return { value: 0, gradient };
+    if (count !== 1 && (!merits.includes(0) || !merits.includes(1))) return { value: 0, gradient };
     const worse = constrainWorse(scores, merits, { constraint, boundary });
     const gain = (score: number, i: number) => score * group.lengths[i] - reference[i];
     const sum = scores.reduce((total, score, i) => total + gain(score, i), 0);
     let value = 0;
     for (let i = 0; i < count; i++) {
-      const siblings = Math.max(0, (sum - gain(scores[i], i)) / (count - 1));
+      const siblings = count === 1 ? 0 : Math.max(0, (sum - gain(scores[i], i)) / (count - 1));
       const desirable = merits[i] === 1;
       const sign = desirable ? 1 : -1;
       const weight = (desirable ? desirableWeight : undesirableWeight) / count;

@@ -24,12 +24,12 @@ function logOdds(score: number): { value: number; slope: number } {
  * Scores in nats per token. The likelihood term is of the best candidate: the reference if it is one of the best,
  * otherwise the first of them. A constraint acts on s_l. No pair gives 0.
  *
- * @throws {InputError} when the group has neither labels nor ranks
+ * @throws {InputError} when the group has neither labels, ranks nor rewards
  */
 export const orpo: ObjectiveSpec<"boundary" | "lambda"> = {
   name: "orpo",
   title: "Odds-ratio preference optimization",
-  feedback: ["labels", "ranks"],
+  feedback: ["labels", "ranks", "rewards"],
   constraints: ["none", "dc", "bc"],
   options: {
     boundary,

@@ -11,12 +11,12 @@ import type { ObjectiveSpec } from "./objective.ts";
  *
  * Scores in nats per token. A constraint acts on s_l. No pair gives 0.
  *
- * @throws {InputError} when the group has neither labels nor ranks
+ * @throws {InputError} when the group has neither labels, ranks nor rewards
  */
 export const simpo: ObjectiveSpec<"beta" | "boundary" | "gamma"> = {
   name: "simpo",
   title: "Simple preference optimization",
-  feedback: ["labels", "ranks"],
+  feedback: ["labels", "ranks", "rewards"],
   constraints: ["none", "dc", "bc"],
   options: {
     beta: { default: 2.5, above: 0, help: "Scale of the margin" },

@@ -3,7 +3,7 @@
  * the assistant takes.
  */
 
-import { type PromptOptions, renderQuestion } from "../data/prompts.ts";
+import { asked, type PromptOptions, renderQuestion } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { type ChatMessage, chatTemplate, renderChat } from "./chat_template.ts";
@@ -97,6 +97,14 @@ export function renderChatPrompt(
     }
     return [user(example), { role: "assistant", content: example.reference }];
   });
-  const messages = [...(system ? [{ role: "system", content: system }] : []), ...examples, user(problem)];
+  const earlier = (problem.earlier ?? []).map(({ role, content }): ChatMessage =>
+    role === "user" ? user(asked(problem, content)) : { role, content }
+  );
+  const messages = [
+    ...(system ? [{ role: "system", content: system }] : []),
+    ...examples,
+    ...earlier,
+    user(problem),
+  ];
   return renderChat(turn.template, messages, { specials: tokenizer.specials, addGenerationPrompt: true });
 }

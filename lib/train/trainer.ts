@@ -16,6 +16,7 @@ import { learningRateAt } from "./schedule.ts";
 import { pathOf, resolveSettings, type TrainOptions, type TrainSettings } from "./settings.ts";
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
 import { StepLog } from "./step_log.ts";
+import { watchTeachable } from "./teachable.ts";
 import { encodeGroup } from "./training_group.ts";
 
 export type { TrainOptions };
@@ -170,12 +171,14 @@ async function encodeAll(
   settings: TrainSettings,
 ): Promise<RecordStore<TrainingGroup>> {
   const context = model.config.maxPositions;
+  const teachable = watchTeachable(settings.objective);
   let seen = 0, skipped = 0;
   const encoded = async function* (): AsyncGenerator<TrainingGroup> {
     for await (const record of records) {
       settings.signal?.throwIfAborted();
       seen++;
-      const { group, tooLong } = encodeGroup(model, record, settings);
+      const encoded = encodeGroup(model, record, settings), { group, tooLong } = encoded;
+      teachable.take(record.id, encoded);
       if (tooLong > 0 && settings.tooLong === "refuse") {
         throw new InputError(
           `Cannot train on "${record.id}": prompt and response exceed the context of ${context} tokens`,
@@ -193,8 +196,11 @@ async function encodeAll(
         : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
     );
   }
-  if (store.size > 0) return store;
+  for (const line of teachable.warnings()) settings.listener?.warn?.(line);
+  const refusal = teachable.refusal();
+  if (store.size > 0 && refusal === undefined) return store;
   await store[Symbol.asyncDispose]();
+  if (refusal !== undefined) throw new InputError(`Cannot train ${settings.objective.name}: ${refusal}`);
   throw new InputError(
     seen === 0
       ? "Cannot train: the input has no records"

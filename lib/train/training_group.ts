@@ -20,6 +20,10 @@ export interface EncodedGroup {
   readonly group?: TrainingGroup;
   /** Candidates left out because prompt and response together exceed the context. */
   readonly tooLong: number;
+  /** Empty references and empty right candidates, left out: they would teach to say nothing. */
+  readonly blank: number;
+  /** Why the whole record is: every response of it is marked wrong, and the objective trains on right ones alone. */
+  readonly leftOut?: "wrong";
 }
 
 /**
@@ -35,21 +39,31 @@ export function encodeGroup(
   record: Group | Problem,
   options: EncodeGroupOptions,
 ): EncodedGroup {
-  const { objective } = options;
+  const { objective } = options, { trainsOn = "candidates" } = objective;
+  if (trainsOn !== "candidates" && allWrong(record)) return { tooLong: 0, blank: 0, leftOut: "wrong" };
   const prompt = encodePrompt(model, record, options.prompt);
-  const chosen = chosenBy[objective.trainsOn ?? "candidates"](record, objective);
+  const all = chosenBy[trainsOn](record, objective);
+  const chosen = all.filter(({ candidate: { text, correct } }) => !correct || text.trim() !== "");
+  const blank = all.length - chosen.length;
   const context = model.config.maxPositions;
   const place = { problem: record, prompt: options.prompt };
   const encoded = chosen.map((entry) => ({ ...entry, ids: encodeResponse(model, entry.candidate, place) }));
   // The last response token needs no position, since nothing is predicted from it.
   const fitting = encoded.filter(({ ids }) => ids.length > 0 && prompt.length + ids.length - 1 <= context);
   const tooLong = encoded.filter(({ ids }) => prompt.length + ids.length - 1 > context).length;
-  if (fitting.length === 0) return { tooLong };
+  if (fitting.length === 0) return { tooLong, blank };
   const feedback = feedbackOf(record.id, fitting, options);
   return {
     tooLong,
+    blank,
     group: { id: record.id, tokens: { prompt, responses: fitting.map((e) => e.ids) }, feedback },
   };
+}
+
+/** Whether a record has responses, and none that may be trained on as an example. */
+function allWrong({ reference, candidates = [] }: Problem): boolean {
+  return reference === undefined && candidates.length > 0 &&
+    candidates.every(({ correct }) => correct === false);
 }
 
 interface Entry {

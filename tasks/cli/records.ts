@@ -3,6 +3,7 @@
 import { readProblem } from "../../lib/data/datasets.ts";
 import { readJsonl } from "../../lib/data/jsonl.ts";
 import { loadDataset } from "../../lib/data/load_dataset.ts";
+import { type AnswerIndex, parseFields, type ReadOptions } from "../../lib/data/normalize_record.ts";
 import { normalizeResponses, type PromptOptions } from "../../lib/data/prompts.ts";
 import { type Group, parseGroup, type Problem } from "../../lib/data/records.ts";
 import { describeWhere, type Where } from "../../lib/data/where.ts";
@@ -20,6 +21,18 @@ export const dataOptions = {
     choice("--calculator", { choices: ["keep", "drop"], help: "GSM8K's <<2*3=6>> marks in chains" }),
     "keep",
   ),
+} as const;
+
+/** Options of every task that reads records as others write them. */
+export const recordOptions = {
+  fields: text("--fields", {
+    metavar: "OURS=YOURS,…",
+    help: "Names of your own fields: question=problem,reference=solution",
+  }),
+  answerIndex: choice("--answer-index", {
+    choices: ["0", "1", "letter", "text"],
+    help: "What answers to choices are: an index from 0 or from 1, a letter, or a choice's text",
+  }),
 } as const;
 
 /** Options of every task that makes prompts. */
@@ -44,6 +57,8 @@ export interface ProblemSource {
   readonly data?: string;
   readonly input: string;
   readonly dataDirectory?: string;
+  readonly fields?: string;
+  readonly answerIndex?: AnswerIndex;
   readonly calculator: "keep" | "drop";
   readonly limit?: number;
   readonly seed?: number;
@@ -51,10 +66,10 @@ export interface ProblemSource {
 
 /** Finds what is wrong with `--data` before a model is loaded: both sources given, an unknown name, a missing file. */
 export async function checkData(options: ProblemSource, split = "train"): Promise<void> {
-  const { data, dataDirectory: directory, seed } = options;
+  const { data, dataDirectory: directory, seed } = options, reading = readingOf(options);
   if (data === undefined) return;
   if (options.input !== "-") throw new UsageError("Only one of --data and --input can be given");
-  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed }));
+  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed, ...reading }));
 }
 
 /** The problems of `--data`, or the records of the input, whichever way they are written; at most `--limit`. */
@@ -78,22 +93,31 @@ export async function* groupsOf(options: ProblemSource, io: Pick<TaskIo, "input"
   }
 }
 
+/** How records are read, from the options that say so. */
+function readingOf({ fields, answerIndex }: Pick<ProblemSource, "fields" | "answerIndex">): ReadOptions {
+  return {
+    ...(fields !== undefined && { fields: parseFields(fields) }),
+    ...(answerIndex && { answerIndex }),
+  };
+}
+
 async function* placedProblems(
-  { data, dataDirectory: directory, calculator, limit, seed }: ProblemSource,
+  { data, dataDirectory: directory, calculator, limit, seed, ...options }: ProblemSource,
   io: Pick<TaskIo, "input">,
   split = "train",
 ): AsyncGenerator<{ readonly problem: Problem; readonly where: Where }> {
+  const reading = readingOf(options);
   const placed = async function* () {
     let record = 0;
     if (data !== undefined) {
-      for await (const problem of loadDataset(data, { split, directory, limit, seed })) {
+      for await (const problem of loadDataset(data, { split, directory, limit, seed, ...reading })) {
         yield { problem, where: { source: data, record: ++record } };
       }
     } else {
       for await (
         const { value, where } of take(readJsonl(io.input.bytes, { source: io.input.name }), limit)
       ) {
-        yield { problem: readProblem(value, where), where };
+        yield { problem: readProblem(value, where, reading), where };
       }
     }
   };

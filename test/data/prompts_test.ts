@@ -119,3 +119,16 @@ test("real candidates of four sources end alike, with their answers unchanged", 
   });
   assert.equal(total, 5265);
 });
+
+test("what was said before stands before the question", () => {
+  const problem = {
+    id: "c",
+    question: "1+1?",
+    system: "Be brief.",
+    earlier: [{ role: "user", content: "Hi" }, { role: "assistant", content: "Hello" }],
+  } as const;
+  assert.equal(
+    renderPrompt(problem),
+    "Be brief.\n\nQuestion: Hi\nAnswer: Hello\n\nQuestion: 1+1?\nAnswer:",
+  );
+});

@@ -79,10 +79,9 @@ test("numbers as answers, pred, and a score that is a rating", () => {
 
 test("a wrong record is named with its place, its field, what was expected and what was found", () => {
   const cases: [unknown, string][] = [
-    [{ question: "Q", answer: null }, 'field "answer" must be a string: got null'],
-    [{ answer: "1" }, 'field "question" must be a string: got nothing'],
+    [{ question: "Q", answer: true }, 'field "answer" must be a string: got true'],
     [{ question: ["Q"] }, 'field "question" must be a string: got a list'],
-    [{ question: "Q", choices: ["a", 2] }, 'field "choices[1]" must be a string: got 2'],
+    [{ question: "Q", choices: ["a", {}] }, 'field "choices[1]" must be a string: got an object'],
     [
       { question: "Q", candidates: [{ text: "a" }, {}] },
       'field "candidates[1].text" must be a string: got nothing',
@@ -118,4 +117,161 @@ test("a wrong record is named with its place, its field, what was expected and w
     message(() => parseGroup({ question: "Q" }, { ...where, line: 18 })),
     'Cannot read record 17 of problems.jsonl (line 18): field "candidates" must be a list: got nothing',
   );
+});
+
+test("a record that has none of the shapes: the fields it has and the shapes that are read", () => {
+  assert.match(
+    message(() => parseProblem({ answer: "1", note: null }, where)),
+    /^Cannot read record 17 of problems\.jsonl: field "question" is missing: got the fields answer, note \(null\); records are \{question, reference, answer\}, .*\{text\}; option `fields` maps other names$/,
+  );
+  const fields = { question: "task" };
+  assert.equal(parseProblem({ task: "Q", question: "other" }, where, { fields }).question, "Q");
+  assert.match(message(() => parseProblem({ q: "Q" }, where, { fields })), /field "task", which stands for/);
+});
+
+test("null is absent", () => {
+  for (const name of ["id", "system", "candidates", "choices", "answer", "dataset", "prompt", "label"]) {
+    assert.deepEqual(parseProblem({ question: "Q", reference: "r", [name]: null }, where), {
+      id: "line-17",
+      question: "Q",
+      reference: "r",
+    });
+  }
+  const scored = parseGroup({ query: "Q", responses: ["a", "b"], scores: [1, null] }, where);
+  assert.deepEqual(scored.candidates, [{ text: "a", reward: 1 }, { text: "b" }]);
+});
+
+const user = { role: "user", content: "1+1?" }, said = (content: string) => [{ role: "assistant", content }];
+const pair = [{ text: "2", correct: true }, { text: "3", correct: false }];
+const shapes: readonly [record: Record<string, unknown>, fields: Record<string, unknown>][] = [
+  [{ messages: [user, ...said("2")] }, { question: "1+1?", reference: "2" }],
+  [
+    {
+      messages: [
+        { role: "system", content: "S" },
+        { role: "user", content: "Hi" },
+        ...said("Hello"),
+        user,
+        ...said("2"),
+      ],
+    },
+    {
+      system: "S",
+      earlier: [{ role: "user", content: "Hi" }, ...said("Hello")],
+      question: "1+1?",
+      reference: "2",
+    },
+  ],
+  [
+    { conversations: [{ from: "human", value: "1+1?" }, { from: "gpt", value: "2" }] },
+    { question: "1+1?", reference: "2" },
+  ],
+  [{ instruction: "Add.", input: "1+1", output: "2" }, { question: "Add.\n\n1+1", reference: "2" }],
+  [{ instruction: "Add.", input: "", output: "2" }, { question: "Add.", reference: "2" }],
+  [{ prompt: [user], completion: said("2") }, { question: "1+1?", reference: "2" }],
+  [{ prompt: [user], chosen: said("2"), rejected: said("3") }, {
+    question: "1+1?",
+    reference: "2",
+    candidates: pair,
+  }],
+  [
+    { prompt: "1+1?", chosen: [user, ...said("2")], rejected: [user, ...said("3")] },
+    { question: "1+1?", reference: "2", candidates: pair },
+  ],
+  [
+    { chosen: "Human: 1+1? Assistant: 2", rejected: "Human: 1+1? Assistant: 3" },
+    {
+      question: "Human: 1+1? Assistant:",
+      prompt: "Human: 1+1? Assistant:",
+      reference: " 2",
+      candidates: [{ text: " 2", correct: true }, { text: " 3", correct: false }],
+    },
+  ],
+  [
+    { prompt: "P", completion: "c", label: true },
+    { question: "P", prompt: "P", reference: "c", candidates: [{ text: "c", correct: true }] },
+  ],
+  [
+    { prompt: "P", completion: "c", label: "False" },
+    { question: "P", prompt: "P", candidates: [{ text: "c", correct: false }] },
+  ],
+  [{ problem: "1+1?", solution: "so \\boxed{2}" }, {
+    question: "1+1?",
+    reference: "so \\boxed{2}",
+    answer: "2",
+  }],
+  [
+    { query: "1+1?", response: "The answer is: 2" },
+    { question: "1+1?", reference: "The answer is: 2", answer: "2" },
+  ],
+  [{ input: "1+1?", output: "2" }, { question: "1+1?", reference: "2" }],
+  [{ prompt: "P", response: "2" }, { question: "P", prompt: "P", reference: "2" }],
+  [{ text: "all of it" }, { question: "", prompt: "", reference: "all of it" }],
+  [{ Question: "1+1?", Reference: "2" }, { question: "1+1?", reference: "2" }],
+];
+for (const [record, fields] of shapes) {
+  test(`the shape {${Object.keys(record).join(", ")}} of ${JSON.stringify(record).slice(0, 60)}`, () => {
+    const problem = parseProblem(record, where);
+    assert.deepEqual(problem, { id: "line-17", ...fields });
+    assert.deepEqual(parseProblem(problem, where), problem); // what a step wrote reads as it is
+  });
+}
+
+test("what a conversation cannot hold is refused by its place", () => {
+  const cases: [Record<string, unknown>, string][] = [
+    [
+      { messages: [user, { role: "tool", content: "2" }] },
+      '"messages[1].role" must be system, user or assistant: got "tool"',
+    ],
+    [
+      { messages: [user, user] },
+      '"messages[1]" must be from the assistant, since they take turns: got one from user',
+    ],
+    [
+      { messages: [user, { role: "assistant", content: null, tool_calls: [{}] }] },
+      '"messages[1].tool_calls" is not read: only what is said in text can be trained on',
+    ],
+    [
+      { messages: [{ role: "user", content: [{ type: "image" }] }] },
+      '"messages[0].content" must be a text: got a part of type "image"',
+    ],
+    [{ prompt: "P", completion: "c", label: "good" }, '"label" must be true or false: got "good"'],
+    [
+      { chosen: "a b", rejected: "c d" },
+      '"prompt" is missing, and "chosen" and "rejected" do not begin alike',
+    ],
+    [{ query: "Q", responses: ["a"], scores: ["1"] }, '"scores[0]" must be a number: got "1"'],
+  ];
+  for (const [record, problem] of cases) {
+    assert.equal(
+      message(() => parseProblem(record, where)),
+      `Cannot read record 17 of problems.jsonl: field ${problem}`,
+    );
+  }
+});
+
+test("an index is never guessed; letters and texts are read", () => {
+  const choices = ["8", "7", "6"],
+    of = (answer: unknown, answerIndex?: "0" | "1" | "letter" | "text") =>
+      parseProblem({ question: "Q", choices, answer }, where, { answerIndex }).answer;
+  assert.deepEqual(["B", "b", "(B)", "b) 7", "7", 7].map((answer) => of(answer)), [
+    "B",
+    "B",
+    "B",
+    "B",
+    "B",
+    "B",
+  ]);
+  assert.deepEqual([of(1, "0"), of("1", "1"), of(0, "0"), of("7", "text")], ["B", "A", "A", "B"]);
+  assert.equal(
+    message(() => of(1)),
+    'Cannot read record 17 of problems.jsonl: field "answer" must be a letter from A to C or the text of one of the ' +
+      "choices: got 1; of an index, option `answerIndex` says whether it counts from 0 or 1",
+  );
+  for (const answer of ["E", "none of them", 3, "2", "C) 7"]) {
+    assert.match(message(() => of(answer)), /"answer" must be/);
+  }
+  for (const answer of [3, "-1"]) assert.match(message(() => of(answer, "0")), /"answer" must be/);
+  const labelled = { text: ["x", "y"], label: ["1", "2"] };
+  assert.equal(parseProblem({ question: "Q", choices: labelled, answerKey: "2" }, where).answer, "B");
 });

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Group, Problem } from "../../lib/data/records.ts";
 import { evaluate, type Evaluated, majorityResult } from "../../lib/evaluate/evaluate.ts";
-import { label, score } from "../../lib/evaluate/score.ts";
+import { label } from "../../lib/feedback/label.ts";
+import { score } from "../../lib/evaluate/score.ts";
 import { summarize } from "../../lib/evaluate/summary.ts";
 import { encodePrompt, encodeResponse } from "../../lib/model/encode.ts";
 import { generate } from "../../lib/model/generate.ts";
@@ -84,25 +85,23 @@ test("labels come from answers, or stay as they came", async () => {
     ],
   };
   const counts = { candidates: 0, correct: 0, unanswered: 0 };
-  const made = label(group, { counts });
+  const made = label(group, { counts, relabel: true });
   assert.deepEqual(made.candidates.map((c) => c.correct), [true, true, false, false]);
   assert.deepEqual(made.candidates.map((c) => c.answer), ["1234", "1234", null, "7"]);
   assert.equal(made.candidates[0].source, "x");
   assert.deepEqual(counts, { candidates: 4, correct: 2, unanswered: 1 });
-  assert.deepEqual(label(group, { strict: true }).candidates.map((c) => c.correct), [
+  assert.deepEqual(label(group, { strict: true, relabel: true }).candidates.map((c) => c.correct), [
     true,
     false,
     false,
     false,
   ]);
-  assert.deepEqual(label(group, { keepLabels: true }).candidates.map((c) => c.correct), [
-    true,
-    true,
-    true,
-    true,
-  ]);
+  assert.deepEqual(label(group).candidates.map((c) => c.correct), [true, true, true, true]);
+  const wrong = { ...group, candidates: [{ text: "#### 1234", correct: false }] };
+  assert.equal(label(wrong).candidates[0].correct, false); // whatever its answer says
   // Without a model: labels alone, and what could not be found is told once.
-  const told: string[] = [], options = { listener: { warn: (line: string) => told.push(line) } };
+  const told: string[] = [],
+    options = { relabel: true, listener: { warn: (line: string) => told.push(line) } };
   assert.deepEqual(await collect(score(undefined, [group, group], options)), [made, made]);
   assert.deepEqual(told, ["2 of 8 candidates have no answer that could be found: they count as wrong"]);
   // Ranked groups without an answer get no labels, so nothing counts as wrong.
@@ -128,7 +127,7 @@ onBothBackends("candidates and prompts beyond the context are reported and get n
   ];
   await assertNoLeak(async () => {
     const scored = await collect(
-      score(model, groups, { listener: { warn: (line) => told.push(line) }, keepLabels: true }),
+      score(model, groups, { listener: { warn: (line) => told.push(line) } }),
     );
     assert.deepEqual(scored.map((g) => g.candidates.map((c) => c.score !== undefined)), [
       [true, false, true],
@@ -286,12 +285,12 @@ test("evaluate keeps the labels of records unless told otherwise, and hears a si
     answer: "2",
     candidates: [{ text: "#### 2", correct: false }, { text: "#### 3", correct: true }],
   };
-  const margin = async (keepLabels?: boolean) => {
-    const [result] = await collect(evaluate(model, [group], { greedy: false, keepLabels }));
+  const margin = async (relabel?: boolean) => {
+    const [result] = await collect(evaluate(model, [group], { greedy: false, relabel }));
     return result.positives! - result.negatives!;
   };
   const kept = await margin();
-  assertClose([await margin(true), await margin(false)], [kept, -kept], 1e-6);
+  assertClose([await margin(false), await margin(true)], [kept, -kept], 1e-6);
   assert.ok(Math.abs(kept) > 1e-3);
   const controller = new AbortController();
   controller.abort();

@@ -6,7 +6,7 @@ import { readGroups } from "../../lib/data/jsonl.ts";
 import { normalizeResponses } from "../../lib/data/prompts.ts";
 import type { Group } from "../../lib/data/records.ts";
 import { checkFormats, endingForm, FormatCheck } from "../../lib/feedback/format_check.ts";
-import { label } from "../../lib/evaluate/score.ts";
+import { label } from "../../lib/feedback/label.ts";
 import { readBytes } from "../../lib/runtime/files.ts";
 
 test("the form of an ending", () => {

@@ -67,7 +67,7 @@ test("feedback of another kind is refused", () => {
   );
   refuses(
     InputError,
-    'Cannot use a group with objective aft-rank: expected ranks ("rank") for every candidate: ' +
+    'Cannot use a group with objective aft-rank: expected ranks ("rank") or rewards ("reward") for every candidate: ' +
       'got labels ("correct")',
     { name: "aft-rank", group: { rank: undefined, reward: undefined } },
   );

@@ -99,12 +99,12 @@ test("ranks where labels are needed, and the reverse: what there is, and what wr
     [
       "aft-rank",
       labelled,
-      'must have "rank": got "correct" in 2 of 2; `deno task score --rank steps` (or ratings, judge) writes ranks',
+      'must have "rank" or "reward": got "correct" in 2 of 2; `deno task score --rank steps` (or ratings, judge) writes ranks',
     ],
     [
       "aft-rank",
       some,
-      'must have "rank": got "rank" in 1 of 2, "reward" in 1 of 2; ' +
+      'must have "rank" or "reward": got "rank" in 1 of 2, "reward" in 1 of 2; ' +
       "`deno task score --rank steps` (or ratings, judge) writes ranks",
     ],
     [
@@ -212,5 +212,26 @@ test("the hub by name: token, mirror, cache, offline, and nothing written when i
     });
   } finally {
     rmSync(cache, { recursive: true });
+  }
+});
+
+test("own names of fields, an index that is said, and labels that a record brings", async () => {
+  const own = { task: "Which is a prime?", options: ["8", "7"], key: 1, candidates: ["The answer is B."] };
+  const flags = ["--fields", "question=task,choices=options,answer=key"];
+  const { out } = await run("score", [...flags, "--answer-index", "0"], { input: lines([own]) });
+  assert.equal(records(out)[0].candidates[0].correct, true);
+  const refused = await run("score", flags, { input: lines([own]) });
+  assert.equal(refused.code, 1);
+  assert.match(
+    refused.err,
+    /field "answer" must be .* got 1; of an index, --answer-index says whether .*\n$/,
+  );
+  const wrong = await run("score", ["--fields", "question"], { input: lines([own]) });
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.err, /^score: Fields must be names such as question=problem.*: got "question"\n$/);
+  const pair = { prompt: "1+1?", answer: "2", chosen: "#### 3", rejected: "#### 2" };
+  for (const [flags, labels] of [[[], [true, false]], [["--relabel"], [false, true]]] as const) {
+    const { out } = await run("score", flags, { input: lines([pair]) });
+    assert.deepEqual(records(out)[0].candidates.map((c: { correct: boolean }) => c.correct), labels);
   }
 });

@@ -269,14 +269,25 @@ test("a group of one side adds only its VFT term", async () => {
   for (const correct of [true, false]) {
     const side = { ...group, candidates: group.candidates.map((c) => ({ ...c, correct })) };
     // The reference is a positive, so with wrong candidates there are both sides unless it is left out.
-    const { reference, ...without } = side;
+    const { reference, ...without } = side, told: string[] = [];
     const records = [correct ? side : without as Group];
-    const [line] = await collect(train(model, records, { objective: "aft", steps: 1, constraint: "bc" }));
+    if (!correct) {
+      await assert.rejects(
+        collect(train(model, records, { objective: "aft", steps: 1 })),
+        /^InputError: Cannot train aft: none of the 1 groups has a better and a worse candidate: got candidates that/,
+      );
+      continue;
+    }
+    const listener = { warn: (line: string) => told.push(line) };
+    const [line] = await collect(
+      train(model, records, { objective: "aft", steps: 1, constraint: "bc", listener }),
+    );
+    assert.match(told[0], /^1 of 1 groups have no better and worse candidate: .*nothing but the likelihood/);
     assert.equal(line.objective_loss, 0);
     assert.equal(line.assessment_accuracy, undefined);
     assert.equal(line.loss, line.vft_loss);
-    assert.equal(line.loss > 0, correct, "the VFT term of a reference that is there");
-    if (correct) assert.ok(reference !== undefined && Math.abs(line.loss + line.reference!) < 1e-9);
+    assert.ok(line.loss > 0, "the VFT term of a reference that is there");
+    assert.ok(reference !== undefined && Math.abs(line.loss + line.reference!) < 1e-9);
   }
   model.dispose();
 });

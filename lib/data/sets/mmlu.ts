@@ -14,8 +14,8 @@ export const mmlu: DataSet = {
   recognizes: (row) =>
     "question" in row && (
       "choice0" in row ||
-      Array.isArray(row.choices) && row.choices.length === 4 &&
-        (typeof row.answer === "number" || "subject" in row)
+      // Without a subject it may be anybody's, and what its index counts from is not known.
+      Array.isArray(row.choices) && row.choices.length === 4 && "subject" in row
     ),
   read: ({ question, choice0, choice1, choice2, choice3, choices, answer, subject, ...rest }, where) => ({
     ...rest,

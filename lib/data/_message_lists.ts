@@ -1,0 +1,154 @@
+/** Conversations as others write them, lists of messages, brought into a problem's fields. */
+
+import { InputError } from "../runtime/errors.ts";
+import type { Turn } from "./turn.ts";
+import { describeValue, describeWhere, type Where } from "./where.ts";
+
+/** Where a list of messages stands. */
+export interface ListPlace {
+  readonly where: Where;
+  /** The record's field that holds it. */
+  readonly field: string;
+}
+
+/** One message; `trained: false` is an answer that the record excludes from training (`weight: 0`). */
+export interface Message extends Omit<Turn, "role"> {
+  readonly role: "system" | Turn["role"];
+}
+
+/** A conversation as a problem's fields. */
+export interface Conversation {
+  readonly system?: string;
+  /** What was said before the question; absent where nothing was. */
+  readonly earlier?: readonly Turn[];
+  readonly question: string;
+  /** The last answer; absent where the list ends in a question. */
+  readonly reference?: string;
+}
+
+const ROLES: Readonly<Record<string, Message["role"]>> = {
+  system: "system",
+  developer: "system",
+  user: "user",
+  human: "user",
+  prompter: "user",
+  assistant: "assistant",
+  gpt: "assistant",
+  model: "assistant",
+  chatgpt: "assistant",
+  bot: "assistant",
+};
+
+/** Fields of a message that would change what is trained on, and that are not read. */
+const NOT_READ = ["tool_calls", "tool_call_id", "function_call", "audio", "images"];
+
+/** Whether a value is a list of messages, in either way of writing them. */
+export function isMessageList(value: unknown): value is readonly object[] {
+  return Array.isArray(value) && value.length > 0 &&
+    value.every((one) =>
+      typeof one === "object" && one !== null && ("content" in one || "value" in one || "tool_calls" in one)
+    );
+}
+
+/**
+ * The messages of a list: `{role, content}`, or ShareGPT's `{from, value}`; a content may be a list of text parts.
+ *
+ * @throws {InputError} for a role, a kind of content or a tool call that is not read, named with its place
+ */
+export function readMessages(list: readonly object[], place: ListPlace): Message[] {
+  return list.map((value, i) => {
+    const message = value as Record<string, unknown>;
+    const [roleName, textName] = "role" in message || "content" in message
+      ? ["role", "content"]
+      : ["from", "value"];
+    const fail = (field: string, problem: string) =>
+      refuse({ ...place, field: `${place.field}[${i}].${field}` }, problem);
+    for (const field of NOT_READ) {
+      const found = message[field];
+      if (found === undefined || found === null || Array.isArray(found) && found.length === 0) continue;
+      throw fail(field, "is not read: only what is said in text can be trained on");
+    }
+    const spoken = message[roleName];
+    const role = typeof spoken === "string" ? ROLES[spoken.toLowerCase()] : undefined;
+    if (role === undefined) {
+      throw fail(roleName, `must be system, user or assistant: got ${describeValue(spoken)}`);
+    }
+    const content = textOf(message[textName]);
+    if (content === undefined) {
+      throw fail(textName, `must be a text: got ${describeContent(message[textName])}`);
+    }
+    const { weight } = message;
+    if (weight !== undefined && weight !== null && weight !== 0 && weight !== 1) {
+      throw fail("weight", `must be 0 or 1: got ${describeValue(weight)}`);
+    }
+    return { role, content, ...(weight === 0 && { trained: false }) };
+  });
+}
+
+/**
+ * Messages as a problem: instructions, what was said before, the question, and the answer that ends them.
+ *
+ * @throws {InputError} for messages that do not take turns, user first
+ */
+export function readConversation(messages: readonly Message[], place: ListPlace): Conversation {
+  let turns = messages.slice(messages.findIndex(({ role }) => role !== "system"));
+  if (messages.every(({ role }) => role === "system")) turns = [];
+  const lead = messages.length - turns.length;
+  turns.forEach(({ role }, i) => {
+    const expected = i % 2 === 0 ? "user" : "assistant";
+    if (role === expected) return;
+    throw refuse(
+      { ...place, field: `${place.field}[${lead + i}]` },
+      `must be from ${
+        expected === "user" ? "a user" : "the assistant"
+      }, since they take turns: got one from ${role}`,
+    );
+  });
+  // An answer at the end that is excluded from training is no reference: the record ends in an earlier one, if any.
+  const end = turns.findLastIndex(({ role, trained }) => role === "assistant" && trained !== false);
+  const asked = turns.length % 2 === 1 ? turns.length - 1 : end - 1;
+  if (turns.length === 0) throw refuse(place, "must have a message of a user");
+  if (asked < 0) throw refuse(place, "must have an answer of the assistant whose weight is not 0");
+  const system = messages.slice(0, lead).map(({ content }) => content).join("\n\n");
+  const answer = turns[asked + 1];
+  return {
+    ...(system !== "" && { system }),
+    ...(asked > 0 && { earlier: turns.slice(0, asked) as Turn[] }),
+    question: turns[asked]!.content,
+    ...(answer && { reference: answer.content }),
+  };
+}
+
+/** The one answer that a list of messages is, as the completion of a prompt. */
+export function readAnswer(value: unknown, place: ListPlace): unknown {
+  if (!isMessageList(value)) return value;
+  const messages = readMessages(value, place);
+  const [message] = messages;
+  if (messages.length === 1 && message?.role === "assistant") return message.content;
+  throw refuse(
+    place,
+    `must be one message of the assistant: got ${messages.map(({ role }) => role).join(", ")}`,
+  );
+}
+
+function textOf(content: unknown): string | undefined {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return undefined;
+  const texts = content.map((part) =>
+    typeof part === "string"
+      ? part
+      : part?.type === "text" && typeof part.text === "string"
+      ? part.text
+      : undefined
+  );
+  return texts.every((text) => text !== undefined) ? texts.join("") : undefined;
+}
+
+function describeContent(content: unknown): string {
+  const other = Array.isArray(content) ? content.find((part) => textOf([part]) === undefined) : undefined;
+  return other === undefined ? describeValue(content) : `a part of type ${describeValue(other?.type)}`;
+}
+
+function refuse({ where, field }: ListPlace, problem: string): InputError {
+  return new InputError(`Cannot read ${describeWhere(where)}: field "${field}" ${problem}`);
+}

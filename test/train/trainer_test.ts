@@ -570,9 +570,10 @@ test("an objective that is in no table is trained with; one whose loss is wrong 
 
 test("whatever an objective reads reaches it from the options of a training", () => {
   for (const [objective, spec] of Object.entries(objectives)) {
-    for (const [name, { default: value }] of Object.entries(spec.options)) {
-      const { objectiveOptions } = resolveSettings({ objective, options: { [name]: value + 1 } }).loss;
-      assert.equal(objectiveOptions[name], value + 1, `${objective} ${name}`);
+    for (const [name, { default: value, oneOf }] of Object.entries(spec.options)) {
+      const another = oneOf?.find((one) => one !== value) ?? value + 1;
+      const { objectiveOptions } = resolveSettings({ objective, options: { [name]: another } }).loss;
+      assert.equal(objectiveOptions[name], another, `${objective} ${name}`);
     }
   }
   const clipped = { ...objectives["dpo"]!, options: { clip: { default: 0.2, help: "Of ratios" } } };

@@ -64,7 +64,7 @@ export const rooms: Readonly<Record<string, readonly string[]>> = {
   "tools": [...library, "tasks/cli", "tools/fuzz", "."],
   "tools/fuzz": [...library, "."],
   "bench": [...library, "tasks/cli"],
-  "examples": ["."],
+  "examples": [".", "lib/backend"],
   ".": library,
 };
 

@@ -1,6 +1,6 @@
 /** Small random LLaMA models in a temporary folder, for tests of what is built on models. */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -19,6 +19,7 @@ let made = 0;
 
 /** A path in {@linkcode folder} that nothing has yet. */
 export function freshPath(): string {
+  mkdirSync(folder, { recursive: true }); // Bun runs all files in one process, and the first one's end removes it
   return join(folder, `path-${made++}`);
 }
 

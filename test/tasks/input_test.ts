@@ -63,9 +63,16 @@ test("a line that is no record is named by its number and its file, and what was
 
 test("missing and mistyped fields are named", async () => {
   const cases: [string, unknown, string][] = [
-    ["generate", { id: "a" }, 'field "question" must be a string: got nothing'],
+    [
+      "generate",
+      { id: "a" },
+      'field "question" is missing: got the field id; records are {question, reference, answer}, ' +
+      "{problem, solution}, {query, response}, {instruction, input, output}, {prompt, completion}, " +
+      "{prompt, completion, label}, {prompt, chosen, rejected}, {chosen, rejected}, {query, responses, scores}, " +
+      "{messages}, {conversations}, {text}; --fields maps other names",
+    ],
     ["generate", { ...problem, question: 5 }, 'field "question" must be a string: got 5'],
-    ["generate", { ...problem, answer: null }, 'field "answer" must be a string: got null'],
+    ["generate", { ...problem, answer: true }, 'field "answer" must be a string: got true'],
     ["score", problem, "it must have candidates; `deno task generate` samples some"],
     [
       "score",

@@ -258,6 +258,6 @@ test("a run in which no question has a pair is told so", async () => {
   assert.equal(code, 0, err);
   assert.match(
     err,
-    /^ca-align: Step 60: no question has had both a better and a worse candidate for 59 steps: [^\n]*\n$/,
+    /^ca-align: 1 of 1 groups have no better and worse candidate: [^\n]*\nca-align: Step 60: no question has had both a better and a worse candidate for 59 steps: [^\n]*\n$/,
   );
 });

@@ -40,19 +40,28 @@ export async function isAdapterDirectory(directory: string): Promise<boolean> {
   return await exists(join(directory, configName)) && !await exists(join(directory, "config.json"));
 }
 
-/** Fields of adapter_config.json that change what an adapter computes, and the values that are served. */
+/** Fields of adapter_config.json that are read below, say nothing of what an adapter computes, or concern its making alone. */
+const neutral: ReadonlySet<string> = new Set([
+  ...["peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "base_model_name_or_path", "use_rslora"],
+  ...["peft_version", "auto_mapping", "revision", "inference_mode", "runtime_config", "megatron_core"],
+  // The tensors say where the factors lie; PEFT itself sets fan_in_fan_out by the kind of the layer.
+  ...["target_modules", "exclude_modules", "layers_pattern", "fan_in_fan_out"],
+  // Of how factors began, where the base stays as it is; a size of what `use_qalora` would switch on.
+  ...["eva_config", "qalora_group_size"],
+]);
+
+/** Other fields that may hold more than nothing, and what they may hold. */
 const served: Readonly<Record<string, (value: unknown) => boolean>> = {
   bias: (value) => value === "none",
-  use_dora: (value) => value === false,
-  use_rslora: (value) => value === false,
-  lora_bias: (value) => value === false,
-  rank_pattern: isEmpty,
-  alpha_pattern: isEmpty,
-  modules_to_save: isEmpty,
-  layers_to_transform: isEmpty,
-  layer_replication: isEmpty,
-  megatron_config: isEmpty,
+  // The others (pissa, olora, corda, loftq, …) take a part out of the base's weights, which its own checkpoint still has.
+  init_lora_weights: (value) =>
+    typeof value === "boolean" || ["gaussian", "orthogonal", "eva"].includes(String(value)),
 };
+
+/** Whether a field asks for nothing: of a field that is not known, all that can be served. */
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null || value === false || isEmpty(value);
+}
 
 function isEmpty(value: unknown): boolean {
   return typeof value === "object" && (value === null || Object.keys(value).length === 0);
@@ -61,8 +70,8 @@ function isEmpty(value: unknown): boolean {
 /**
  * Reads adapter_config.json.
  *
- * @throws {InputError} when it is missing, no LoRA adapter of a causal model, or uses what is not served (DoRA, rank
- * patterns, …)
+ * @throws {InputError} when it is missing, no LoRA adapter of a causal model, or has a field that is not served (DoRA,
+ * rank patterns, PiSSA, …) or not known
  */
 export async function readAdapterConfig(directory: string): Promise<AdapterFiles> {
   const path = join(directory, configName);
@@ -82,12 +91,13 @@ export async function readAdapterConfig(directory: string): Promise<AdapterFiles
     );
   if (json.peft_type !== "LORA") throw wrong("peft_type", '"LORA"');
   if ((json.task_type ?? "CAUSAL_LM") !== "CAUSAL_LM") throw wrong("task_type", '"CAUSAL_LM"');
-  for (const [field, holds] of Object.entries(served)) {
-    if (json[field] !== undefined && json[field] !== null && !holds(json[field])) {
-      throw new InputError(
-        `Cannot read ${path}: ${field} ${JSON.stringify(json[field]).slice(0, 80)} is not supported`,
-      );
+  for (const [field, value] of Object.entries(json)) {
+    if (neutral.has(field) || isNothing(value) || Object.hasOwn(served, field) && served[field]!(value)) {
+      continue;
     }
+    throw new InputError(
+      `Cannot read ${path}: ${field} ${JSON.stringify(value).slice(0, 80)} is not supported`,
+    );
   }
   const { r, lora_alpha: alpha, lora_dropout: dropout = 0, base_model_name_or_path: base } = json;
   if (!Number.isSafeInteger(r) || (r as number) < 1) throw wrong("r", "a positive integer");
@@ -96,7 +106,13 @@ export async function readAdapterConfig(directory: string): Promise<AdapterFiles
     throw wrong("lora_dropout", "a number from 0 to below 1");
   }
   if (typeof base !== "string" || base === "") throw wrong("base_model_name_or_path", "a path or a name");
-  return { directory, base, lora: { r: r as number, alpha, dropout } };
+  const { use_rslora: rankStabilized = false } = json;
+  if (rankStabilized !== null && typeof rankStabilized !== "boolean") {
+    throw wrong("use_rslora", "true or false");
+  }
+  // rsLoRA's scale is α/√r (Kalajdzievski 2023, arXiv 2312.03732): that of an adapter with α√r.
+  const scale = rankStabilized ? Math.sqrt(r as number) : 1;
+  return { directory, base, lora: { r: r as number, alpha: alpha * scale, dropout } };
 }
 
 /**

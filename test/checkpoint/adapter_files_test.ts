@@ -164,12 +164,35 @@ test("an adapter that is not served is refused by its field", async () => {
     [{ peft_type: "IA3" }, /field "peft_type" must be "LORA": got "IA3"/],
     [{ task_type: "SEQ_CLS" }, /field "task_type" must be "CAUSAL_LM"/],
     [{ use_dora: true }, /use_dora true is not supported/],
+    [{ init_lora_weights: "pissa" }, /init_lora_weights "pissa" is not supported/],
+    [{ init_lora_weights: "pissa_niter_4" }, /init_lora_weights "pissa_niter_4" is not supported/],
+    [{ loftq_config: { loftq_bits: 4 } }, /loftq_config \{"loftq_bits":4\} is not supported/],
+    [{ alora_invocation_tokens: [1, 2] }, /alora_invocation_tokens \[1,2\] is not supported/],
+    [{ target_parameters: ["experts.down"] }, /target_parameters \["experts\.down"\] is not supported/],
+    [{ use_next_years_method: true }, /use_next_years_method true is not supported/],
+    [{ use_next_years_scale: 2 }, /use_next_years_scale 2 is not supported/],
+    [{ use_rslora: "yes" }, /field "use_rslora" must be true or false: got "yes"/],
     [{ rank_pattern: { q_proj: 4 } }, /rank_pattern \{"q_proj":4\} is not supported/],
     [{ r: 0 }, /field "r" must be a positive integer: got 0/],
     [{ r: 4 }, /has shape \[2, 32\], expected \[4, 32\]/],
     [{ base_model_name_or_path: null }, /field "base_model_name_or_path" must be a path or a name: got null/],
   ];
   for (const [fields, message] of cases) await refused(loadModel(changed(adapter, fields)), message);
+});
+
+const peft = fileURLToPath(new URL("../../../shared/cases/peft/", import.meta.url));
+const skip = existsSync(peft) ? false : "no ../shared beside the repository";
+
+test("an rsLoRA adapter of PEFT's gives PEFT's own log-probs; a PiSSA one is refused", { skip }, async () => {
+  await refused(loadModel(join(peft, "base"), { adapter: join(peft, "pissa") }), /init_lora_weights "pissa"/);
+  using model = await loadModel(join(peft, "base"), { backend: "wasm", adapter: join(peft, "rslora") });
+  const { r } = JSON.parse(readFileSync(join(peft, "rslora/adapter_config.json"), "utf8"));
+  const expected = JSON.parse(readFileSync(join(peft, "rslora/expect.json"), "utf8"));
+  assert.ok(Math.sqrt(r) > 1.5, "the scale could be taken for LoRA's");
+  for (const { prompt_ids, ids, logprob } of expected) {
+    const found = (await model.logprobs([...prompt_ids, ...ids])).slice(-ids.length).reduce((a, b) => a + b);
+    assert.ok(Math.abs(found - logprob) < 1e-4 * Math.abs(logprob), `${found}, PEFT ${logprob}`);
+  }
 });
 
 test("deno task merge writes a full model with the adapter's logits", async () => {

@@ -15,6 +15,7 @@
  * @module
  */
 export { type BackendChoice, openDevice } from "./lib/backend/backend.ts";
+export { useThreads } from "./lib/backend/threads.ts";
 export {
   type AnyDevice,
   type CpuDevice,

@@ -12,7 +12,7 @@ import { runTask } from "./cli/run_task.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { choice, integer, number, preset, text } from "./cli/option.ts";
 import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
-import { pick, shared } from "./cli/shared_options.ts";
+import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
 
 const base = relative(".", embeddedBase());
 
@@ -74,8 +74,7 @@ await runTask({
   },
   plan: (options) => planMemory("train", options),
   async run(options, io) {
-    const { quiet: _, debug: __, profile: ___, config: ____, dryRun: _____, ...asked } = options;
-    const { template: ______, chat: _______, system: ________, fewShot: _________, ...settings } = asked;
+    const { template: _, chat: __, system: ___, fewShot: ____, ...settings } = withoutCommon(options);
     const { table } = await align({
       ...settings,
       prompt: await promptsOf(options),

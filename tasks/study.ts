@@ -8,7 +8,7 @@ import { textTable } from "../lib/report/table.ts";
 import { embeddedBase } from "../lib/pipeline/align_options.ts";
 import { runTask } from "./cli/run_task.ts";
 import { integer, number, preset, text, toggle } from "./cli/option.ts";
-import { pick, shared } from "./cli/shared_options.ts";
+import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
 import { experiments, study } from "../lib/study/run.ts";
 
 await runTask({
@@ -62,7 +62,7 @@ await runTask({
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
   },
   async run(options, io) {
-    const { quiet: _, debug: __, profile: ___, config: ____, dryRun: _____, only, data, ...sizes } = options;
+    const { only, data, ...sizes } = withoutCommon(options);
     const named = (list: string) => list.split(",").map((name) => name.trim());
     const outcomes = await study({
       ...sizes,

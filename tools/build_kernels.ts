@@ -15,18 +15,20 @@ const folder = new URL("../lib/kernels/assembly/", import.meta.url);
 const built = new URL("../lib/kernels/built/", import.meta.url);
 const asked = process.argv.slice(2).filter((a) => !a.startsWith("--"));
 const check = process.argv.includes("--check");
-const names = asked.length > 0
-  ? asked
-  : (await readdir(folder)).filter((f) => f.endsWith(".ts") && f !== "simd.ts")
-    .map((f) => f.slice(0, -3)).sort();
+/** Built from another's source, with multiplications and additions in one instruction. */
+const fused: Readonly<Record<string, string>> = { sgemm_fused: "sgemm" };
+const names = asked.length > 0 ? asked : [
+  ...(await readdir(folder)).filter((f) => f.endsWith(".ts") && f !== "simd.ts").map((f) => f.slice(0, -3)),
+  ...Object.keys(fused),
+].sort();
 
 const scratch = await mkdtemp(join(tmpdir(), "aft-kernels-"));
 let stale = 0;
 try {
   for (const name of names) {
-    const output = join(scratch, `${name}.wasm`);
+    const output = join(scratch, `${name}.wasm`), source = fused[name] ?? name;
     const { error, stderr } = await asc.main([
-      new URL(`${name}.ts`, folder).pathname,
+      new URL(`${source}.ts`, folder).pathname,
       "--outFile",
       output,
       "--optimizeLevel",
@@ -35,8 +37,14 @@ try {
       "--runtime",
       "stub",
       "--importMemory",
+      "--maximumMemory", // what `instantiate` expects; pages
+      "65535",
       "--enable",
       "simd",
+      "--enable",
+      "relaxed-simd",
+      "--use",
+      `FUSED=${name in fused ? 1 : 0}`,
     ]);
     if (error) {
       process.stderr.write(`${stderr.toString()}\n`);
@@ -45,7 +53,7 @@ try {
     const bytes = await readFile(output);
     const lines = bytes.toString("base64").match(/.{1,120}/g)!;
     const text =
-      `// Built from ${name}.ts by \`deno task build:kernels\`: ${bytes.length} bytes of WebAssembly.\n` +
+      `// Built from ${source}.ts by \`deno task build:kernels\`: ${bytes.length} bytes of WebAssembly.\n` +
       `export default \`\n${lines.join("\n")}\n\`;\n`;
     const target = new URL(`${name}.wasm.ts`, built);
     if (!check) {

@@ -1,6 +1,7 @@
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { openCpu } from "./cpu.ts";
 import type { CpuDevice, Device, WebgpuDevice } from "./device.ts";
+import { threadsToUse } from "./threads.ts";
 import { findAdapter, openWebgpu } from "./webgpu.ts";
 
 /** Which device: `auto` is WebGPU on a real adapter, and the CPU where there is none or it is a CPU adapter. */
@@ -48,5 +49,5 @@ function webgpu(why: string): Promise<WebgpuDevice> {
 }
 
 function cpu(why: string): Promise<CpuDevice> {
-  return opened.wasm ??= openCpu(why);
+  return opened.wasm ??= openCpu(why, threadsToUse());
 }

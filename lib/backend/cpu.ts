@@ -2,6 +2,7 @@ import { InputError } from "../runtime/errors.ts";
 import { findBlas } from "../runtime/native.ts";
 import { Allocator } from "./_allocator.ts";
 import type { CpuDevice, Live, Slot } from "./device.ts";
+import { startThreads } from "./threads.ts";
 
 const PAGE = 65_536;
 
@@ -14,11 +15,18 @@ const STEP = 16 * 2 ** 20;
 /** Byte 0 means "none" to kernels that may be given no tensor. */
 const START = 1024;
 
-/** Opens the CPU: a heap of our own, and a BLAS where one is found. */
-export async function openCpu(why: string): Promise<CpuDevice> {
-  const { blas, why: blasWhy } = await findBlas();
+/**
+ * Opens the CPU: a heap of our own, threads that share it, and a BLAS where one is found.
+ *
+ * @param asked how many threads
+ */
+export async function openCpu(why: string, asked: number): Promise<CpuDevice> {
+  const { blas, why: blasWhy } = await findBlas(), { memory, count } = openHeap(asked);
+  // Ours share products out: two kinds of threads would fight for the cores.
+  if (count === asked) blas?.threads?.set(1);
   const products = blas ? `products by ${blas.description}` : `own SIMD products (BLAS: ${blasWhy})`;
-  const memory = new WebAssembly.Memory({ initial: STEP / PAGE, maximum: HEAP_BYTES / PAGE });
+  const work = count === 1 ? "1 thread" : `${count} threads`;
+  const refused = count < asked ? ", since the system refuses memory that more could share" : "";
   const allocator = new Allocator({
     size: () => memory.buffer.byteLength,
     grow: (bytes) =>
@@ -49,12 +57,13 @@ export async function openCpu(why: string): Promise<CpuDevice> {
     new Uint8Array(memory.buffer, pointer! + from, length);
   const device: CpuDevice = {
     name: "wasm",
-    reason: `wasm, ${products}: ${why}`,
+    reason: `wasm, ${work}${refused}, ${products}: ${why}`,
     ...(blas && { blas }),
     memory,
     live,
     allocate,
     free: (pointer) => allocator.free(pointer),
+    threads: startThreads({ memory, allocate, free: (pointer) => allocator.free(pointer) }, count, blas),
     pointer(tensor) {
       if (tensor.device !== device) {
         throw new Error(
@@ -85,4 +94,17 @@ export async function openCpu(why: string): Promise<CpuDevice> {
     trim() {},
   };
   return device;
+}
+
+/** A heap, shared where several threads are to work on it and the system allows it. */
+function openHeap(threads: number): { memory: WebAssembly.Memory; count: number } {
+  const pages = { initial: STEP / PAGE, maximum: HEAP_BYTES / PAGE };
+  if (threads > 1) {
+    try {
+      return { memory: new WebAssembly.Memory({ ...pages, shared: true }), count: threads };
+    } catch {
+      // All of its addresses are reserved at once, which a limit of the system may not allow.
+    }
+  }
+  return { memory: new WebAssembly.Memory(pages), count: 1 };
 }

@@ -4,6 +4,7 @@
  */
 
 import type { NativeBlas } from "../runtime/native.ts";
+import type { Threads } from "./threads.ts";
 
 /** Kinds of numbers, 4 bytes each. */
 export type Dtype = "float32" | "int32";
@@ -82,6 +83,8 @@ export interface CpuDevice extends AnyDevice {
   readonly allocate: (bytes: number) => number;
   /** Gives them back. */
   readonly free: (pointer: number) => void;
+  /** What works on it. */
+  readonly threads: Threads;
 }
 
 /** A GPU, with what recording launches on it needs. */

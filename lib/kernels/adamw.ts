@@ -1,8 +1,9 @@
-import type { Tensor } from "../backend/device.ts";
+import type { CpuDevice, Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty, upload } from "../backend/tensors.ts";
-import { assembly, cpuOf } from "./_assembly.ts";
+import { cpuOf } from "./_assembly.ts";
+import { overRows } from "./_over_rows.ts";
 import { elementsOf, rowBlocks } from "./_row_blocks.ts";
 import module from "./built/adamw.wasm.ts";
 
@@ -19,12 +20,11 @@ export function sumOfSquares(tensors: readonly Tensor[]): Tensor {
   if (!first) throw new Error("Cannot sum the squares of no tensors");
   const { device } = first;
   if (device.name === "wasm") {
-    const at = device.pointer;
-    let total = 0;
-    for (const x of tensors) {
-      total += profile.run("sum_of_squares", () => assembly(device, module).sum_of_squares(at(x), x.size));
-    }
-    return upload(device, Float32Array.of(total), [1]);
+    return upload(
+      device,
+      Float32Array.of(profile.run("sum_of_squares", () => squaresOnCpu(device, tensors))),
+      [1],
+    );
   }
   const runs = tensors.flatMap((x) => rowBlocks(device, x.size, 1).map((run) => ({ x, run })));
   const counts = runs.map(({ run }) => Math.min(PARTIALS, Math.ceil(run.count / ELEMENTS)));
@@ -40,6 +40,28 @@ export function sumOfSquares(tensors: readonly Tensor[]): Tensor {
   });
   dispatch(totalProgram, { tensors: { partials, total }, params: { size: partials.size }, groups: [1] });
   partials.dispose();
+  return total;
+}
+
+/** Elements that are summed by themselves on the CPU: the same for any number of threads, and so is the sum. */
+const SUMMED = 2 ** 16;
+
+function squaresOnCpu(device: CpuDevice, tensors: readonly Tensor[]): number {
+  const { pointer, threads, memory, allocate, free } = device;
+  const kernel = threads.kernel(module, "put_sum_of_squares");
+  const count = tensors.reduce((sum, { size }) => sum + Math.ceil(size / SUMMED), 0),
+    sums = allocate(8 * count);
+  let next = sums;
+  threads.run(0, (job) => {
+    for (const x of tensors) {
+      for (let from = 0; from < x.size; from += SUMMED, next += 8) {
+        job.unit();
+        job.call(kernel, pointer(x) + 4 * from, Math.min(SUMMED, x.size - from), next);
+      }
+    }
+  });
+  const total = new Float64Array(memory.buffer, sums, count).reduce((sum, part) => sum + part, 0);
+  free(sums);
   return total;
 }
 
@@ -87,21 +109,21 @@ export function adamw(
       return void new Float32Array(memory.buffer, at(gradient), gradient.size).fill(0);
     }
     const scale = norm > clip ? clip / norm : 1;
-    profile.run("adamw", () =>
-      assembly(cpuOf(parameter), module).update(
-        at(parameter),
-        at(gradient),
-        at(m),
-        at(v),
-        parameter.size,
-        scale,
-        beta1,
-        beta2,
-        rate,
-        rootC2,
-        epsilon,
-        keep,
-      ));
+    const settings = [scale, beta1, beta2, rate, rootC2, epsilon, keep];
+    profile.run(
+      "adamw",
+      () =>
+        overRows(
+          cpuOf(parameter),
+          [module, "update"],
+          { rows: parameter.size, each: 1, step: 4 },
+          (from, count) => [
+            ...[parameter, gradient, m, v].map((tensor) => at(tensor) + 4 * from),
+            count,
+            ...settings,
+          ],
+        ),
+    );
     return;
   }
   for (const run of rowBlocks(parameter.device, parameter.size, 1)) {

@@ -2,7 +2,8 @@ import type { Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
-import { assembly, cpuOf } from "./_assembly.ts";
+import { cpuOf } from "./_assembly.ts";
+import { overRows } from "./_over_rows.ts";
 import module from "./built/gelu.wasm.ts";
 
 /**
@@ -20,7 +21,15 @@ export function gelu(x: Tensor): Tensor {
   const y = empty(x.device, x.shape);
   if (x.device.name === "wasm") {
     const at = cpuOf(x).pointer;
-    profile.run("gelu", () => assembly(cpuOf(x), module).forward(at(x), at(y), x.size));
+    profile.run(
+      "gelu",
+      () =>
+        overRows(cpuOf(x), [module, "forward"], { rows: x.size, each: 2, step: 4 }, (from, count) => [
+          at(x) + 4 * from,
+          at(y) + 4 * from,
+          count,
+        ]),
+    );
   } else {
     dispatch(forwardProgram, {
       tensors: { x, y },
@@ -45,7 +54,11 @@ export function geluGradient(x: Tensor, dy: Tensor, y?: Tensor): Tensor {
     const at = cpuOf(x).pointer;
     profile.run(
       "gelu_gradient",
-      () => assembly(cpuOf(x), module).backward(at(x), at(dy), at(dx), y ? at(y) : 0, x.size),
+      () =>
+        overRows(cpuOf(x), [module, "backward"], { rows: x.size, each: 3, step: 4 }, (from, count) => {
+          const skip = 4 * from;
+          return [at(x) + skip, at(dy) + skip, at(dx) + skip, y ? at(y) + skip : 0, count];
+        }),
     );
   } else {
     dispatch(y ? gradientAgainProgram : gradientProgram, {

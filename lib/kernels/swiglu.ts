@@ -2,7 +2,8 @@ import type { Tensor } from "../backend/device.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty } from "../backend/tensors.ts";
-import { assembly, cpuOf } from "./_assembly.ts";
+import { cpuOf } from "./_assembly.ts";
+import { overRows } from "./_over_rows.ts";
 import { eachUnit, type RowShape, rowShape, shapeName, unitType } from "./norm/_rows_wgsl.ts";
 import module from "./built/swiglu.wasm.ts";
 
@@ -17,7 +18,16 @@ export function swiglu(gateUp: Tensor): Tensor {
   const f = width / 2, y = empty(gateUp.device, [rows, f]);
   if (gateUp.device.name === "wasm") {
     const at = cpuOf(gateUp).pointer;
-    profile.run("swiglu", () => assembly(cpuOf(gateUp), module).forward(at(gateUp), at(y), rows, f));
+    profile.run(
+      "swiglu",
+      () =>
+        overRows(cpuOf(gateUp), [module, "forward"], { rows, each: 2 * f }, (from, count) => [
+          at(gateUp) + 8 * from * f,
+          at(y) + 4 * from * f,
+          count,
+          f,
+        ]),
+    );
   } else {
     const shape = rowShape(f);
     dispatch(program("forward", shape), {
@@ -44,7 +54,11 @@ export function swigluGradient(gateUp: Tensor, dy: Tensor, y?: Tensor): Tensor {
     const at = cpuOf(gateUp).pointer;
     profile.run(
       "swiglu_gradient",
-      () => assembly(cpuOf(gateUp), module).backward(at(gateUp), at(dy), at(dgu), y ? at(y) : 0, rows, f),
+      () =>
+        overRows(cpuOf(gateUp), [module, "backward"], { rows, each: 3 * f }, (from, count) => {
+          const skip = 4 * from * f, wide = 2 * skip;
+          return [at(gateUp) + wide, at(dy) + skip, at(dgu) + wide, y ? at(y) + skip : 0, count, f];
+        }),
     );
   } else {
     const shape = rowShape(f);

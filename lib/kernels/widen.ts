@@ -1,8 +1,9 @@
 import type { Tensor } from "../backend/device.ts";
+import { type AssemblyKernels, instantiate, moduleBytes } from "../backend/instantiate.ts";
 import { dispatch, type Program } from "../backend/dispatch.ts";
 import { profile } from "../backend/profile.ts";
 import { empty, writeInto } from "../backend/tensors.ts";
-import { assembly, type AssemblyKernels, cpuOf, instantiate } from "./_assembly.ts";
+import { assembly, cpuOf } from "./_assembly.ts";
 import module from "./built/widen.wasm.ts";
 
 /** Numbers of 16 bits: the upper half of a float32, and IEEE half. */
@@ -55,8 +56,8 @@ let own: { readonly memory: WebAssembly.Memory; readonly kernels: AssemblyKernel
  */
 function widenFirst(target: Tensor, bytes: Uint8Array, { dtype, at }: WidenOptions): void {
   if (!own) {
-    const memory = new WebAssembly.Memory({ initial: 1 });
-    own = { memory, kernels: instantiate(module, memory) };
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65_535 });
+    own = { memory, kernels: instantiate(moduleBytes(module), memory) };
   }
   const { memory, kernels } = own, to = Math.ceil(bytes.length / 16) * 16, end = to + 2 * bytes.length;
   const missing = end - memory.buffer.byteLength;

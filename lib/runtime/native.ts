@@ -79,12 +79,17 @@ export async function findBlas(): Promise<{ blas?: NativeBlas; why: string }> {
     // macOS keeps Accelerate in its shared cache: the file does not exist, but loads.
     if (process.platform !== "darwin" && !fileExists(path)) continue;
     try {
-      return { blas: runtime.Deno ? openInDeno(path) : await openInBun(path), why: "" };
+      return { blas: await openBlas(path), why: "" };
     } catch (error) {
       why = `${path} does not load: ${(error as Error).message.split("\n")[0]}`;
     }
   }
   return { why };
+}
+
+/** The CBLAS of a file. Throws where it does not load. */
+export async function openBlas(path: string): Promise<NativeBlas> {
+  return (globalThis as { Deno?: unknown }).Deno ? openInDeno(path) : await openInBun(path);
 }
 
 function readEnvironment(name: string): string | undefined {

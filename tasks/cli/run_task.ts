@@ -13,6 +13,7 @@ import process from "node:process";
 import { inspect } from "node:util";
 import manifest from "../../package.json" with { type: "json" };
 import { runtime } from "../../lib/runtime/environment.ts";
+import { useThreads } from "../../lib/backend/threads.ts";
 import { InputError } from "../../lib/runtime/errors.ts";
 import { InterruptedError, interruptedExitCode, watchInterrupts } from "../../lib/runtime/signals.ts";
 import {
@@ -56,7 +57,7 @@ export interface TaskConfiguration {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `profile`. */
+/** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `threads`, `profile`. */
 export type CommonValues = Values<typeof common>;
 
 /** A task: what a file in `tasks/` declares. */
@@ -77,8 +78,8 @@ export interface Task<O extends Options> {
   readonly plan?: (options: Values<O> & CommonValues) => Promise<Readonly<Record<string, unknown>>>;
 }
 
-// These two say how to ask, not what to do: a configuration has neither.
-const { config: _config, dryRun: _dryRun, ...kept } = common;
+// These say how to ask and with what to work, not what to do: a configuration has none of them.
+const { config: _config, dryRun: _dryRun, threads: _threads, ...kept } = common;
 
 /** Runs `task` with the process's arguments and streams, and ends the process. */
 export async function runTask<const O extends Options>(task: Task<O>): Promise<never> {
@@ -115,6 +116,7 @@ async function execute<O extends Options>(
     : {};
   const options = resolve({ ...task.options, ...common }, command.given, file) as Values<O> & CommonValues;
   state.debug ||= options.debug;
+  if (options.threads !== undefined) useThreads(options.threads);
   const configuration: TaskConfiguration = {
     task: task.name,
     version: manifest.version,

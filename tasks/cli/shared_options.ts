@@ -103,5 +103,19 @@ export const common = {
   dryRun: toggle("--dry-run", { help: "Print the whole configuration as JSON and do nothing else" }),
   quiet: toggle("--quiet", { help: "No progress and no notes on standard error" }),
   debug: toggle("--debug", { help: "Show the stack of an error, and list answers that cannot be found" }),
+  threads: integer("--threads", {
+    max: 256,
+    help:
+      "Threads of the CPU; default: as many as it has cores for this process. Results do not depend on it",
+  }),
   profile: toggle("--profile", { help: "Print launches and time of each kernel at the end" }),
 } as const satisfies Record<string, Option<unknown>>;
+
+/** A task's options without those of every task. */
+export function withoutCommon<T extends Readonly<Record<keyof typeof common, unknown>>>(
+  options: T,
+): Omit<T, keyof typeof common> {
+  const own = { ...options } as Record<string, unknown>;
+  for (const name of Object.keys(common)) delete own[name];
+  return own as Omit<T, keyof typeof common>;
+}

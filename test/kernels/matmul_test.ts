@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { read } from "../../lib/backend/tensors.ts";
 import { addLinearGradients, linear, linearGradient } from "../../lib/kernels/product/linear.ts";
 import { cpuOf } from "../../lib/kernels/_assembly.ts";
-import { sgemmOn, sgemmSimdOn } from "../../lib/kernels/product/_sgemm.ts";
+import { ownSgemmOn, sgemmOn } from "../../lib/kernels/product/_sgemm.ts";
 import { matmul } from "../../lib/kernels/product/matmul.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends, upload, useDevice } from "../_backends.ts";
 
@@ -87,7 +87,7 @@ const SGEMM_SHAPES = [
   [243, 19, 5],
   [3, 5, 600],
 ];
-for (const [name, productOn] of [["sgemmSimd", sgemmSimdOn], ["sgemm", sgemmOn]] as const) {
+for (const [name, productOn] of [["sgemmSimd", ownSgemmOn], ["sgemm", sgemmOn]] as const) {
   for (const [m, n, k] of SGEMM_SHAPES) {
     test(`${name} of matrices inside larger ones agrees with float64 at ${m}×${n}×${k}`, async () => {
       const device = await useDevice("wasm");

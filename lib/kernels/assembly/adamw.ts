@@ -23,6 +23,11 @@ export function sum_of_squares(x: usize, size: i32): f64 {
   return total;
 }
 
+/** {@link sum_of_squares}, put at `out`. */
+export function put_sum_of_squares(x: usize, size: i32, out: usize): void {
+  store<f64>(out, sum_of_squares(x, size));
+}
+
 /** One AdamW update in place; g is scaled by `clip` first and set to zero after. rate = lr/c1, keep = 1 − lr·wd. */
 export function update(
   p: usize, g: usize, m: usize, v: usize, size: i32, clip: f32, beta1: f32, beta2: f32,

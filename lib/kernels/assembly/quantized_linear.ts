@@ -92,12 +92,12 @@ function plus(sum: v128, a: v128, x: usize): v128 {
 /**
  * y = x·Wᵀ (+ y with `add`) for few rows, W in nibbles, x in the order of {@link orderColumns}. Each weight is widened in
  * a register, once for six rows of x (then four, two, one): of a matrix too large for the caches, 0.6 bytes a weight are
- * read and none is written.
+ * read and none is written. Rows of y are `strideY` numbers apart.
  */
 export function multiplyNibbles(
-  words: usize, scales: usize, x: usize, y: usize, m: i32, n: i32, stride: i32, add: bool,
+  words: usize, scales: usize, x: usize, y: usize, m: i32, n: i32, stride: i32, strideY: i32, add: bool,
 ): void {
-  const bytes = <usize>stride << 2, next = <usize>n << 2, blocks = stride >> 5;
+  const bytes = <usize>stride << 2, next = <usize>strideY << 2, blocks = stride >> 5;
   for (let j = 0; j < n; j++, y += 4, words += <usize>blocks << 4, scales += <usize>blocks << 2) {
     let i = 0;
     for (; i + 6 <= m; i += 6) six(words, scales, x + <usize>i * bytes, bytes, blocks, y + <usize>i * next, next, add);

@@ -8,6 +8,26 @@ const ROWS: i32 = 3, COLUMNS: i32 = 16;
 // the first-level cache while A's block goes by has 256 × 16.
 const BLOCK_M: i32 = 240, BLOCK_K: i32 = 256;
 
+// Built twice (FUSED, which the build sets, is 0 or 1): in sgemm_fused a multiplication and an addition are one
+// instruction.
+
+/** c + a·b: in one instruction, rounded once, or in two. */
+// @ts-ignore: decorator
+@inline
+function madd(a: v128, b: v128, c: v128): v128 {
+  if (FUSED) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(c, f32x4.mul(a, b));
+}
+
+/** One, but no compiler knows. */
+export let unit: f32 = 1;
+
+/** Whether the engine has one instruction for a·b + c here: then a² − fl(a²) is what rounding took away, else nothing. */
+export function fuses(): bool {
+  const a = f32x4.splat((1 + <f32>(1.0 / 4096)) * unit), rounded = f32x4.mul(a, a);
+  return f32x4.extract_lane(madd(a, a, f32x4.neg(rounded)), 0) != 0;
+}
+
 /** Bytes of scratch that `sgemm` needs: the block of A, the sliver of B and one tile of C. */
 export function scratchBytes(): i32 {
   return (BLOCK_M * BLOCK_K + BLOCK_K * COLUMNS + ROWS * COLUMNS) * 4;
@@ -19,7 +39,6 @@ export function sgemm(
   beta: f32, c: usize, ldc: i32, scratch: usize,
 ): void {
   if (k == 0) return scale(m, n, beta, c, ldc);
-  if (!transposeA && transposeB && (m <= DOT_ROWS)) return byDots(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   const sliver = scratch + BLOCK_M * BLOCK_K * 4, tile = sliver + BLOCK_K * COLUMNS * 4;
   // Two equal parts of k rather than a whole block and a small rest.
   const parts = (k + BLOCK_K - 1) / BLOCK_K, step = (k + parts - 1) / parts;
@@ -48,7 +67,7 @@ export function sgemm(
   }
 }
 
-const DOT_ROWS: i32 = 12, DIRECT_ROWS: i32 = 24;
+const DIRECT_ROWS: i32 = 24;
 
 // @ts-ignore: decorator
 @inline
@@ -135,23 +154,69 @@ function multiply(a: usize, b: usize, stride: usize, out: usize, k: i32): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c02 = f32x4.splat(0), c03 = f32x4.splat(0);
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0), c12 = f32x4.splat(0), c13 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c22 = f32x4.splat(0), c23 = f32x4.splat(0);
+  // A row of A first, then one register of B after the other: with 12 accumulators these are the 16 there are.
+  for (; k >= 2; k -= 2, a += 24) {
+    const a00 = v128.load32_splat(a);
+    const a01 = v128.load32_splat(a, 4);
+    const a02 = v128.load32_splat(a, 8);
+    const b00 = v128.load(b);
+    c00 = madd(a00, b00, c00);
+    c10 = madd(a01, b00, c10);
+    c20 = madd(a02, b00, c20);
+    const b01 = v128.load(b, 16);
+    c01 = madd(a00, b01, c01);
+    c11 = madd(a01, b01, c11);
+    c21 = madd(a02, b01, c21);
+    const b02 = v128.load(b, 32);
+    c02 = madd(a00, b02, c02);
+    c12 = madd(a01, b02, c12);
+    c22 = madd(a02, b02, c22);
+    const b03 = v128.load(b, 48);
+    c03 = madd(a00, b03, c03);
+    c13 = madd(a01, b03, c13);
+    c23 = madd(a02, b03, c23);
+    b += stride;
+    const a10 = v128.load32_splat(a, 12);
+    const a11 = v128.load32_splat(a, 16);
+    const a12 = v128.load32_splat(a, 20);
+    const b10 = v128.load(b);
+    c00 = madd(a10, b10, c00);
+    c10 = madd(a11, b10, c10);
+    c20 = madd(a12, b10, c20);
+    const b11 = v128.load(b, 16);
+    c01 = madd(a10, b11, c01);
+    c11 = madd(a11, b11, c11);
+    c21 = madd(a12, b11, c21);
+    const b12 = v128.load(b, 32);
+    c02 = madd(a10, b12, c02);
+    c12 = madd(a11, b12, c12);
+    c22 = madd(a12, b12, c22);
+    const b13 = v128.load(b, 48);
+    c03 = madd(a10, b13, c03);
+    c13 = madd(a11, b13, c13);
+    c23 = madd(a12, b13, c23);
+    b += stride;
+  }
   for (; k > 0; k--, a += 12, b += stride) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
     const a0 = v128.load32_splat(a);
-    c00 = f32x4.add(c00, f32x4.mul(a0, b0));
-    c01 = f32x4.add(c01, f32x4.mul(a0, b1));
-    c02 = f32x4.add(c02, f32x4.mul(a0, b2));
-    c03 = f32x4.add(c03, f32x4.mul(a0, b3));
     const a1 = v128.load32_splat(a, 4);
-    c10 = f32x4.add(c10, f32x4.mul(a1, b0));
-    c11 = f32x4.add(c11, f32x4.mul(a1, b1));
-    c12 = f32x4.add(c12, f32x4.mul(a1, b2));
-    c13 = f32x4.add(c13, f32x4.mul(a1, b3));
     const a2 = v128.load32_splat(a, 8);
-    c20 = f32x4.add(c20, f32x4.mul(a2, b0));
-    c21 = f32x4.add(c21, f32x4.mul(a2, b1));
-    c22 = f32x4.add(c22, f32x4.mul(a2, b2));
-    c23 = f32x4.add(c23, f32x4.mul(a2, b3));
+    const b0 = v128.load(b);
+    c00 = madd(a0, b0, c00);
+    c10 = madd(a1, b0, c10);
+    c20 = madd(a2, b0, c20);
+    const b1 = v128.load(b, 16);
+    c01 = madd(a0, b1, c01);
+    c11 = madd(a1, b1, c11);
+    c21 = madd(a2, b1, c21);
+    const b2 = v128.load(b, 32);
+    c02 = madd(a0, b2, c02);
+    c12 = madd(a1, b2, c12);
+    c22 = madd(a2, b2, c22);
+    const b3 = v128.load(b, 48);
+    c03 = madd(a0, b3, c03);
+    c13 = madd(a1, b3, c13);
+    c23 = madd(a2, b3, c23);
   }
   v128.store(out, c00);
   v128.store(out, c01, 16);
@@ -198,10 +263,10 @@ function scale(m: i32, n: i32, beta: f32, c: usize, ldc: i32): void {
 }
 
 /**
- * A·Bᵀ of few rows: rows of both lie along k, so each element is a dot product of two contiguous runs and nothing is
+ * C ← alpha·A·Bᵀ + beta·C of few rows: rows of both lie along k, so each element is a dot product of two contiguous runs and nothing is
  * copied. 3 × 4 elements at a time, then 1 × 4.
  */
-function byDots(
+export function dots(
   m: i32, n: i32, k: i32, alpha: f32, a: usize, lda: i32, b: usize, ldb: i32, beta: f32, c: usize, ldc: i32,
 ): void {
   const strideA = <usize>lda << 2, strideB = <usize>ldb << 2;
@@ -220,20 +285,20 @@ function byDots(
       for (let p: usize = 0; p < whole; p += 16) {
         const b0 = v128.load(B0 + p), b1 = v128.load(B1 + p), b2 = v128.load(B2 + p), b3 = v128.load(B3 + p);
         const a0 = v128.load(A0 + p);
-        c00 = f32x4.add(c00, f32x4.mul(a0, b0));
-        c01 = f32x4.add(c01, f32x4.mul(a0, b1));
-        c02 = f32x4.add(c02, f32x4.mul(a0, b2));
-        c03 = f32x4.add(c03, f32x4.mul(a0, b3));
+        c00 = madd(a0, b0, c00);
+        c01 = madd(a0, b1, c01);
+        c02 = madd(a0, b2, c02);
+        c03 = madd(a0, b3, c03);
         const a1 = v128.load(A1 + p);
-        c10 = f32x4.add(c10, f32x4.mul(a1, b0));
-        c11 = f32x4.add(c11, f32x4.mul(a1, b1));
-        c12 = f32x4.add(c12, f32x4.mul(a1, b2));
-        c13 = f32x4.add(c13, f32x4.mul(a1, b3));
+        c10 = madd(a1, b0, c10);
+        c11 = madd(a1, b1, c11);
+        c12 = madd(a1, b2, c12);
+        c13 = madd(a1, b3, c13);
         const a2 = v128.load(A2 + p);
-        c20 = f32x4.add(c20, f32x4.mul(a2, b0));
-        c21 = f32x4.add(c21, f32x4.mul(a2, b1));
-        c22 = f32x4.add(c22, f32x4.mul(a2, b2));
-        c23 = f32x4.add(c23, f32x4.mul(a2, b3));
+        c20 = madd(a2, b0, c20);
+        c21 = madd(a2, b1, c21);
+        c22 = madd(a2, b2, c22);
+        c23 = madd(a2, b3, c23);
       }
       finish(sums(c00, c01, c02, c03), A0, B0, B1, B2, B3, whole, bytes, alpha, beta, at(c, i + 0, j, ldc), columns);
       finish(sums(c10, c11, c12, c13), A1, B0, B1, B2, B3, whole, bytes, alpha, beta, at(c, i + 1, j, ldc), columns);
@@ -244,10 +309,10 @@ function byDots(
       let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c02 = f32x4.splat(0), c03 = f32x4.splat(0);
       for (let p: usize = 0; p < whole; p += 16) {
         const a0 = v128.load(A0 + p);
-        c00 = f32x4.add(c00, f32x4.mul(a0, v128.load(B0 + p)));
-        c01 = f32x4.add(c01, f32x4.mul(a0, v128.load(B1 + p)));
-        c02 = f32x4.add(c02, f32x4.mul(a0, v128.load(B2 + p)));
-        c03 = f32x4.add(c03, f32x4.mul(a0, v128.load(B3 + p)));
+        c00 = madd(a0, v128.load(B0 + p), c00);
+        c01 = madd(a0, v128.load(B1 + p), c01);
+        c02 = madd(a0, v128.load(B2 + p), c02);
+        c03 = madd(a0, v128.load(B3 + p), c03);
       }
       finish(sums(c00, c01, c02, c03), A0, B0, B1, B2, B3, whole, bytes, alpha, beta, at(c, i, j, ldc), columns);
     }

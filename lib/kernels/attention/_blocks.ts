@@ -84,3 +84,21 @@ function makeBlocks({ segments = [], window }: SpanLayout): Block[] {
   close();
   return blocks;
 }
+
+/** The blocks in runs that follow each other: no key of one run is a key of another. */
+export function withoutCommonKeys(blocks: readonly Block[]): Block[][] {
+  const runs: Block[][] = [];
+  let beyond = 0; // one past the last key of the run
+  for (const block of blocks) {
+    const { start, end, sharedLow, sharedHigh, pieces } = block;
+    const first = Math.min(
+      start,
+      ...pieces.map(({ ownLow }) => ownLow),
+      sharedHigh > sharedLow ? sharedLow : start,
+    );
+    if (runs.length > 0 && first < beyond) runs[runs.length - 1]!.push(block);
+    else runs.push([block]);
+    beyond = Math.max(beyond, end, sharedHigh);
+  }
+  return runs;
+}

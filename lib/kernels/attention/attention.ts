@@ -3,7 +3,6 @@ import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
 import { attendByBlocks, attendByRows, gradientByBlocks } from "./_wasm.ts";
 import { attendOnGpu, gradientOnGpu } from "./_webgpu.ts";
-import { onOneThread } from "../product/_sgemm.ts";
 import type { Attended, Heads, RowView } from "./shapes.ts";
 import type { SpanLayout } from "./span_layout.ts";
 
@@ -29,7 +28,7 @@ export function spanAttention(
   } else if (layout.segments) {
     profile.run(
       "span_attention",
-      () => onOneThread(out.device, () => attendByBlocks(views, { out, lse }, layout, heads)),
+      () => attendByBlocks(views, { out, lse }, layout, heads),
     );
   } else {
     profile.run("span_attention_decode", () => attendByRows(views, { out, lse }, layout, heads));
@@ -63,7 +62,7 @@ export function spanAttentionGradient(
   } else {
     profile.run(
       "span_attention_gradient",
-      () => onOneThread(qkv.device, () => gradientByBlocks(given, layout, heads)),
+      () => gradientByBlocks(given, layout, heads),
     );
   }
   return dqkv;

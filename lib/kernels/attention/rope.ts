@@ -2,7 +2,8 @@ import type { Device, Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { upload } from "../../backend/tensors.ts";
-import { assembly, cpuOf } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
+import { overRows } from "../_over_rows.ts";
 import module from "../built/rope.wasm.ts";
 
 /**
@@ -48,7 +49,10 @@ export function rope(
     profile.run(
       "rope",
       () =>
-        assembly(cpuOf(x), module).rotate(at(x), at(positions), at(table), rows, stride, heads, half, sign),
+        overRows(cpuOf(x), [module, "rotate"], { rows: rows!, each: heads * half }, (from, count) => {
+          const row = at(x) + 4 * from * stride!, position = at(positions) + 4 * from;
+          return [row, position, at(table), count, stride!, heads, half, sign];
+        }),
     );
     return;
   }

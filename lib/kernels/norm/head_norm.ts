@@ -2,7 +2,8 @@ import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, cpuOf } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
+import { overRows, overSummedRows } from "../_over_rows.ts";
 import type { Heads } from "../attention/shapes.ts";
 import { addColumnSums } from "../product/linear.ts";
 import module from "../built/head_norm.wasm.ts";
@@ -33,10 +34,14 @@ export function headNorm(x: Tensor, options: HeadNormOptions): Tensor {
   const { q, k, heads: { heads, kvHeads, headDim: d }, epsilon } = options;
   const [rows, width] = x.shape, y = empty(x.device, [rows, width]);
   if (x.device.name === "wasm") {
-    const at = cpuOf(x).pointer;
+    const cpu = cpuOf(x), at = cpu.pointer;
     profile.run(
       "head_norm",
-      () => assembly(cpuOf(x), module).forward(at(x), at(q), at(k), at(y), rows, heads, kvHeads, d, epsilon),
+      () =>
+        overRows(cpu, [module, "forward"], { rows: rows!, each: width! }, (from, count) => {
+          const skip = 4 * from * width!;
+          return [at(x) + skip, at(q), at(k), at(y) + skip, count, heads, kvHeads, d, epsilon];
+        }),
     );
   } else {
     const items = rows * (heads + 2 * kvHeads);
@@ -64,23 +69,23 @@ export function headNormGradient(
   options: HeadNormOptions & { readonly dq?: Tensor; readonly dk?: Tensor },
 ): void {
   const { q, k, heads: { heads, kvHeads, headDim: d }, epsilon, dq, dk } = options;
-  const rows = x.shape[0];
+  const [rows, width] = x.shape;
   if (x.device.name === "wasm") {
-    const at = cpuOf(x).pointer;
-    profile.run("head_norm_gradient", () =>
-      assembly(cpuOf(x), module).backward(
-        at(x),
-        at(q),
-        at(k),
-        at(dy),
-        dq ? at(dq) : 0,
-        dk ? at(dk) : 0,
-        rows,
-        heads,
-        kvHeads,
-        d,
-        epsilon,
-      ));
+    const cpu = cpuOf(x), at = cpu.pointer;
+    const sums = [dq, dk].map((tensor) => ({ at: tensor ? at(tensor) : 0, width: d }));
+    profile.run(
+      "head_norm_gradient",
+      () =>
+        overSummedRows(
+          cpu,
+          [module, "backward"],
+          { rows: rows!, each: 2 * width!, sums },
+          (from, count, [q_, k_]) => {
+            const skip = 4 * from * width!;
+            return [at(x) + skip, at(q), at(k), at(dy) + skip, q_!, k_!, count, heads, kvHeads, d, epsilon];
+          },
+        ),
+    );
     return;
   }
   // Few workgroups that walk over many heads each: the sums they leave are few, and no atomics are needed.

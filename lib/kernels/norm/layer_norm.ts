@@ -2,7 +2,8 @@ import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, cpuOf } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
+import { overRows, overSummedRows } from "../_over_rows.ts";
 import { addColumnSums } from "../product/linear.ts";
 import {
   eachRow,
@@ -52,21 +53,16 @@ export function layerNorm(
   const sum = residual ? empty(x.device, [rows, d]) : x, y = empty(x.device, [rows, d]);
   const mean = empty(x.device, [rows]), rstd = empty(x.device, [rows]);
   if (x.device.name === "wasm") {
-    const at = cpuOf(x).pointer;
-    profile.run("layer_norm", () =>
-      assembly(cpuOf(x), module).forward(
-        at(x),
-        residual ? at(residual) : 0,
-        at(weight),
-        at(bias),
-        at(sum),
-        at(y),
-        at(mean),
-        at(rstd),
-        rows,
-        d,
-        epsilon,
-      ));
+    const cpu = cpuOf(x), at = cpu.pointer;
+    profile.run(
+      "layer_norm",
+      () =>
+        overRows(cpu, [module, "forward"], { rows: rows!, each: d! }, (from, count) => {
+          const skip = 4 * from * d!, added = residual ? at(residual) + skip : 0;
+          const out = [at(sum) + skip, at(y) + skip, at(mean) + 4 * from, at(rstd) + 4 * from];
+          return [at(x) + skip, added, at(weight), at(bias), ...out, count, d!, epsilon];
+        }),
+    );
   } else {
     const shape = rowShape(d), tensors = { x, w: weight, b: bias, y, mean, rstd };
     dispatch(forwardProgram(shape, residual !== undefined), {
@@ -108,23 +104,29 @@ export function layerNormGradient(
   const [rows, d] = sum.shape;
   const dx = empty(dy.device, [rows, d]);
   if (dy.device.name === "wasm") {
-    const at = cpuOf(dy).pointer;
-    profile.run("layer_norm_gradient", () =>
-      assembly(cpuOf(dy), module).backward(
-        at(sum),
-        at(weight),
-        at(mean),
-        at(rstd),
-        at(dy),
-        dsum ? at(dsum) : 0,
-        at(dx),
-        dweight ? at(dweight) : 0,
-        dbias ? at(dbias) : 0,
-        again ? at(again.y) : 0,
-        again ? at(again.bias) : 0,
-        rows,
-        d,
-      ));
+    const cpu = cpuOf(dy), at = cpu.pointer;
+    const sums = [dweight, dbias].map((tensor) => ({ at: tensor ? at(tensor) : 0, width: d! }));
+    profile.run(
+      "layer_norm_gradient",
+      () =>
+        overSummedRows(
+          cpu,
+          [module, "backward"],
+          { rows: rows!, each: 2 * d!, sums },
+          (from, count, [dw, db]) => {
+            const skip = 4 * from * d!, place = (tensor?: Tensor) => tensor ? at(tensor) + skip : 0;
+            const given = [
+              place(sum),
+              at(weight),
+              at(mean) + 4 * from,
+              at(rstd) + 4 * from,
+              place(dy),
+              place(dsum),
+            ];
+            return [...given, place(dx), dw!, db!, place(again?.y), again ? at(again.bias) : 0, count, d!];
+          },
+        ),
+    );
     return dx;
   }
   const shape = rowShape(d), groups = Math.ceil(rows / ROWS), parameters = dweight || dbias;

@@ -2,7 +2,8 @@ import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, cpuOf } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
+import { overRows, overSummedRows } from "../_over_rows.ts";
 import { addColumnSums } from "../product/linear.ts";
 import {
   eachRow,
@@ -51,19 +52,16 @@ export function rmsNorm(
     y = empty(x.device, [rows, d]),
     rstd = empty(x.device, [rows]);
   if (x.device.name === "wasm") {
-    const at = cpuOf(x).pointer;
-    profile.run("rms_norm", () =>
-      assembly(cpuOf(x), module).forward(
-        at(x),
-        residual ? at(residual) : 0,
-        at(weight),
-        at(sum),
-        at(y),
-        at(rstd),
-        rows,
-        d,
-        epsilon,
-      ));
+    const cpu = cpuOf(x), at = cpu.pointer;
+    profile.run(
+      "rms_norm",
+      () =>
+        overRows(cpu, [module, "forward"], { rows: rows!, each: d! }, (from, count) => {
+          const skip = 4 * from * d!, added = residual ? at(residual) + skip : 0;
+          const out = [at(sum) + skip, at(y) + skip, at(rstd) + 4 * from];
+          return [at(x) + skip, added, at(weight), ...out, count, d!, epsilon];
+        }),
+    );
   } else {
     const shape = rowShape(d), tensors = { x, w: weight, y, rstd };
     dispatch(forwardProgram(shape, residual !== undefined), {
@@ -103,20 +101,21 @@ export function rmsNormGradient(
   const [rows, d] = sum.shape;
   const dx = empty(dy.device, [rows, d]);
   if (dy.device.name === "wasm") {
-    const at = cpuOf(dy).pointer;
-    profile.run("rms_norm_gradient", () =>
-      assembly(cpuOf(dy), module).backward(
-        at(sum),
-        at(weight),
-        at(rstd),
-        at(dy),
-        dsum ? at(dsum) : 0,
-        at(dx),
-        dweight ? at(dweight) : 0,
-        y ? at(y) : 0,
-        rows,
-        d,
-      ));
+    const cpu = cpuOf(dy), at = cpu.pointer, sums = [{ at: dweight ? at(dweight) : 0, width: d! }];
+    profile.run(
+      "rms_norm_gradient",
+      () =>
+        overSummedRows(
+          cpu,
+          [module, "backward"],
+          { rows: rows!, each: 2 * d!, sums },
+          (from, count, [dw]) => {
+            const skip = 4 * from * d!, place = (tensor?: Tensor) => tensor ? at(tensor) + skip : 0;
+            const rows = [place(dy), place(dsum), place(dx), dw!, place(y)];
+            return [place(sum), at(weight), at(rstd) + 4 * from, ...rows, count, d!];
+          },
+        ),
+    );
     return dx;
   }
   const shape = rowShape(d), groups = Math.ceil(rows / ROWS);

@@ -4,7 +4,7 @@ import { profile } from "../../backend/profile.ts";
 import { cpuOf } from "../_assembly.ts";
 import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
 import { rowBlocks } from "../_row_blocks.ts";
-import { onOneThreadIfNarrow, sgemmFewRows, sgemmOn } from "./_sgemm.ts";
+import { sgemmOn } from "./_sgemm.ts";
 
 /** The operands of one product: op(A) [m, k], op(B) [k, n], C [m, n], all row-major without gaps. */
 export interface GemmOperands {
@@ -65,11 +65,7 @@ export function gemm(operands: GemmOperands, options: GemmOptions): void {
     const sgemm = sgemmOn(device);
     const lda = transposeA ? m : k, ldb = transposeB ? k : n;
     const [pa, pb, pc] = [a, b, c].map(heapPointer), beta = add ? 1 : 0;
-    const product = () =>
-      !transposeA && transposeB
-        ? sgemmFewRows(device, { m, n, k }, { a: pa!, b: pb!, beta, c: pc! })
-        : sgemm(transposeA, transposeB, m, n, k, 1, pa!, lda, pb!, ldb, beta, pc!, n);
-    profile.run("sgemm", () => onOneThreadIfNarrow(device, { m, n, k }, product));
+    profile.run("sgemm", () => sgemm(transposeA, transposeB, m, n, k, 1, pa!, lda, pb!, ldb, beta, pc!, n));
     return;
   }
   const product: Product = {

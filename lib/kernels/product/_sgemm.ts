@@ -1,96 +1,139 @@
-import type { CpuDevice, Device } from "../../backend/device.ts";
-import type { NativeBlas, Sgemm } from "../../runtime/native.ts";
-import { assembly } from "../_assembly.ts";
-import module from "../built/sgemm.wasm.ts";
+import type { CpuDevice } from "../../backend/device.ts";
+import { type Job, NATIVE_PRODUCT, SCRATCH } from "../../backend/threads.ts";
+import type { Sgemm } from "../../runtime/native.ts";
+import fused from "../built/sgemm_fused.wasm.ts";
+import plain from "../built/sgemm.wasm.ts";
 
-const products = new WeakMap<CpuDevice, Sgemm>();
+/** A product on one thread: its number, and the scratch that it needs there. */
+interface Product {
+  readonly kernel: number;
+  readonly scratchBytes: number;
+  /** Our product A·Bᵀ of few rows, which needs no scratch and copies nothing, and up to how many it is used. */
+  readonly few: { readonly kernel: number; readonly rows: number };
+}
+
+/**
+ * Up to how many rows a product A·Bᵀ is made of dot products, without a BLAS and with one: with 1, 2 and 6 rows of 1536×576
+ * on one core 11, 14 and 27 GFLOP/s, OpenBLAS 5, 9 and 17.
+ */
+const FEW_ROWS = 12, FEW_ROWS_WITH_BLAS = 6;
+
+const products = new WeakMap<CpuDevice, Product>();
 
 /**
  * C ← alpha·op(A)·op(B) + beta·C on the heap of a device, row-major, matrices by byte offset and row stride in elements:
- * by the BLAS where there is one, by {@linkcode sgemmSimdOn} elsewhere.
+ * by the BLAS where there is one, by {@linkcode ownSgemmOn} elsewhere. What is large enough is shared out among the
+ * threads; our own kernel sums every element up in the same order for any number of them.
  */
 export function sgemmOn(device: CpuDevice): Sgemm {
+  return sharedOut(device, productOf(device));
+}
+
+/** {@linkcode sgemmOn} by our own SIMD kernel: what machines without a BLAS use. */
+export function ownSgemmOn(device: CpuDevice): Sgemm {
+  return sharedOut(device, ownProduct(device));
+}
+
+/** Bytes that {@linkcode sgemmIn} needs of a thread's scratch. */
+export function sgemmScratch(device: CpuDevice): number {
+  return productOf(device).scratchBytes;
+}
+
+/** Products as calls of a unit of a job; the first bytes of each thread's scratch are theirs. */
+export function sgemmIn(device: CpuDevice, job: Job): Sgemm {
+  return callsOf(productOf(device), job);
+}
+
+function productOf(device: CpuDevice): Product {
   let product = products.get(device);
   if (!product) {
-    products.set(device, product = device.blas ? byBlas(device, device.blas) : sgemmSimdOn(device));
+    product = ownProduct(device);
+    if (device.blas) {
+      const few = { ...product.few, rows: FEW_ROWS_WITH_BLAS };
+      product = { kernel: NATIVE_PRODUCT, scratchBytes: 0, few };
+    }
+    products.set(device, product);
   }
   return product;
 }
 
-function byBlas({ memory }: CpuDevice, blas: NativeBlas): Sgemm {
-  let base = 0, baseOf: ArrayBuffer | undefined;
-  return (transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
-    if (m === 0 || n === 0) return;
-    if (memory.buffer !== baseOf) { // the heap has grown: its address may be another
-      baseOf = memory.buffer as ArrayBuffer;
-      base = blas.addressOf(baseOf);
-    }
-    blas.sgemm(transposeA, transposeB, m, n, k, alpha, base + a, lda, base + b, ldb, beta, base + c, ldc);
+/**
+ * The kernel with fused multiplications where the engine has an instruction for them, which does twice the work (V8 on
+ * x86 and ARM: 1.3 times as fast as the plain one here), and the plain one elsewhere. What the engine does is looked at,
+ * not timed: the same machine always gives the same numbers.
+ */
+function ownProduct({ threads }: CpuDevice): Product {
+  const module = isFused(threads) ? fused : plain;
+  return {
+    kernel: threads.kernel(module, "sgemm"),
+    few: { kernel: threads.kernel(module, "dots"), rows: FEW_ROWS },
+    scratchBytes: threads.module(module).scratchBytes!(),
   };
 }
 
-/**
- * Runs something whose products are small with one BLAS thread. On 2 cores span attention of 48 responses of 120 tokens
- * took 47 ms with two threads and 28 with one: a product of a few 100,000 multiplications is over before the second
- * thread has come, and what it wrote lies in the other core's cache.
- */
-export function onOneThread<T>(device: Device, run: () => T): T {
-  const threads = device.name === "wasm" ? device.blas?.threads : undefined;
-  if (!threads) return run();
-  threads.set(1);
+function isFused(threads: CpuDevice["threads"]): boolean {
   try {
-    return run();
-  } finally {
-    threads.set(threads.default);
+    return threads.module(fused).fuses!() !== 0;
+  } catch {
+    return false; // an engine that does not know the instruction refuses the module
   }
 }
 
-/**
- * Runs products of m×n×k with one BLAS thread where an adapter's rank is the n or k and all is over within about a
- * millisecond. On 2 cores 3280×16×768 took 1.53 ms with two threads and 1.30 with one, 3280×256×16 0.67 and 0.36.
- */
-export function onOneThreadIfNarrow<T>(
-  device: Device,
-  { m, n, k }: Record<"m" | "n" | "k", number>,
-  run: () => T,
-): T {
-  return Math.min(n, k) <= 64 && m * n * k <= 2 ** 26 ? onOneThread(device, run) : run();
-}
-
-/**
- * C ← A·Bᵀ + beta·C for a few rows of A, as {@linkcode sgemmOn}. OpenBLAS shares the rows out among its threads and
- * multiplies full blocks of them faster: rows are filled up to a multiple of 16 in scratch. Of a B of 3072×512 out of the
- * caches, in ms on 2 cores, one thread / two / filled up: 6 rows 0.93 / 0.74 / 0.60, 12 rows 0.93 / 1.22 / 0.60, 24 rows
- * 1.33 / 1.07 / 0.86.
- */
-export function sgemmFewRows(
-  heap: CpuDevice,
-  { m, n, k }: Record<"m" | "n" | "k", number>,
-  { a, b, beta, c }: Record<"a" | "b" | "beta" | "c", number>,
-): void {
-  const full = Math.ceil(m / 16) * 16, sgemm = sgemmOn(heap);
-  const threads = heap.blas?.threads ? heap.blas.threads.default : 1;
-  if (m < 3 || m > 48 || full === m || n * k < 2 ** 18 || threads === 1) {
-    return sgemm(false, true, m, n, k, 1, a, k, b, k, beta, c, n);
-  }
-  const scratch = heap.allocate(4 * full * (k + n)), out = scratch + 4 * full * k;
-  const floats = new Float32Array(heap.memory.buffer);
-  floats.copyWithin(scratch / 4, a / 4, a / 4 + m * k);
-  floats.fill(0, scratch / 4 + m * k, scratch / 4 + full * k);
-  if (beta !== 0) floats.copyWithin(out / 4, c / 4, c / 4 + m * n);
-  sgemm(false, true, full, n, k, 1, scratch, k, b, k, beta, out, n);
-  floats.copyWithin(c / 4, out / 4, out / 4 + m * n);
-  heap.free(scratch);
-}
-
-/** {@linkcode sgemmOn} by our own SIMD kernel, on one core: what machines without a BLAS use. */
-export function sgemmSimdOn(device: CpuDevice): Sgemm {
-  const kernels = assembly(device, module);
-  // Kept for good: 0.3 MB, and a product is called thousands of times a step.
-  const scratch = device.allocate(kernels.scratchBytes!());
-  return (transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
+/** @param rows of the whole product of which these are parts, by which its kernel is chosen; each product's own by default */
+function callsOf({ kernel, scratchBytes, few }: Product, job: Job, rows?: number): Sgemm {
+  return (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
     if (m === 0 || n === 0) return;
-    const ta = transposeA ? 1 : 0, tb = transposeB ? 1 : 0;
-    kernels.sgemm!(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, scratch);
+    if (!ta && tb && (rows ?? m) <= few.rows && k > 0) {
+      return job.call(few.kernel, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    }
+    const left = ta ? 1 : 0, right = tb ? 1 : 0;
+    if (scratchBytes === 0) {
+      return job.call(kernel, left, right, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    }
+    job.call(kernel, left, right, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, SCRATCH);
   };
+}
+
+/** Multiplications of a product that are worth a second thread: some 20 µs, twice what handing it over takes. */
+const WORTH = 2 ** 19;
+/** Rows of A from which a product is cut by rows; with fewer, by columns. */
+const TALL = 96;
+/** Most rows of a part, whose block of A then stays in a core's cache, and what parts are multiples of: tiles. */
+const PART_ROWS = 240, TILE_ROWS = 24, TILE_COLUMNS = 32;
+
+function sharedOut(device: CpuDevice, product: Product): Sgemm {
+  const { threads } = device;
+  return (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
+    const [byRows, size] = partsOf({ m, n, k }, threads.count, device.blas !== undefined);
+    const run = size >= (byRows ? m : n) ? threads.alone : threads.run;
+    run(product.scratchBytes, (job) => {
+      const sgemm = callsOf(product, job, m);
+      for (let from = 0; from < (byRows ? m : n); from += size) {
+        job.unit();
+        if (byRows) {
+          const rows = Math.min(size, m - from), partA = a + 4 * from * (ta ? 1 : lda);
+          sgemm(ta, tb, rows, n, k, alpha, partA, lda, b, ldb, beta, c + 4 * from * ldc, ldc);
+        } else {
+          const columns = Math.min(size, n - from), partB = b + 4 * from * (tb ? ldb : 1);
+          sgemm(ta, tb, m, columns, k, alpha, a, lda, partB, ldb, beta, c + 4 * from, ldc);
+        }
+      }
+    });
+  };
+}
+
+/**
+ * Whether a product is cut by rows of C or by its columns, and how many make a part. Each part packs what all parts
+ * share once more, so parts are as large as leaves every thread two or more; a BLAS likes them larger still.
+ */
+function partsOf(
+  { m, n, k }: Record<"m" | "n" | "k", number>,
+  threads: number,
+  blas: boolean,
+): [byRows: boolean, size: number] {
+  const byRows = m >= Math.min(n, TALL), length = byRows ? m : n;
+  if (threads === 1 || m * n * k < WORTH) return [byRows, length];
+  const tile = byRows ? TILE_ROWS : TILE_COLUMNS, parts = blas ? threads : 2 * threads;
+  const size = Math.max(tile, Math.ceil(length / parts / tile) * tile);
+  return [byRows, byRows && !blas ? Math.min(size, PART_ROWS) : size];
 }

@@ -3,7 +3,7 @@ import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
 import { cpuOf } from "../_assembly.ts";
 import { gemmOfParts } from "./_gemm.ts";
-import { onOneThreadIfNarrow, sgemmOn } from "./_sgemm.ts";
+import { sgemmOn } from "./_sgemm.ts";
 
 /** One of the matrices B_p that lie one below the other in B: where it lies, and the columns of y that it makes. */
 export interface Block {
@@ -133,7 +133,7 @@ function onEach(
   product: (block: Block, p: number) => void,
 ): void {
   const { name, rows: m, r: n, blocks } = work, k = Math.max(...blocks.map((block) => block.rows));
-  profile.run(name, () => onOneThreadIfNarrow(device, { m, n, k }, () => blocks.forEach(product)));
+  profile.run(name, () => blocks.forEach(product));
 }
 
 function sizesOf(u: Tensor, b: Tensor, y: Tensor, { blocks }: BlockOptions) {

@@ -3,6 +3,7 @@ import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
 import { assembly, cpuOf } from "../_assembly.ts";
+import { overRows } from "../_over_rows.ts";
 import { gemm } from "./_gemm.ts";
 import { matmul } from "./matmul.ts";
 import module from "../built/bias.wasm.ts";
@@ -24,7 +25,16 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     return y;
   }
   const at = cpuOf(x).pointer;
-  profile.run("bias", () => assembly(cpuOf(x), module).fillRows(at(bias), at(y), rows, n));
+  profile.run(
+    "bias",
+    () =>
+      overRows(cpuOf(x), [module, "fillRows"], { rows: rows!, each: n! / 4 }, (from, count) => [
+        at(bias),
+        at(y) + 4 * from * n!,
+        count,
+        n!,
+      ]),
+  );
   return matmul(x, weight, { transposeB: true, into: y });
 }
 

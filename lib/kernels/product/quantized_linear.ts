@@ -6,7 +6,9 @@ import { assembly, cpuOf } from "../_assembly.ts";
 import { tileOf as gemmTileOf } from "./_gemm.ts";
 import { fewRows, TILE_N, tiled, tiledAsWide } from "./_quantized_wgsl.ts";
 import { elementsOf, rowBlocks, type Run } from "../_row_blocks.ts";
-import { onOneThread, sgemmOn } from "./_sgemm.ts";
+import { overRows } from "../_over_rows.ts";
+import { sgemmIn, sgemmOn, sgemmScratch } from "./_sgemm.ts";
+import { SCRATCH } from "../../backend/threads.ts";
 import module from "../built/quantized_linear.wasm.ts";
 import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
 
@@ -62,17 +64,16 @@ export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias?: Tenso
     multiplyFew(x, weight, y, bias !== undefined);
     return y;
   }
-  const sgemm = sgemmOn(cpuOf(x)),
-    beta = bias ? 1 : 0,
-    multiply = () =>
-      forRowBlocks(
-        weight,
-        m,
-        (block, from, rows, stride) =>
-          sgemm(false, true, m, rows, k, 1, at(x), k, block, stride, beta, at(y) + 4 * from, n),
-      );
-  if (m <= ROWS_IN_CACHE) onOneThread(x.device, multiply);
-  else multiply();
+  const beta = bias ? 1 : 0;
+  if (m <= ROWS_IN_CACHE) multiplyInCache(x, weight, y, beta);
+  else {
+    const sgemm = sgemmOn(cpuOf(x));
+    forRowBlocks(
+      weight,
+      (block, from, rows, stride) =>
+        sgemm(false, true, m, rows, k, 1, at(x), k, block, stride, beta, at(y) + 4 * from, n),
+    );
+  }
   return y;
 }
 
@@ -92,9 +93,38 @@ function multiplyFew(x: Tensor, weight: QuantizedMatrix, y: Tensor, add: boolean
   const ordered = allocate(4 * m * stride);
   profile.run("quantized_few_int4", () => {
     kernels.orderColumns(at(x), ordered, m, columns, stride);
-    kernels.multiplyNibbles(at(words), at(scales), ordered, at(y), m, rows, stride, add ? 1 : 0);
+    const blocks = stride / BLOCK, each = m * columns / 4;
+    overRows(cpuOf(x), [module, "multiplyNibbles"], { rows, each }, (from, count) => [
+      at(words) + 16 * from * blocks,
+      at(scales) + 4 * from * blocks,
+      ...[ordered, at(y) + 4 * from, m, count, stride, rows, add ? 1 : 0],
+    ]);
   });
   free(ordered);
+}
+
+/**
+ * y = x·Wᵀ + beta·y: each thread widens some rows of W into what its core's own cache holds, and multiplies them there and
+ * then.
+ */
+function multiplyInCache(x: Tensor, weight: QuantizedMatrix, y: Tensor, beta: number): void {
+  const device = cpuOf(x),
+    { pointer: at, threads } = device,
+    { rows, columns, dtype } = weight,
+    m = x.shape[0]!;
+  const stride = paddedColumns(columns),
+    many = Math.min(rows, Math.max(1, Math.floor(CACHE_BYTES / (4 * stride))));
+  const place = sgemmScratch(device), widen = widenerOf(weight);
+  profile.run(`quantized_few_${dtype}`, () =>
+    threads.run(place + 4 * many * stride, (job) => {
+      const sgemm = sgemmIn(device, job);
+      for (let from = 0; from < rows; from += many) {
+        const count = Math.min(many, rows - from), block = SCRATCH + place;
+        job.unit();
+        job.call(threads.kernel(module, widen.kernel), ...widen.values(from, count, block));
+        sgemm(false, true, m, count, columns, 1, at(x), columns, block, stride, beta, at(y) + 4 * from, rows);
+      }
+    }));
 }
 
 /**
@@ -129,7 +159,6 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: Tensor): Te
   const sgemm = sgemmOn(cpuOf(dy));
   forRowBlocks(
     weight,
-    m,
     (block, from, rows, stride) =>
       sgemm(false, false, m, n, rows, 1, at(dy) + 4 * from, k, block, stride, from > 0 ? 1 : 0, at(dx), n),
   );
@@ -187,37 +216,63 @@ function tileOf(m: number): 16 | 32 | 64 {
 
 /**
  * Up to how many rows of x a weight is widened into what a core's own cache holds and multiplied there and then on that
- * core. A second BLAS thread would have to fetch it from the first one's cache, which is worth it for more rows, and then
- * in few large blocks. 3072×512 out of the caches, in ms, so / by two threads: 8 rows 0.75 / 1.2, 16 rows 0.98 / 1.0,
- * 32 rows 1.64 / 1.38, 96 rows 3.6 / 2.3.
+ * core. For more, a few large blocks are widened by all threads and then multiplied by all.
  */
 const ROWS_IN_CACHE = 24;
 
-/** Bytes of widened rows at once on WASM. */
-const scratchBytes = (m: number) => m <= ROWS_IN_CACHE ? 2 ** 19 : 2 ** 23;
+/** Bytes of widened rows at once: of a thread, and of all. */
+const CACHE_BYTES = 2 ** 19, BLOCK_BYTES = 2 ** 23;
 
-/** Widens a weight for a product with m rows, some of its rows at a time, into memory that the next ones take over. */
+/** The kernel that widens rows of a weight, and its arguments for `count` of them from `from` on, to be put at `block`. */
+function widenerOf({ dtype, words, scales, columns }: QuantizedMatrix): {
+  readonly kernel: "widenHalves" | "scaleBytes" | "scaleNibbles";
+  values(from: number, count: number, block: number): number[];
+} {
+  const at = cpuOf(words).pointer,
+    stride = paddedColumns(columns),
+    bytes = stride * 4 / weightsPerWord[dtype];
+  const source = (from: number) => at(words) + from * bytes;
+  if (dtype === "f16") {
+    return { kernel: "widenHalves", values: (from, count, block) => [source(from), block, count * stride] };
+  }
+  if (dtype === "int8") {
+    return {
+      kernel: "scaleBytes",
+      values: (from, count, block) => [source(from), at(scales) + 4 * from, block, count, stride],
+    };
+  }
+  const blocks = stride / BLOCK;
+  return {
+    kernel: "scaleNibbles",
+    values: (from, count, block) => [source(from), at(scales) + 4 * from * blocks, block, count * blocks],
+  };
+}
+
+/** Widens a weight some of its rows at a time, into memory that the next ones take over. */
 function forRowBlocks(
-  { dtype, words, scales, rows, columns }: QuantizedMatrix,
-  m: number,
+  weight: QuantizedMatrix,
   multiply: (block: number, from: number, rows: number, stride: number) => void,
 ): void {
-  const device = cpuOf(words), { pointer: at, allocate, free } = device, kernels = assembly(device, module);
-  const stride = paddedColumns(columns), bytes = stride * 4 / weightsPerWord[dtype];
-  const many = Math.min(rows, Math.max(1, Math.floor(scratchBytes(m) / (4 * stride))));
-  const block = allocate(many * stride * 4);
+  const { dtype, words, rows, columns } = weight, device = cpuOf(words), widen = widenerOf(weight);
+  const stride = paddedColumns(columns);
+  const many = Math.min(rows, Math.max(1, Math.floor(BLOCK_BYTES / (4 * stride))));
+  const block = device.allocate(many * stride * 4);
   try {
-    for (let from = 0; from < rows; from += many) {
-      const count = Math.min(many, rows - from), source = at(words) + from * bytes;
-      profile.run(`widen_${dtype}`, () => {
-        if (dtype === "f16") return kernels.widenHalves(source, block, count * stride);
-        if (dtype === "int8") return kernels.scaleBytes(source, at(scales) + 4 * from, block, count, stride);
-        const blocks = stride / BLOCK;
-        return kernels.scaleNibbles(source, at(scales) + 4 * from * blocks, block, count * blocks);
-      });
-      profile.run("sgemm", () => multiply(block, from, count, stride));
+    for (let first = 0; first < rows; first += many) {
+      const part = Math.min(many, rows - first);
+      profile.run(
+        `widen_${dtype}`,
+        () =>
+          overRows(
+            device,
+            [module, widen.kernel],
+            { rows: part, each: stride / 2 },
+            (from, count) => widen.values(first + from, count, block + 4 * from * stride),
+          ),
+      );
+      profile.run("sgemm", () => multiply(block, first, part, stride));
     }
   } finally {
-    free(block);
+    device.free(block);
   }
 }

@@ -2,6 +2,7 @@ import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { assembly, cpuOf } from "../_assembly.ts";
+import { overRows } from "../_over_rows.ts";
 import module from "../built/linear_logprob.wasm.ts";
 
 /** What one chunk of logits and its rows share: all indexed by the row's or the pair's number in the whole. */
@@ -50,23 +51,16 @@ export function reduceChunk(
     });
     return;
   }
-  const at = cpuOf(chunk).pointer, skip = row * 4;
-  profile.run("logprob_reduce", () =>
-    assembly(cpuOf(chunk), module).reduce(
-      at(chunk),
-      at(pairStarts) + skip,
-      at(ids),
-      at(largest) + skip,
-      at(sums) + skip,
-      at(lse) + skip,
-      at(logprobs),
-      rows,
-      labels,
-      label,
-      label === 0 ? 1 : 0,
-      last ? 1 : 0,
-      keep ? 1 : 0,
-    ));
+  const at = cpuOf(chunk).pointer, flags = [label === 0, last, keep].map((is) => is ? 1 : 0);
+  profile.run(
+    "logprob_reduce",
+    () =>
+      overRows(cpuOf(chunk), [module, "reduce"], { rows, each: 2 * labels }, (from, count) => {
+        const skip = 4 * (row + from), part = at(chunk) + 4 * from * labels;
+        const state = [at(largest) + skip, at(sums) + skip, at(lse) + skip];
+        return [part, at(pairStarts) + skip, at(ids), ...state, at(logprobs), count, labels, label, ...flags];
+      }),
+  );
 }
 
 /**
@@ -87,20 +81,16 @@ export function chunkGradient(
     });
     return;
   }
-  const at = cpuOf(chunk).pointer, skip = row * 4;
-  profile.run("logprob_gradient", () =>
-    assembly(cpuOf(chunk), module).gradient(
-      at(chunk),
-      at(pairStarts) + skip,
-      at(ids),
-      at(largest) + skip,
-      at(lse) + skip,
-      at(dlogprobs),
-      rows,
-      labels,
-      label,
-      kept ? 1 : 0,
-    ));
+  const at = cpuOf(chunk).pointer;
+  profile.run(
+    "logprob_gradient",
+    () =>
+      overRows(cpuOf(chunk), [module, "gradient"], { rows, each: labels }, (from, count) => {
+        const skip = 4 * (row + from), part = at(chunk) + 4 * from * labels;
+        const state = [at(largest) + skip, at(lse) + skip, at(dlogprobs)];
+        return [part, at(pairStarts) + skip, at(ids), ...state, count, labels, label, kept ? 1 : 0];
+      }),
+  );
 }
 
 /** to[i] ← from[rows[i]] (`gather`), or to[rows[i]] ← from[i] (`scatter`): whole rows. */

@@ -2,7 +2,8 @@ import type { Tensor } from "../../backend/device.ts";
 import { dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, cpuOf } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
+import { overRows } from "../_over_rows.ts";
 import { rowBlocks, rowsOf } from "../_row_blocks.ts";
 import module from "../built/sample.wasm.ts";
 
@@ -42,17 +43,15 @@ export function sample(
     profile.run(
       "sample",
       () =>
-        assembly(cpuOf(logits), module).sample(
-          at(logits),
-          at(streams),
-          at(counters),
-          at(ids),
-          rows,
-          stride,
-          v,
-          inverse,
-          topK,
-          topP,
+        // About a pass over the logits, or 32 of them where a threshold is searched.
+        overRows(
+          cpuOf(logits),
+          [module, "sample"],
+          { rows, each: v * (topP < 1 ? 64 : topK > 0 ? 8 : 2) },
+          (from, count) => {
+            const word = 4 * from, places = [at(streams) + word, at(counters) + word, at(ids) + word];
+            return [at(logits) + word * stride, ...places, count, stride, v, inverse, topK, topP];
+          },
         ),
     );
   } else {

@@ -1,0 +1,144 @@
+/**
+ * What a thread that has work to give and threads that take it agree on: where in the heap a job is written, and how its
+ * units are handed out. A job is a list of units, each a list of calls of kernels; units may run in any order and at the
+ * same time, the calls of one in their order, on one thread.
+ */
+
+/** A kernel, or the product of a native library. */
+export type Kernel = (...values: number[]) => unknown;
+
+// Words of 32 bits of the control block:
+const TICKET = 0; // number of the job (upper 16 bits) and of its next unit (lower 16)
+const UNITS = 1; // units of the job
+const DONE = 2; // units that are done
+const SLEEPING = 3; // threads that wait for a job, asleep
+const GIVER_SLEEPS = 4; // whether the giver sleeps until the last unit is done
+const STARTED = 5; // threads that have started
+const FAILED = 6; // whether a kernel threw
+const PROGRAM = 7; // where the job is written, in words of 8 bytes
+const SCRATCH_AT = 8; // where the scratch of thread 0 begins, in blocks of 16 bytes
+const SCRATCH_SIZE = 9; // what each thread has of it, in the same
+const WORDS = 10;
+
+/** Bytes of the control block. */
+export const CONTROL_BYTES: number = WORDS * 4;
+/** A unit's number that no job has: while it is the next, none is taken. */
+const CLOSED = 0xffff;
+/** Most units of one job. */
+export const MOST_UNITS: number = CLOSED - 1;
+
+/** Added to an argument: it counts from the start of the thread's own scratch. No pointer and no factor is as large. */
+export const SCRATCH: number = 2 ** 40;
+
+/** The number of the product of a native library, in place of a kernel's. */
+export const NATIVE_PRODUCT = -1;
+
+/** How often a thread looks for work before it sleeps, some 0.1 ms: waking one takes 30 to 50 µs. */
+const LOOKS = 20_000;
+
+/** What a thread needs to take part. */
+export interface Place {
+  /** The heap that all threads share. */
+  readonly memory: WebAssembly.Memory;
+  /** First byte of the control block. */
+  readonly control: number;
+}
+
+/** One thread's view of the work that is shared. */
+export class SharedWork {
+  readonly #memory: WebAssembly.Memory;
+  readonly #words: Int32Array;
+  #heap: Float64Array;
+
+  /** @param kernelOf the kernel of a number, on this thread */
+  constructor({ memory, control }: Place, readonly kernelOf: (kernel: number) => Kernel) {
+    this.#memory = memory;
+    this.#words = new Int32Array(memory.buffer, control, WORDS);
+    this.#heap = new Float64Array(memory.buffer);
+  }
+
+  /** Threads that have started besides the giver. */
+  get started(): number {
+    return Atomics.load(this.#words, STARTED);
+  }
+
+  /** Gives a job out, takes part in it, and returns when all of it is done. */
+  give(
+    job: { readonly units: number; readonly program: number; readonly scratch: readonly [number, number] },
+  ): void {
+    const words = this.#words, next = ((words[TICKET]! >>> 16) + 1) << 16;
+    // Closed first: a thread that is late would else take a unit of the old job by the new one's numbers.
+    Atomics.store(words, TICKET, next | CLOSED);
+    words[UNITS] = job.units;
+    words[DONE] = 0;
+    words[FAILED] = 0;
+    words[GIVER_SLEEPS] = 0;
+    words[PROGRAM] = job.program / 8;
+    words[SCRATCH_AT] = job.scratch[0] / 16;
+    words[SCRATCH_SIZE] = job.scratch[1] / 16;
+    Atomics.store(words, TICKET, next);
+    if (Atomics.load(words, SLEEPING) > 0) Atomics.notify(words, TICKET);
+    this.#work(0);
+    for (let looks = 0;;) {
+      const done = Atomics.load(words, DONE);
+      if (done === job.units) break;
+      if (looks++ < LOOKS) continue;
+      Atomics.store(words, GIVER_SLEEPS, 1);
+      Atomics.wait(words, DONE, done, 1);
+    }
+    if (words[FAILED] !== 0) throw new Error("A kernel failed on one of the CPU's threads");
+  }
+
+  /** Takes work for ever, as thread 1 or more. */
+  serve(thread: number): never {
+    const words = this.#words;
+    Atomics.add(words, STARTED, 1);
+    for (;;) {
+      this.#work(thread);
+      const seen = Atomics.load(words, TICKET);
+      let looks = 0;
+      while (Atomics.load(words, TICKET) === seen && looks < LOOKS) looks++;
+      if (looks < LOOKS) continue;
+      Atomics.add(words, SLEEPING, 1);
+      Atomics.wait(words, TICKET, seen);
+      Atomics.sub(words, SLEEPING, 1);
+    }
+  }
+
+  /** Does units until none is left. */
+  #work(thread: number): void {
+    const words = this.#words;
+    for (;;) {
+      const ticket = Atomics.load(words, TICKET), unit = ticket & 0xffff;
+      if (unit >= Atomics.load(words, UNITS)) return;
+      if (Atomics.compareExchange(words, TICKET, ticket, ticket + 1) !== ticket) continue;
+      try {
+        this.#do(unit, thread);
+      } catch {
+        Atomics.store(words, FAILED, 1);
+      }
+      Atomics.add(words, DONE, 1);
+      if (Atomics.load(words, GIVER_SLEEPS) !== 0) Atomics.notify(words, DONE);
+    }
+  }
+
+  /** The calls of one unit. A program says first where each unit begins, then for each call its kernel and arguments. */
+  #do(unit: number, thread: number): void {
+    const words = this.#words, program = words[PROGRAM]! >>> 0;
+    const scratch = (words[SCRATCH_AT]! >>> 0) * 16 + thread * (words[SCRATCH_SIZE]! >>> 0) * 16;
+    let heap = this.#heap;
+    // Longer since the heap has grown; a program that begins in the part that is known may end beyond it.
+    if (this.#memory.buffer.byteLength > heap.byteLength) {
+      heap = this.#heap = new Float64Array(this.#memory.buffer);
+    }
+    const end = program + heap[program + unit + 1]!;
+    for (let at = program + heap[program + unit]!; at < end;) {
+      const kernel = heap[at++]!, count = heap[at++]!, values = new Array<number>(count);
+      for (let i = 0; i < count; i++) {
+        const value = heap[at++]!;
+        values[i] = value >= SCRATCH ? value - SCRATCH + scratch : value;
+      }
+      this.kernelOf(kernel).apply(undefined, values);
+    }
+  }
+}

@@ -18,7 +18,8 @@ const FAILED = 6; // whether a kernel threw
 const PROGRAM = 7; // where the job is written, in words of 8 bytes
 const SCRATCH_AT = 8; // where the scratch of thread 0 begins, in blocks of 16 bytes
 const SCRATCH_SIZE = 9; // what each thread has of it, in the same
-const WORDS = 10;
+const ENDED = 10; // whether no more work will come
+const WORDS = 11;
 
 /** Bytes of the control block. */
 export const CONTROL_BYTES: number = WORDS * 4;
@@ -89,13 +90,28 @@ export class SharedWork {
     if (words[FAILED] !== 0) throw new Error("A kernel failed on one of the CPU's threads");
   }
 
-  /** Takes work for ever, as thread 1 or more. */
-  serve(thread: number): never {
+  /** Says that no more work will come, and waits until every thread knows it, 50 ms at most. */
+  end(): void {
+    const words = this.#words;
+    Atomics.store(words, ENDED, 1);
+    // Another job, of no units: threads that sleep wait for this word to change.
+    Atomics.store(words, TICKET, (((words[TICKET]! >>> 16) + 1) << 16) | CLOSED);
+    Atomics.notify(words, TICKET);
+    for (let tries = 0; tries < 50; tries++) {
+      const left = Atomics.load(words, STARTED);
+      if (left <= 0) return;
+      Atomics.wait(words, STARTED, left, 1);
+    }
+  }
+
+  /** Takes work, as thread 1 or more, until no more will come. */
+  serve(thread: number): void {
     const words = this.#words;
     Atomics.add(words, STARTED, 1);
     for (;;) {
       this.#work(thread);
       const seen = Atomics.load(words, TICKET);
+      if (Atomics.load(words, ENDED) !== 0) break;
       let looks = 0;
       while (Atomics.load(words, TICKET) === seen && looks < LOOKS) looks++;
       if (looks < LOOKS) continue;
@@ -103,6 +119,8 @@ export class SharedWork {
       Atomics.wait(words, TICKET, seen);
       Atomics.sub(words, SLEEPING, 1);
     }
+    Atomics.sub(words, STARTED, 1);
+    Atomics.notify(words, STARTED);
   }
 
   /** Does units until none is left. */

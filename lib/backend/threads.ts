@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { environmentVariable } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { NativeBlas } from "../runtime/native.ts";
+import { atExit } from "../runtime/signals.ts";
 import { KernelTable, TABLE_BYTES } from "./_kernel_table.ts";
 import { nativeProduct } from "./_native_product.ts";
 import { CONTROL_BYTES, MOST_UNITS, NATIVE_PRODUCT, SCRATCH, SharedWork } from "./_shared_work.ts";
@@ -109,6 +110,7 @@ export function startThreads(heap: Heap, count: number, blas: NativeBlas | undef
     const place = { memory, control: put(new Uint8Array(CONTROL_BYTES))[0] };
     work = new SharedWork(place, kernels.kernelOf);
     for (let thread = 1; thread < count; thread++) startThread({ place, table, thread, blas: blas?.path });
+    atExit(() => work?.end());
   }
   /** Bytes of scratch that each thread gets: no two write to one line of a cache. */
   const each = (scratchBytes: number) => Math.ceil(scratchBytes / 64) * 64;

@@ -39,3 +39,8 @@ export function watchInterrupts(): InterruptWatch {
   };
   return { signal: controller.signal, stop, [Symbol.dispose]: stop };
 }
+
+/** Calls `end`, which must be synchronous, when the process ends by itself or by `process.exit`. */
+export function atExit(end: () => void): void {
+  process.once("exit", end);
+}

@@ -1,4 +1,4 @@
-import type { CpuDevice, Tensor } from "../../backend/device.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { SCRATCH } from "../../backend/threads.ts";
 import { cpuOf } from "../_assembly.ts";
 import { overRows } from "../_over_rows.ts";

@@ -46,21 +46,23 @@ export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockO
     );
   }
   const cpu = cpuOf(u), at = cpu.pointer, sgemm = sgemmOn(cpu);
-  onEach(cpu, { name: "block_product", rows, r, blocks }, (block, p) =>
-    sgemm(
-      false,
-      true,
-      rows,
-      block.rows,
-      r,
-      scale,
-      at(u) + 4 * p * r,
-      wide,
-      at(b) + 4 * block.row * r,
-      r,
-      1,
-      at(y) + 4 * block.column,
-      out,
+  profile.run("block_product", () =>
+    blocks.forEach((block, p) =>
+      sgemm(
+        false,
+        true,
+        rows,
+        block.rows,
+        r,
+        scale,
+        at(u) + 4 * p * r,
+        wide,
+        at(b) + 4 * block.row * r,
+        r,
+        1,
+        at(y) + 4 * block.column,
+        out,
+      )
     ));
 }
 
@@ -85,10 +87,11 @@ export function blockProductGradient(b: Tensor, dy: Tensor, options: BlockOption
     return du;
   }
   const cpu = cpuOf(b), at = cpu.pointer, sgemm = sgemmOn(cpu);
-  onEach(cpu, { name: "block_product_gradient", rows, r, blocks }, (block, p) => {
-    const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
-    sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
-  });
+  profile.run("block_product_gradient", () =>
+    blocks.forEach((block, p) => {
+      const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
+      sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
+    }));
   return du;
 }
 
@@ -115,25 +118,11 @@ export function addBlockWeightGradient(
     );
   }
   const cpu = cpuOf(u), at = cpu.pointer, sgemm = sgemmOn(cpu);
-  onEach(cpu, { name: "block_product_weight_gradient", rows, r, blocks }, (block, p) => {
-    const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
-    sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
-  });
-}
-
-/** Runs every block's product on the CPU: on one BLAS thread where they are small. */
-function onEach(
-  device: CpuDevice,
-  work: {
-    readonly name: string;
-    readonly rows: number;
-    readonly r: number;
-    readonly blocks: readonly Block[];
-  },
-  product: (block: Block, p: number) => void,
-): void {
-  const { name, rows: m, r: n, blocks } = work, k = Math.max(...blocks.map((block) => block.rows));
-  profile.run(name, () => blocks.forEach(product));
+  profile.run("block_product_weight_gradient", () =>
+    blocks.forEach((block, p) => {
+      const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
+      sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
+    }));
 }
 
 function sizesOf(u: Tensor, b: Tensor, y: Tensor, { blocks }: BlockOptions) {

@@ -1,4 +1,4 @@
-import type { CpuDevice, Tensor } from "../../backend/device.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
 import { cpuOf } from "../_assembly.ts";

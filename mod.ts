@@ -15,7 +15,8 @@
  * @module
  */
 export { type BackendChoice, openDevice } from "./lib/backend/backend.ts";
-export { useThreads } from "./lib/backend/threads.ts";
+export { type AssemblyKernels } from "./lib/backend/instantiate.ts";
+export { type Job, type Threads, useThreads } from "./lib/backend/threads.ts";
 export {
   type AnyDevice,
   type CpuDevice,

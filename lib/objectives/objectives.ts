@@ -5,19 +5,37 @@ import { InputError, UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
 import { checkObjective } from "./_check_objective.ts";
 import { type ResolvedOptions, resolveOptions } from "./_options.ts";
+import { aStarPo } from "./a_star_po.ts";
 import { aft } from "./aft.ts";
 import { aftRank } from "./aft_rank.ts";
+import { apoDown } from "./apo_down.ts";
+import { apoZero } from "./apo_zero.ts";
+import { cpo } from "./cpo.ts";
 import { dpo } from "./dpo.ts";
+import { dpoNorm } from "./dpo_norm.ts";
+import { dpop } from "./dpop.ts";
+import { drGrpo } from "./dr_grpo.ts";
+import { grpo } from "./grpo.ts";
+import { gspo } from "./gspo.ts";
+import { hinge } from "./hinge.ts";
+import { infonca } from "./infonca.ts";
 import { ipo } from "./ipo.ts";
 import { irpo } from "./irpo.ts";
 import { kto } from "./kto.ts";
-import type { Constraint, Objective, ObjectiveResult, ScoredGroup } from "./objective.ts";
+import { nca } from "./nca.ts";
+import { nsr } from "./nsr.ts";
 import { orpo } from "./orpo.ts";
 import { pro } from "./pro.ts";
+import { psr } from "./psr.ts";
+import { reinforceRej } from "./reinforce_rej.ts";
 import { rft } from "./rft.ts";
+import { rloo } from "./rloo.ts";
+import { robust } from "./robust.ts";
 import { rrhf } from "./rrhf.ts";
+import { scpo } from "./scpo.ts";
 import { simpo } from "./simpo.ts";
 import { vft } from "./vft.ts";
+import type { Constraint, Objective, ObjectiveResult, ScoredGroup } from "./objective.ts";
 
 /** Every objective by the name that `--objective` takes. */
 export const objectives: Readonly<Record<string, Objective>> = {
@@ -28,11 +46,42 @@ export const objectives: Readonly<Record<string, Objective>> = {
   rrhf,
   pro,
   dpo,
+  "dpo-norm": dpoNorm,
+  dpop,
+  robust,
   ipo,
+  hinge,
+  "apo-zero": apoZero,
+  "apo-down": apoDown,
+  nca,
+  infonca,
   simpo,
   orpo,
+  cpo,
   kto,
   irpo,
+  scpo,
+  rloo,
+  grpo,
+  "dr-grpo": drGrpo,
+  gspo,
+  "reinforce-rej": reinforceRej,
+  psr,
+  nsr,
+  "a-star-po": aStarPo,
+};
+
+/** What others call them: TRL's loss types, and how papers write the name. */
+const elsewhere: Readonly<Record<string, string>> = {
+  sigmoid: "dpo",
+  cdpo: "dpo",
+  sigmoid_norm: "dpo-norm",
+  slic: "hinge",
+  rso: "hinge",
+  nca_pair: "nca",
+  sft: "vft",
+  reinforce: "rloo",
+  "a*-po": "a-star-po",
 };
 
 /** What may be chosen for an objective: the constraint, and numbers by the names that the objective declares. */
@@ -49,8 +98,15 @@ export function findObjective(objective: string | Objective): Objective {
   if (Object.hasOwn(objectives, objective)) return objectives[objective]!;
   const names = Object.keys(objectives);
   throw new UsageError(
-    `Objective must be one of ${names.join(", ")}: got "${objective}"${suggestion(objective, names)}`,
+    `Objective must be one of ${names.join(", ")}: got "${objective}"${nearest(objective, names)}`,
   );
+}
+
+/** The name that was meant, as a question. */
+function nearest(name: string, names: readonly string[]): string {
+  const lower = name.toLowerCase();
+  const known = elsewhere[lower] ?? names.find((name) => name === lower.replaceAll("_", "-"));
+  return known === undefined ? suggestion(name, names) : `: did you mean ${known}?`;
 }
 
 /**

@@ -179,9 +179,10 @@ class BatchLoss {
       const share = 1 / this.groups.length;
       this.#objectiveLoss += value * share;
       const total = gradient.map((g) => g * share);
-      if (options.objective.addsVft && feedback.reference !== undefined) {
-        this.#vftLoss -= scores[feedback.reference] * share;
-        total[feedback.reference] -= share;
+      const vft = Number(options.objective.addsVft ?? 0) * share;
+      if (vft > 0 && feedback.reference !== undefined) {
+        this.#vftLoss -= scores[feedback.reference] * vft;
+        total[feedback.reference] -= vft;
       }
       this.#gradients[index] = total;
       this.#tokenGradients[index] = tokenGradient?.map((slopes) => slopes.map((slope) => slope * share));

@@ -7,7 +7,7 @@ import { type DeviceBatch, deviceBatch } from "../model/batch.ts";
 import type { Keep } from "../model/layer.ts";
 import type { ResolvedOptions } from "../objectives/_options.ts";
 import type { Objective, ScoredGroup } from "../objectives/objective.ts";
-import { checkedLoss } from "../objectives/objectives.ts";
+import { checkedLoss } from "../objectives/checked_loss.ts";
 import { InputError } from "../runtime/errors.ts";
 
 /** One question as the trainer sees it: its tokens, and what is known of each candidate. */

@@ -1,6 +1,7 @@
 /** What a set of records can and cannot teach, told before the first step: what trains nothing does so in silence. */
 
 import type { Objective } from "../objectives/objective.ts";
+import { learnsReferences } from "../objectives/sum.ts";
 import type { TrainingGroup } from "./step.ts";
 import type { EncodedGroup } from "./training_group.ts";
 
@@ -16,7 +17,7 @@ export interface TeachableWatch {
 
 /** Counts what an objective cannot learn from: see {@linkcode TeachableWatch}. */
 export function watchTeachable(objective: Objective): TeachableWatch {
-  const { name, feedback, addsVft = false, trainsOn = "candidates" } = objective;
+  const { name, feedback, trainsOn = "candidates" } = objective, references = learnsReferences(objective);
   const reads = feedback.length > 0 && (trainsOn === "candidates" || trainsOn === "samples");
   const learnsFrom = reads ? objective.learnsFrom ?? "pair" : "any";
   const prompts = new Map<string, number>(), repeated = new Set<string>();
@@ -36,7 +37,7 @@ export function watchTeachable(objective: Objective): TeachableWatch {
       const prompt = hash(group.tokens.prompt), before = prompts.get(id);
       if (before === undefined) prompts.set(id, prompt);
       else if (before !== prompt) repeated.add(id);
-      if (addsVft && group.feedback.reference === undefined) referenceless++;
+      if (references && group.feedback.reference === undefined) referenceless++;
       if (learnsFrom === "any") return;
       if (learnsFrom !== "pair") {
         if (group.feedback.correct?.includes(learnsFrom === "right")) paired++;
@@ -53,7 +54,7 @@ export function watchTeachable(objective: Objective): TeachableWatch {
     },
     warnings() {
       const of = (count: number, all: number, what: string) => `${count} of ${all} ${what}`;
-      const only = paired === 0 && addsVft && referenceless < groups
+      const only = paired === 0 && references && referenceless < groups
         ? `; ${name} trains nothing but the likelihood of references`
         : "";
       return [
@@ -84,7 +85,7 @@ export function watchTeachable(objective: Objective): TeachableWatch {
     },
     refusal() {
       if (learnsFrom === "any" || groups === 0 || paired > 0) return undefined;
-      if (addsVft && referenceless < groups) return undefined;
+      if (references && referenceless < groups) return undefined;
       if (learnsFrom !== "pair") return `none of the ${groups} groups has a ${learnsFrom} candidate`;
       const found = equal > 0 ? `${equal} pairs with two equal sides` : "candidates that are all alike";
       return `none of the ${groups} groups has a better and a worse candidate: got ${found}`;

@@ -141,6 +141,8 @@ function lacking(
   });
   const help = wanted.includes("labels")
     ? "`deno task score` writes labels"
+    : !wanted.includes("ranks")
+    ? "`deno task score --label majority` writes shares of votes as rewards"
     : "`deno task score --rank steps` (or ratings, judge) writes ranks";
   return new InputError(
     `Cannot train ${objective.name} on "${id}": every candidate must have ${quoted(wanted)}: got ${

@@ -24,6 +24,11 @@ export const objectiveOption: Option<string> = preset(
 export const objectiveOptions: Readonly<Record<string, Option<number | undefined>>> = Object
   .fromEntries(names.map((name) => [name, optionOf(name)]));
 
+/** The rest of a task's values: what an objective has an option for is not the task's own. */
+export function withoutObjectiveValues<T extends object>(options: T): Omit<T, keyof typeof objectiveOptions> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T;
+}
+
 /** The values of these options that were given. */
 export function objectiveValues(
   options: Readonly<Record<string, unknown>>,

@@ -6,12 +6,14 @@ import { readRecords } from "./stages.ts";
 /** The groups in a file; where votes say what is right, without answers and references: nothing must tell of them. */
 export async function* learnedRecords(path: string, label: "answer" | "majority"): AsyncGenerator<Problem> {
   for await (const group of readRecords(path)) {
-    if (label === "answer") yield group;
-    else {
-      const { answer: _, reference: __, reference_logprob: ___, ...asked } = group;
-      yield asked;
-    }
+    yield label === "answer" ? group : withoutAnswers(group);
   }
+}
+
+/** The problem with its candidates, and nothing that tells of the right answer. */
+export function withoutAnswers(problem: Problem): Problem {
+  const { answer: _, reference: __, reference_logprob: ___, ...asked } = problem;
+  return asked;
 }
 
 /** Tokens of all candidates in a file. */

@@ -12,7 +12,7 @@ import type { ObjectiveSpec } from "./objective.ts";
  *
  * v, the reward, is the share of a question's samples that come to the same answer, as `score --label majority` writes it. h
  * in nats, summed over the response; s in nats per token; α is `sftWeight`. Of a tie w and l are
- * the first. A constraint acts on s_l. Equal shares give 0.
+ * the first. A constraint acts on s_l. Equal shares give 0. The formula is from an account of the paper.
  *
  * @throws {InputError} when the group has no rewards, or lacks reference log-probs
  */

@@ -9,7 +9,7 @@ import type { Objective } from "../lib/objectives/objective.ts";
 import { objectives } from "../lib/objectives/objectives.ts";
 
 const folder = new URL("../lib/objectives/", import.meta.url);
-const files = readdirSync(folder).filter((name) => name.endsWith(".ts"));
+const files = readdirSync(folder).filter((name) => name.endsWith(".ts")).sort();
 const sources = files.map((name) => ({ name, text: readFileSync(new URL(name, folder), "utf8") }));
 
 const intro = `# Objectives
@@ -50,7 +50,7 @@ function namesOf(which: (objective: Objective) => boolean): string {
 
 /** What the doc comment of an objective says, as Markdown: formulas stand in blocks of code. */
 function saidOf(name: string): string {
-  const source = sources.find(({ text }) => text.includes(`  name: "${name}",`));
+  const source = sources.find(({ text }) => text.includes(`\n  name: "${name}",`));
   const comments = [
     ...source!.text.matchAll(/^\/\*\*\n((?: \*.*\n)+?) \*\/\nexport const \w+: ObjectiveSpec/gm),
   ];

@@ -52,20 +52,22 @@ export function readSum(text: string): ObjectivePart[] {
     throw new UsageError(`Cannot read objective "${text}": ${what}`);
   };
   return text.split(",").map((part) => {
-    const [name = "", ...rest] = part.trim().split(":");
+    const [name = "", ...rest] = part.split(":").map((word) => word.trim());
     if (name === "") refuse('expected NAME:WEIGHT, several with commas, such as "dpo-norm:1,aft:0.5"');
     const [first, ...others] = rest, weighted = first !== undefined && !first.includes("=");
     const number = (word: string, what: string) => {
-      const value = word.trim() === "" ? NaN : Number(word);
+      const value = /^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|Infinity)$/i.test(word) ? Number(word) : NaN;
       return Number.isNaN(value) ? refuse(`${what} must be a number: got "${word}"`) : value;
     };
-    const options: Record<string, number> = {};
+    const options: Record<string, number> = {}, given = new Set<string>();
     let constraint: Constraint | undefined;
     for (const setting of weighted ? others : rest) {
       const [key = "", value = ""] = setting.split("=");
       if (!setting.includes("=")) {
         refuse(`what stands behind the weight of ${name} must be OPTION=VALUE: got "${setting}"`);
       }
+      if (given.has(camel(key))) refuse(`${key} of ${name} is there twice`);
+      given.add(camel(key));
       if (key !== "constraint") options[camel(key)] = number(value, `${key} of ${name}`);
       else if (constraints.includes(value as Constraint)) constraint = value as Constraint;
       else refuse(`constraint of ${name} must be ${constraints.join(", ")}: got "${value}"`);
@@ -174,7 +176,7 @@ function sharedFeedback(compared: readonly Objective[]): Objective["feedback"] {
   return first?.feedback.filter((kind) => others.every(({ feedback }) => feedback.includes(kind))) ?? [];
 }
 
-/** A part's options: numbers of the training come before its own; its own constraint before the one for all. */
+/** A part's options: its own, those of the training, its defaults; its own constraint comes before the one for all. */
 function resolveTerm({ objective, constraint, options }: Term, given: GivenOptions): ResolvedOptions {
   const known = objective.constraints ?? ["none"];
   const asked = given.constraint !== undefined && known.includes(given.constraint)
@@ -190,7 +192,7 @@ function resolveTerm({ objective, constraint, options }: Term, given: GivenOptio
 /**
  * Every option of a sum, as `aft.beta` and `aft.constraint`. A name alone is the option of the one part that has it.
  *
- * @throws {UsageError} for an option that no part has or more than one, a constraint that none knows, and what a part refuses
+ * @throws {UsageError} for an option that no part has, more than one, or that is given twice, a constraint that none knows, and what a part refuses
  */
 export function resolveSum(sum: Objective, { constraint, ...given }: GivenOptions): ResolvedOptions {
   const terms = termsOf(sum)!, names = Object.keys(sum.options);
@@ -221,7 +223,13 @@ export function resolveSum(sum: Objective, { constraint, ...given }: GivenOption
         }:${option}=${value}`,
       );
     }
-    chosen[whose[0]!.i]![whose[0]!.name] = value;
+    const { i, name } = whose[0]!, { objective, options = {} } = terms[i]!;
+    if (name in options || name in chosen[i]!) {
+      throw new UsageError(
+        `Cannot use option \`${option}\` with objective ${sum.name}: ${name} of ${objective.name} is given twice`,
+      );
+    }
+    chosen[i]![name] = value;
   }
   if (
     constraint !== undefined && !terms.some(({ objective }) => objective.constraints?.includes(constraint))

@@ -52,6 +52,13 @@ test("an option without a meaning is refused", () => {
       options: { beta: -1 },
     },
   );
+  for (const labelSmoothing of [0.5, -0.1]) {
+    refuses(
+      UsageError,
+      `Cannot use labelSmoothing ${labelSmoothing} with objective robust: expected a number from 0 up and below 0.5`,
+      { name: "robust", options: { labelSmoothing } },
+    );
+  }
   refuses(UsageError, "Cannot use lambda NaN with objective orpo: expected a finite number", {
     name: "orpo",
     options: { lambda: NaN },

@@ -49,6 +49,7 @@ test("a sum by hand: two of log 2 and three of −s", () => {
 test("a sum is its parts with their weights, options and constraints", () => {
   // AFT is trained with dc unless told otherwise, DPO without.
   assertSum("dpo-norm:1,aft:0.5", [["dpo-norm", 1], ["aft", 0.5, { constraint: "dc" }]]);
+  assertSum(" dpo-norm : 1 , aft : .5 ", [["dpo-norm", 1], ["aft", 0.5, { constraint: "dc" }]]);
   assertSum("dpo-norm,aft:0.5", [["dpo-norm", 1], ["aft", 0.5, { constraint: "dc" }]], {
     constraint: undefined,
   });
@@ -166,6 +167,13 @@ test("what cannot be added is refused, by name", () => {
   refuses(
     "aft,",
     'Cannot read objective "aft,": expected NAME:WEIGHT, several with commas, such as "dpo-norm:1,aft:0.5"',
+  );
+  refuses("aft:0x10", 'Cannot read objective "aft:0x10": the weight of aft must be a number: got "0x10"');
+  refuses("aft:1:beta=1:beta=2", 'Cannot read objective "aft:1:beta=1:beta=2": beta of aft is there twice');
+  refuses(
+    "simpo:1:gamma=1,aft",
+    "Cannot use option `gamma` with objective simpo:1,aft:1: gamma of simpo is given twice",
+    { gamma: 2 },
   );
   refuses("aft:1:gama=1", "Cannot use option `gama` with objective aft: it has beta");
   refuses("psr,nsr", 'Cannot use constraint "dc" with objective psr:1,nsr:1: none of them knows it', {

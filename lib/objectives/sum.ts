@@ -85,12 +85,25 @@ export function readSum(text: string): ObjectivePart[] {
 const camel = (key: string) => key.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 /**
- * The sum as an objective. Its options are named `aft.beta`, and so is what it was resolved to.
+ * The sum as an objective; a sum among the parts is its own parts. Its options are named `aft.beta`, and so is what it was resolved to.
  *
  * @throws {UsageError} when the parts cannot be added, or one has an option or weight without meaning
  */
 export function sumOf(parts: readonly (ObjectivePart & { readonly objective: Objective })[]): Objective {
-  const terms = parts.map((part): Term => ({ ...part, weight: part.weight ?? 1 }));
+  const terms = parts.flatMap((part): readonly Term[] => {
+    const { objective, weight = 1, constraint, options } = part, own = termsOf(objective);
+    if (own === undefined) return [{ ...part, weight }];
+    if (Object.keys(options ?? {}).length > 0) {
+      throw new UsageError(
+        `Cannot give options to ${objective.name}, which is a sum: give them to its parts`,
+      );
+    }
+    return own.map((term) => ({
+      ...term,
+      weight: term.weight * weight,
+      constraint: term.constraint ?? constraint,
+    }));
+  });
   requireAlike(terms);
   const own = terms.map((term) => ({ ...term, resolved: resolveTerm(term, {}) }));
   const vft = terms.reduce((sum, { objective, weight }) => sum + weight * Number(objective.addsVft ?? 0), 0);

@@ -51,3 +51,22 @@ test("every golden method that the table has", { skip: !existsSync(path) }, () =
     );
   }
 });
+
+test("TRL's nca_pair is nca over two candidates where only the better one is preferred", {
+  skip: !existsSync(path),
+}, () => {
+  const golden = JSON.parse(readFileSync(path, "utf8"));
+  const { s, len, ref, correct } = golden.group, pairs: [number, number][] = [[0, 2], [0, 3], [1, 2], [1, 3]];
+  const gradient = [0, 0, 0, 0];
+  let value = 0;
+  for (const pair of pairs) {
+    const of = <T>(list: T[]) => pair.map((i) => list[i]!);
+    const group = { scores: of<number>(s), lengths: of<number>(len), referenceLogprobs: of<number>(ref) };
+    const found = lossOf("nca", { ...group, correct: of<number>(correct).map(Boolean) }, { alpha: 1e-3 });
+    value += found.value / pairs.length;
+    pair.forEach((i, at) => gradient[i]! += found.gradient[at]! / pairs.length);
+  }
+  const { value: written, dL_ds } = golden["nca_pair beta=.1"];
+  assert.ok(agrees(value, written, 10), `${value}`);
+  gradient.forEach((slope, i) => assert.ok(agrees(slope, dL_ds[i], 7), `${gradient}`));
+});

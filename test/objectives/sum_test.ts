@@ -76,6 +76,16 @@ test("a sum is its parts with their weights, options and constraints", () => {
   });
 });
 
+test("a sum among the parts is its own parts", () => {
+  const inner = combine([{ objective: "simpo", weight: 2 }, { objective: "aft" }]);
+  const outer = combine([{ objective: inner, weight: 3 }, { objective: "orpo", weight: 0.5 }]);
+  assert.equal(outer.name, "simpo:6,aft:3,orpo:0.5");
+  assertSum(outer, [["simpo", 6], ["aft", 3, { constraint: "dc" }], ["orpo", 0.5]]);
+  assert.throws(() => combine([{ objective: inner, options: { gamma: 1 } }]), {
+    message: "Cannot give options to simpo:2,aft:1, which is a sum: give them to its parts",
+  });
+});
+
 test("W-REINFORCE is a tenth of PSR and NSR: the golden value", () => {
   const golden = {
     scores: [-0.9, -0.6, -1.4, -0.7],

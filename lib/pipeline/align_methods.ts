@@ -40,7 +40,11 @@ const constraintsOf = (objective: Objective): readonly Constraint[] => {
  * align have no feedback for
  */
 export function alignMethods(choice: MethodChoice): AlignMethod[] {
-  const { objective: name, labels, beta } = choice, objective = findObjective(name);
+  const { objective: name, labels } = choice, objective = findObjective(name);
+  const { beta = choice.beta, ...others } = choice.options ?? {};
+  if (choice.beta !== undefined && beta !== choice.beta) {
+    throw new UsageError(`Option beta is given twice: ${choice.beta}, and ${beta} in options`);
+  }
   if (objective.trainsOn === "reference") {
     throw new UsageError(
       `Cannot align with objective ${name}: it trains on references alone, as what align starts from does, and its control`,
@@ -62,7 +66,7 @@ export function alignMethods(choice: MethodChoice): AlignMethod[] {
   return chosen.map((constraint) => {
     // AFT's boundary acts with bc alone.
     const width = beta !== undefined && (objective.boundary !== "beta" || constraint === "bc") && { beta };
-    const options = { ...choice.options, ...width };
+    const options = { ...others, ...width };
     const settings = {
       objective: name,
       constraint,

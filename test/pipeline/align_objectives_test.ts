@@ -86,8 +86,10 @@ test("which models are made: AFT under all constraints, others under their own, 
     "psr:0.1,nsr:1-none",
     "psr:0.1,nsr:1-bc",
   ]);
-  const [none, , bc] = alignMethods({ labels: "answer", objective: "aft", beta: 0.3 });
-  assert.deepEqual([none!.settings.options, bc!.settings.options], [undefined, { beta: 0.3 }]);
+  for (const width of [{ beta: 0.3 }, { options: { beta: 0.3 } }]) {
+    const [none, , bc] = alignMethods({ labels: "answer", objective: "aft", ...width });
+    assert.deepEqual([none!.settings.options, bc!.settings.options], [undefined, { beta: 0.3 }]);
+  }
   const [dpo] = alignMethods({
     labels: "answer",
     objective: "dpo",
@@ -116,6 +118,7 @@ test("what align cannot do is refused before there is a folder", async () => {
       { objective: "dpo", options: { gamma: 1 } },
       "Cannot use option `gamma` with objective dpo: it has beta, boundary, labelSmoothing",
     ],
+    [{ beta: 0.1, options: { beta: 0.2 } }, "Option beta is given twice: 0.1, and 0.2 in options"],
     [{ label: "votes" as "majority" }, 'Option label must be one of answer, majority: got "votes"'],
   ];
   for (const [options, message] of cases) {

@@ -8,6 +8,7 @@
 import { relative } from "node:path";
 import { embeddedBase } from "../lib/pipeline/align_options.ts";
 import { align } from "../lib/pipeline/align.ts";
+import { alignMethods } from "../lib/pipeline/align_methods.ts";
 import { runTask } from "./cli/run_task.ts";
 import {
   objectiveOption,
@@ -97,7 +98,11 @@ await runTask({
     ...promptOptions,
     ...objectiveOptions,
   },
-  plan: (options) => planMemory("train", options),
+  plan: async (options) => {
+    const { objective, constraints, label: labels } = options;
+    alignMethods({ objective, constraints, labels, options: objectiveValues(options) });
+    return await planMemory("train", options);
+  },
   async run(options, io) {
     const { quiet: _, debug: __, profile: ___, config: ____, dryRun: _____, ...asked } = options;
     const { template: ______, chat: _______, system: ________, fewShot: _________, ...settings } = asked;

@@ -47,6 +47,17 @@ test("unknown options, wrong values and missing options are refused by every tas
       ["--model", base, "--out", at("x"), "--objective", "aft:1,aft-rank", "--dry-run"],
       "Cannot add aft and aft-rank: aft learns from labels, aft-rank from ranks or rewards",
     ],
+    [
+      "align",
+      ["--objective", "scpo", "--out", at("x"), "--dry-run"],
+      "Cannot align with objective scpo: it learns from rewards, and candidates are marked right or wrong; with --label " +
+      "majority their votes are ranks and rewards",
+    ],
+    [
+      "score",
+      ["--label", "majority", "--relabel"],
+      "Option --relabel has no meaning with --label majority",
+    ],
     ["evaluate", ["--votes"], "Option --votes needs a value: an integer of at least 0"],
     ["align", ["--constrants", "dc"], "Unknown option --constrants: did you mean --constraints?"],
     ["doctor", ["--jsn"], "Unknown option --jsn: did you mean --json?"],

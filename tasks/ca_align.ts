@@ -7,8 +7,8 @@ import { checkFormats } from "../lib/feedback/format_check.ts";
 import { findObjective, objectives } from "../lib/objectives/objectives.ts";
 import { resolveSettings } from "../lib/train/settings.ts";
 import { runTask } from "./cli/run_task.ts";
-import { objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
-import { choice, preset } from "./cli/option.ts";
+import { objectiveOption, objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
+import { choice } from "./cli/option.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
 import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
@@ -43,16 +43,18 @@ await runTask({
       does: "DPO on the same data",
       command: "deno task ca-align --model runs/vft --input scored.jsonl --objective dpo --out runs/dpo",
     },
+    {
+      does: "Two objectives added, each with its weight",
+      command:
+        "deno task ca-align --model runs/vft --input scored.jsonl --objective dpo-norm:1,aft:0.5 --out runs/sum",
+    },
   ],
   options: {
     ...trainingOptions,
     ...pick("input", "output", "data"),
     ...dataOptions,
     ...recordOptions,
-    objective: preset(
-      choice("--objective", { choices: Object.keys(objectives), help: "What to train with" }),
-      "aft",
-    ),
+    objective: objectiveOption,
     constraint: choice("--constraint", {
       choices: ["none", "dc", "bc"],
       help:
@@ -61,7 +63,11 @@ await runTask({
     ...objectiveOptions,
     ...promptOptions,
   },
-  plan: (options) => planMemory("train", options),
+  async plan(options) {
+    const { objective, constraint } = options;
+    resolveSettings({ ...trainerOptions(options), objective, constraint, options: objectiveValues(options) });
+    return await planMemory("train", options);
+  },
   async run(options, io) {
     const { objective, constraint } = options, given = objectiveValues(options);
     // Before the model is loaded: what cannot be trained is said at once.

@@ -8,7 +8,9 @@ import { normalizeResponses } from "../lib/data/prompts.ts";
 import type { Group } from "../lib/data/records.ts";
 import { rank } from "../lib/feedback/rank.ts";
 import { label } from "../lib/feedback/label.ts";
+import { labelByMajority } from "../lib/feedback/majority.ts";
 import { score } from "../lib/evaluate/score.ts";
+import { UsageError } from "../lib/runtime/errors.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
@@ -24,7 +26,7 @@ await runTask({
   summary: "Mark candidates right or wrong, rank them, and add their log-probs",
   description:
     "Reads groups and writes them with each candidate's answer, correct, logprob and score, and with rank and " +
-    "reward where --rank says what to rank by. Without --model it only labels and ranks. The log-probs of the model before training are the reference that DPO, IPO, IRPO and KTO need.",
+    "reward where --rank says what to rank by. Without --model it only labels and ranks. The log-probs of the model before training are what objectives with a reference model need: DPO and its kin, KTO, NCA, GSPO.",
   examples: [
     {
       does: "Label and score generated candidates",
@@ -33,6 +35,11 @@ await runTask({
     {
       does: "Candidates of several sources: bring their endings into one form",
       command: "deno task score --model runs/vft --endings normalize --input candidates.jsonl",
+    },
+    {
+      does: "No answers are known: the candidates vote",
+      command: "deno task generate --model runs/vft --input questions.jsonl -k 8 --keep-duplicates | " +
+        "deno task score --model runs/vft --label majority",
     },
     {
       does: "Score a data set's own candidates",
@@ -64,6 +71,15 @@ await runTask({
     ...dataOptions,
     ...recordOptions,
     ...promptOptions,
+    label: preset(
+      choice("--label", {
+        choices: ["answer", "majority"],
+        help:
+          "What is right: the record's answer, or the one that most candidates of the question give, whose " +
+          "shares of the votes become rewards",
+      }),
+      "answer",
+    ),
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     relabel: toggle("--relabel", { help: "Label by answers also what records bring labels for" }),
     endings: preset(
@@ -85,7 +101,11 @@ await runTask({
   },
   plan: (options) => planMemory("score", options),
   async run(options, io) {
-    const { strict, relabel, endings, tooLong } = options;
+    const { strict, relabel, endings, tooLong } = options, majority = options.label === "majority";
+    if (majority && relabel) throw new UsageError("Option --relabel has no meaning with --label majority");
+    if (majority && options.rank !== undefined) {
+      throw new UsageError("Only one of --rank and --label majority can be given: both write rewards");
+    }
     await checkData(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
@@ -98,7 +118,12 @@ await runTask({
       signal: io.signal,
     });
     const source = async function* (): AsyncGenerator<Group> {
-      for await (const group of groupsOf(options, io)) {
+      const groups = groupsOf(options, io);
+      for await (
+        const group of majority
+          ? labelByMajority(groups, { strict, listener: io.listener, signal: io.signal })
+          : groups
+      ) {
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };

@@ -1,11 +1,12 @@
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { promptNames } from "../data/prompts.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
-import { answersEqual, findAnswer, isRight } from "../data/answers.ts";
+import { findAnswer, isRight } from "../data/answers.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import type { Listener, Watched } from "../runtime/listener.ts";
+import { tallyVotes } from "../feedback/votes.ts";
 import { assessmentAccuracy, meanScores } from "../objectives/statistics.ts";
 import { optionLogprobs, type OptionResult } from "./option_logprobs.ts";
 import { score, type ScoreOptions } from "./score.ts";
@@ -235,18 +236,7 @@ export function majorityResult(
   responses: readonly Candidate[] | undefined,
 ): Pick<Evaluated, "majority"> {
   if (!responses || responses.length === 0) return {};
-  const tally: { answer: string; votes: number }[] = [];
-  for (const { text } of responses) {
-    const answer = findAnswer(problem, text);
-    if (answer === null) continue;
-    const entry = tally.find((t) => answersEqual(t.answer, answer));
-    if (entry) entry.votes++;
-    else tally.push({ answer, votes: 1 });
-  }
-  const best = tally.reduce<typeof tally[number] | undefined>(
-    (a, b) => a && a.votes >= b.votes ? a : b,
-    undefined,
-  );
+  const [best] = tallyVotes(responses.map(({ text }) => findAnswer(problem, text)));
   const answer = best?.answer ?? null;
   return {
     majority: { answer, correct: isRight(problem, answer), share: (best?.votes ?? 0) / responses.length },

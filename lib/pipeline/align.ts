@@ -3,10 +3,8 @@
 import { join } from "node:path";
 import type { Problem } from "../data/records.ts";
 import { score } from "../evaluate/score.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
-import { openCheckpoint } from "../checkpoint/checkpoint.ts";
-import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { renderReport } from "../report/report.ts";
+import { roundsTable } from "../report/rounds_table.ts";
 import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
@@ -23,17 +21,22 @@ import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
 import { sharedProblems } from "./held_out.ts";
+import { checkSources } from "./check_sources.ts";
+import { learnedRecords, tokensIn } from "./learned_records.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
 import { readRecords, Stages } from "./stages.ts";
-import { refuseFrozen } from "../model/load_model.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {
   readonly name: string;
+  /** Its name without the round. */
+  readonly kind: string;
   readonly directory: string;
   readonly round: number;
+  /** Tokens of the candidates that it and those before it learned from. */
+  readonly sampledTokens: number;
 }
 
 /** A row of the table: a model of the run and what was measured of it. */
@@ -44,6 +47,8 @@ export interface AlignRow {
   readonly directory: string;
   /** The round that made it; 0 for VFT. */
   readonly round: number;
+  /** Tokens of the candidates that were kept and that it and those before it learned from; 0 for VFT and control. */
+  readonly sampledTokens: number;
   /** What was measured of it on the test problems and their candidates. */
   readonly summary: Summary;
 }
@@ -117,14 +122,23 @@ class AlignRun {
         `${shared} of ${tested} test problems are training problems too, so accuracy says little; option \`testData\` takes others`,
       );
     }
+    const gradient = options.methods.find(({ objective }) =>
+      objective.trainsOn === "samples" && !objective.needsReferenceLogprobs
+    );
+    if (gradient && options.alignEpochs > 1) {
+      listener.warn?.(
+        `${gradient.kind} is a gradient at the model that sampled, and ${options.alignEpochs} passes go on from it; ` +
+          "option `alignEpochs: 1` makes one",
+      );
+    }
     const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
       objective: "vft",
       epochs: options.epochs,
       learningRate: options.learningRate,
       seed: options.seed,
     });
-    const judged = await this.candidates("test-candidates", vft, options.test);
-    const models: Trained[] = [{ name: "vft", directory: vft, round: 0 }];
+    const judged = await this.candidates("test-candidates", vft, options.test, { judged: true });
+    const models: Trained[] = [{ name: "vft", kind: "vft", directory: vft, round: 0, sampledTokens: 0 }];
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
     const rows: Row[] = [];
     for (const model of models) rows.push(await this.measure(model, judged));
@@ -132,7 +146,12 @@ class AlignRun {
     const report = join(out, "report.html");
     await writeText(report, renderReport(await alignReport(run, rows, judged)));
     await writeJson(join(out, "results.json"), {
-      rows: rows.map(({ name, round, summary }) => ({ name, round, ...summary })),
+      rows: rows.map(({ name, round, sampledTokens, summary }) => ({
+        name,
+        round,
+        sampled_tokens: sampledTokens,
+        ...summary,
+      })),
       seconds: this.#seconds(),
       peak_resident_bytes: peakResidentBytes(),
       machine: machine(),
@@ -143,13 +162,14 @@ class AlignRun {
     );
     return {
       out,
-      rows: rows.map(({ name, round, summary }, i) => ({
+      rows: rows.map(({ name, round, sampledTokens, summary }, i) => ({
         name,
         directory: models[i]!.directory,
         round,
+        sampledTokens,
         summary,
       })),
-      table: summaryTable(rows),
+      table: options.rounds > 1 ? `${summaryTable(rows)}\n${roundsTable(rows)}` : summaryTable(rows),
       report,
       warnings,
       seconds: this.#seconds(),
@@ -168,14 +188,13 @@ class AlignRun {
    */
   async round(round: number, models: readonly Trained[]): Promise<Trained[]> {
     const { options } = this, last = round === 1 ? "" : ` round ${round}`;
-    const constraints = options.constraints === "all" ? ["none", "dc", "bc"] as const : [options.constraints];
     const settings = {
       epochs: options.alignEpochs,
       learningRate: options.alignLearningRate,
       seed: options.seed + round - 1, // other samples and another order in every round
     };
     const newest = (kind: string) =>
-      round === 1 ? models[0].directory : models.findLast(({ name }) => kindOf(name) === kind)!.directory;
+      round === 1 ? models[0].directory : models.findLast((model) => model.kind === kind)!.directory;
     const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
     const made: Trained[] = [];
     const control = await this.train(
@@ -184,18 +203,17 @@ class AlignRun {
       first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
       { ...settings, objective: "vft" },
     );
-    made.push({ name: `control${last}`, directory: control, round });
-    for (const constraint of constraints) {
-      const kind = `aft-${constraint}`, name = kind + last, from = newest(kind);
+    made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
+    for (const { kind, settings: method } of options.methods) {
+      const name = kind + last, from = newest(kind);
       const groups = first ??
-        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings.seed);
-      const directory = await this.train(fileName(name), from, () => readRecords(groups), {
+        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings);
+      const directory = await this.train(fileName(name), from, () => learnedRecords(groups, options.label), {
         ...settings,
-        objective: "aft",
-        constraint,
-        ...(constraint === "bc" && options.beta !== undefined && { options: { beta: options.beta } }),
+        ...method,
       });
-      made.push({ name, directory, round });
+      const before = models.findLast((model) => model.kind === kind)?.sampledTokens ?? 0;
+      made.push({ name, kind, directory, round, sampledTokens: before + await tokensIn(groups) });
     }
     return made;
   }
@@ -221,9 +239,11 @@ class AlignRun {
     name: string,
     from: string,
     problems: () => AsyncIterable<Problem>,
-    seed = this.options.seed,
+    { seed = this.options.seed, judged = false }: { readonly seed?: number; readonly judged?: boolean } = {},
   ): Promise<string> {
-    const { samples, temperature, topK, topP, out } = this.options;
+    const { samples, temperature, topK, topP, out, label: labels, methods } = this.options;
+    // A sample counts as often as it is drawn where it votes, or stands for the model's own distribution.
+    const drawn = labels === "majority" || methods.some(({ objective }) => objective.trainsOn === "samples");
     return await this.#stages.candidates(join(out, `${name}.jsonl`), {
       from,
       problems,
@@ -233,25 +253,26 @@ class AlignRun {
       topK,
       topP,
       seed,
+      ...(!judged && { labels, keepDuplicates: drawn }),
     });
   }
 
   /** Measures a model on the test problems and the labelled candidates for them. */
-  async measure({ name, directory, round }: Trained, judged: string): Promise<Row> {
+  async measure({ directory, ...model }: Trained, judged: string): Promise<Row> {
     const { votes, seed, prompt, microBatch } = this.options, stages = this.#stages;
     const { summary } = await stages.measure(join(directory, "evaluation.json"), {
       from: directory,
       records: () => readRecords(judged),
-      label: `evaluate ${name}`,
+      label: `evaluate ${model.name}`,
       votes,
       seed,
     });
     const path = join(directory, "examples.json");
     if (!await exists(path)) {
-      using model = await stages.open(directory);
+      using opened = await stages.open(directory);
       const scored: number[][] = [];
       for await (
-        const { candidates } of score(model, await exampleGroups(judged), {
+        const { candidates } of score(opened, await exampleGroups(judged), {
           microBatchTokens: microBatch,
           prompt,
           signal: this.options.signal,
@@ -259,28 +280,6 @@ class AlignRun {
       ) scored.push(candidates.map((c) => c.score ?? NaN));
       await writeJson(path, scored);
     }
-    return { name, round, summary, examples: await readJson(path) as number[][] };
-  }
-}
-
-/** `aft-dc` of `aft-dc round 2`. */
-function kindOf(name: string): string {
-  return name.replace(/ round \d+$/, "");
-}
-
-/** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
-async function checkSources(options: AlignSettings, listener: Listener): Promise<void> {
-  const { model, train, test, baseDtype, lora, unknownTensors, signal } = options;
-  const directory = await resolveModel(model, { listener, signal }),
-    adapted = await isAdapterDirectory(directory);
-  refuseFrozen(baseDtype, adapted || lora !== undefined);
-  if (adapted && lora) {
-    throw new UsageError(
-      `Cannot make a new adapter on ${model}: it is an adapter itself; merge it first, or leave option \`lora\` out to train it on`,
-    );
-  }
-  if (!adapted) await (await openCheckpoint(directory, { unknown: unknownTensors })).close();
-  for (const source of [train, test]) {
-    for await (const _ of source()) break;
+    return { ...model, summary, examples: await readJson(path) as number[][] };
   }
 }

@@ -8,6 +8,7 @@ import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
+import { type AlignMethod, alignMethods } from "./align_methods.ts";
 import { testSpecOf } from "./held_out.ts";
 
 /** Problems by a data set's name or a file, or from anywhere else: they are read several times. */
@@ -67,8 +68,17 @@ export interface AlignOptions {
   readonly batchSize?: number | undefined;
   /** Tokens computed at once (default 4,096). */
   readonly microBatch?: number | undefined;
-  /** Which alignment runs to make (default all). */
+  /** What to align with, by name or as a sum (default "aft"). */
+  readonly objective?: string | undefined;
+  /** Options of the objective by the names that it declares: `{ gamma: 0.5 }`. */
+  readonly options?: Readonly<Record<string, number>> | undefined;
+  /** Which alignment runs to make (default: all for AFT, the objective's own constraint for any other). */
   readonly constraints?: "all" | "none" | "dc" | "bc" | undefined;
+  /**
+   * What marks the candidates that are learned from: the problems' answers (default), or the majority of a question's
+   * candidates, which then neither see answers nor references. Test problems always have answers.
+   */
+  readonly label?: "answer" | "majority" | undefined;
   /** How often to sample and align; from the second round on with the newest model of each kind (default 1). */
   readonly rounds?: number | undefined;
   /** GSM8K's calculator marks in chains (default keep). */
@@ -88,6 +98,8 @@ export interface AlignOptions {
 /** The options of `align` with their defaults filled in. */
 export interface AlignSettings extends Filled {
   readonly beta: number | undefined;
+  /** The kinds of model that are trained on candidates. */
+  readonly methods: readonly AlignMethod[];
   readonly lora: Lora | undefined;
   readonly signal: AbortSignal | undefined;
   /** The problems, to be read as often as needed. */
@@ -103,7 +115,7 @@ type Filled = {
   readonly [K in Exclude<keyof AlignOptions, Absent>]-?: Exclude<AlignOptions[K], undefined>;
 };
 
-type Absent = "beta" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
+type Absent = "beta" | "constraints" | "options" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
 
 /** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
 export function embeddedBase(): string {
@@ -135,7 +147,8 @@ const defaults = {
   learningRate: 1e-3,
   batchSize: 16,
   microBatch: 4096,
-  constraints: "all",
+  objective: "aft",
+  label: "answer",
   rounds: 1,
   calculator: "keep",
   resume: false,
@@ -151,6 +164,8 @@ const names: NamesOf<AlignOptions> = {
   testData: true,
   dataDirectory: true,
   beta: true,
+  constraints: true,
+  options: true,
   lora: true,
   alignLearningRate: true,
   prompt: true,
@@ -181,6 +196,8 @@ const numbers = {
 const kinds = {
   model: "text",
   out: "text",
+  objective: "text",
+  options: "object",
   data: "source",
   testData: "source",
   dataDirectory: "text",
@@ -197,6 +214,7 @@ const words = {
   baseDtype: ["f32", "f16", "int8", "int4"],
   unknownTensors: ["refuse", "keep"],
   constraints: ["all", "none", "dc", "bc"],
+  label: ["answer", "majority"],
   calculator: ["keep", "drop"],
 } as const;
 
@@ -230,6 +248,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
         ...(directory !== undefined && { directory }),
         ...(filled.signal && { signal: filled.signal }),
       });
+  const { objective, label, constraints, beta } = filled;
+  const methods = alignMethods({ objective, constraints, beta, options: filled.options, labels: label });
   const { signal: _, configuration: __, ...plain } = filled;
   return {
     ...rest,
@@ -237,7 +257,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     testLimit,
     seed,
     model,
-    beta: filled.beta,
+    beta,
+    methods,
     signal: filled.signal,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,

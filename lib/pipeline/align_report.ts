@@ -3,17 +3,14 @@
 import { join } from "node:path";
 import { formatLora } from "../checkpoint/lora.ts";
 import type { Group } from "../data/records.ts";
-import type { Summary } from "../evaluate/summary.ts";
 import type { Report } from "../report/contents.ts";
+import type { RoundModel } from "../report/rounds_table.ts";
 import { machine, runtime } from "../runtime/environment.ts";
 import type { AlignSettings } from "./align_options.ts";
 import { readMetrics, readRecords, type Stages } from "./stages.ts";
 
 /** One line of the table. */
-export interface Row {
-  readonly name: string;
-  readonly round: number;
-  readonly summary: Summary;
+export interface Row extends RoundModel {
   /** Its scores of the example candidates, question by question. */
   readonly examples: readonly (readonly number[])[];
 }
@@ -40,6 +37,8 @@ export async function alignReport(
       ["Data", options.dataName],
       ["Problems", `${options.limit} to train, ${rows[0].summary.questions} to test`],
       ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
+      ...(options.objective === "aft" ? [] : [["Objective", options.objective] as const]),
+      ...(options.label === "majority" ? [["Labels", "majority of the candidates"] as const] : []),
       ["Seed", String(options.seed)],
       ...(options.rounds > 1 ? [["Rounds", String(options.rounds)] as const] : []),
       ...(options.lora ? [["Adapter", `LoRA, ${formatLora(options.lora)}`] as const] : []),
@@ -58,13 +57,14 @@ export async function alignReport(
         scores: Object.fromEntries(rows.map(({ name, examples }) => [name, examples[g]?.[c] ?? NaN])),
       })),
     })),
+    rounds: rows,
     warnings: stages.warnings,
   };
 }
 
-/** `aft-dc-round-2` of `aft-dc round 2`. */
+/** `aft-dc-round-2` of `aft-dc round 2`, and `simpo-1-aft-0.5` of `simpo:1,aft:0.5`. */
 export function fileName(name: string): string {
-  return name.replaceAll(" ", "-");
+  return name.replace(/[^\w.-]+/g, "-");
 }
 
 /** The first questions with right and wrong candidates: what the report shows one by one. */

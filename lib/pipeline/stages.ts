@@ -9,6 +9,7 @@ import { normalizeResponses, type PromptOptions } from "../data/prompts.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { evaluate, type Evaluated, type EvaluateOptions } from "../evaluate/evaluate.ts";
 import { score } from "../evaluate/score.ts";
+import { labelByMajority } from "../feedback/majority.ts";
 import { summarize, type Summary } from "../evaluate/summary.ts";
 import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
@@ -69,6 +70,8 @@ export interface CandidateStage
   readonly label: string;
   /** Whether candidates get log-probs beside their labels (default true). */
   readonly logprobs?: boolean;
+  /** What marks them: the problems' answers (default), or the majority of a question's candidates. */
+  readonly labels?: "answer" | "majority";
 }
 
 /** What to measure. */
@@ -161,7 +164,7 @@ export class Stages {
   /** Samples and labels candidates into the file `path`, and returns it. */
   async candidates(
     path: string,
-    { from, problems, label, logprobs = true, ...sampling }: CandidateStage,
+    { from, problems, label, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
   ): Promise<string> {
     const { maxTokens, prompt, microBatch, signal } = this.options;
     if (await exists(path)) return path;
@@ -185,7 +188,8 @@ export class Stages {
     };
     let right = 0, wrong = 0, mixed = 0, all = 0;
     await writeAtomic(path, async (sink) => {
-      for await (const group of score(logprobs ? model : undefined, generated, scoring)) {
+      const marked = labels === "answer" ? generated : labelByMajority(generated, { listener, signal });
+      for await (const group of score(logprobs ? model : undefined, marked, scoring)) {
         const correct = group.candidates.filter((c) => c.correct).length;
         right += correct;
         wrong += group.candidates.length - correct;

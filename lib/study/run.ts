@@ -22,6 +22,7 @@ import type { StudySettings } from "./settings.ts";
 import { resolveStudy, type StudyOptions } from "./study_options.ts";
 import { sweeps } from "./sweeps.ts";
 import { multitask, transfer } from "./transfer.ts";
+import { zoo } from "./zoo.ts";
 
 /** Every experiment by the word that `--only` takes, in the order in which they run. */
 export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise<Outcome>>> = {
@@ -33,7 +34,11 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
   consistency,
   sweeps,
   constraints: constraintCurves,
+  zoo,
 };
+
+/** Those that run unless some are named: the paper's. */
+const ofThePaper = Object.keys(experiments).filter((name) => name !== "zoo");
 
 /** What study.json keeps: the sizes of every finished experiment, and what computed. */
 interface StudyState {
@@ -59,7 +64,7 @@ interface StudyState {
  * @throws {InputError} when the model cannot be read, before there is a folder
  */
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
-  const run = resolveStudy(options, Object.keys(experiments));
+  const run = resolveStudy(options, { all: Object.keys(experiments), usual: ofThePaper });
   const { out, settings, only, dataDirectory, backend, microBatch, signal } = run;
   const { model } = settings;
   const taken = await checkOut({

@@ -1,9 +1,9 @@
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
-import { type ResolvedOptions, resolveOptions } from "../objectives/_options.ts";
+import type { ResolvedOptions } from "../objectives/_options.ts";
 import type { Constraint, Objective } from "../objectives/objective.ts";
-import { findObjective } from "../objectives/objectives.ts";
+import { findObjective, resolveObjective } from "../objectives/objectives.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -13,7 +13,7 @@ import type { LossOptions, StepOptions } from "./step.ts";
 
 /** Settings of a training run. */
 export interface TrainOptions extends Watched {
-  /** Name of the objective, or one of the caller's own (default "aft"). */
+  /** Name of the objective, a sum ("dpo-norm:1,aft:0.5", or of `combine`), or one of the caller's own (default "aft"). */
   readonly objective?: string | Objective;
   /** What keeps worse candidates from falling without end (default: the objective's own). */
   readonly constraint?: Constraint | undefined;
@@ -126,7 +126,7 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
   if ("constraint" in (options.options ?? {})) {
     throw new UsageError("Cannot use constraint in the options of an objective: it stands beside them");
   }
-  const objectiveOptions = resolveOptions(objective, {
+  const objectiveOptions = resolveObjective(objective, {
     ...options.options,
     constraint: options.constraint ?? objective.trainingConstraint,
   });

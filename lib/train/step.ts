@@ -7,7 +7,7 @@ import { type DeviceBatch, deviceBatch } from "../model/batch.ts";
 import type { Keep } from "../model/layer.ts";
 import type { ResolvedOptions } from "../objectives/_options.ts";
 import type { Objective, ScoredGroup } from "../objectives/objective.ts";
-import { checkedLoss } from "../objectives/objectives.ts";
+import { checkedLoss } from "../objectives/checked_loss.ts";
 import { InputError } from "../runtime/errors.ts";
 
 /** One question as the trainer sees it: its tokens, and what is known of each candidate. */
@@ -179,9 +179,10 @@ class BatchLoss {
       const share = 1 / this.groups.length;
       this.#objectiveLoss += value * share;
       const total = gradient.map((g) => g * share);
-      if (options.objective.addsVft && feedback.reference !== undefined) {
-        this.#vftLoss -= scores[feedback.reference] * share;
-        total[feedback.reference] -= share;
+      const vft = Number(options.objective.addsVft ?? 0) * share;
+      if (vft > 0 && feedback.reference !== undefined) {
+        this.#vftLoss -= scores[feedback.reference] * vft;
+        total[feedback.reference] -= vft;
       }
       this.#gradients[index] = total;
       this.#tokenGradients[index] = tokenGradient?.map((slopes) => slopes.map((slope) => slope * share));

@@ -1,6 +1,7 @@
 /** What a set of records can and cannot teach, told before the first step: what trains nothing does so in silence. */
 
 import type { Objective } from "../objectives/objective.ts";
+import { learnsReferences } from "../objectives/sum.ts";
 import type { TrainingGroup } from "./step.ts";
 import type { EncodedGroup } from "./training_group.ts";
 
@@ -16,8 +17,9 @@ export interface TeachableWatch {
 
 /** Counts what an objective cannot learn from: see {@linkcode TeachableWatch}. */
 export function watchTeachable(objective: Objective): TeachableWatch {
-  const { name, feedback, addsVft = false, trainsOn = "candidates" } = objective;
-  const compares = feedback.length > 0 && trainsOn === "candidates";
+  const { name, feedback, trainsOn = "candidates" } = objective, references = learnsReferences(objective);
+  const reads = feedback.length > 0 && (trainsOn === "candidates" || trainsOn === "samples");
+  const learnsFrom = reads ? objective.learnsFrom ?? "pair" : "any";
   const prompts = new Map<string, number>(), repeated = new Set<string>();
   let records = 0, groups = 0, paired = 0, unpaired = 0, pairs = 0, equal = 0;
   let blank = 0, wrong = 0, responseless = 0, referenceless = 0;
@@ -35,8 +37,13 @@ export function watchTeachable(objective: Objective): TeachableWatch {
       const prompt = hash(group.tokens.prompt), before = prompts.get(id);
       if (before === undefined) prompts.set(id, prompt);
       else if (before !== prompt) repeated.add(id);
-      if (addsVft && group.feedback.reference === undefined) referenceless++;
-      if (!compares) return;
+      if (references && group.feedback.reference === undefined) referenceless++;
+      if (learnsFrom === "any") return;
+      if (learnsFrom !== "pair") {
+        if (group.feedback.correct?.includes(learnsFrom === "right")) paired++;
+        else unpaired++;
+        return;
+      }
       const found = comparePairs(group);
       pairs += found.pairs;
       equal += found.equal;
@@ -47,7 +54,7 @@ export function watchTeachable(objective: Objective): TeachableWatch {
     },
     warnings() {
       const of = (count: number, all: number, what: string) => `${count} of ${all} ${what}`;
-      const only = paired === 0 && addsVft && referenceless < groups
+      const only = paired === 0 && references && referenceless < groups
         ? `; ${name} trains nothing but the likelihood of references`
         : "";
       return [
@@ -58,9 +65,13 @@ export function watchTeachable(objective: Objective): TeachableWatch {
         responseless > 0 && `${of(responseless, records, "records")} have no response: they are left out`,
         equal > 0 && `${of(equal, pairs, "pairs")} have two equal sides: nothing can be learned from them`,
         unpaired > 0 &&
-        `${
-          of(unpaired, groups, "groups")
-        } have no better and worse candidate: they add no alignment loss${only}`,
+        (learnsFrom === "pair"
+          ? `${
+            of(unpaired, groups, "groups")
+          } have no better and worse candidate: they add no alignment loss${only}`
+          : `${
+            of(unpaired, groups, "groups")
+          } have no ${learnsFrom} candidate: ${name} learns nothing from them`),
         referenceless > 0 &&
         `${
           of(referenceless, groups, "groups")
@@ -73,7 +84,9 @@ export function watchTeachable(objective: Objective): TeachableWatch {
       ].filter((line) => line !== false);
     },
     refusal() {
-      if (!compares || groups === 0 || paired > 0 || addsVft && referenceless < groups) return undefined;
+      if (learnsFrom === "any" || groups === 0 || paired > 0) return undefined;
+      if (references && referenceless < groups) return undefined;
+      if (learnsFrom !== "pair") return `none of the ${groups} groups has a ${learnsFrom} candidate`;
       const found = equal > 0 ? `${equal} pairs with two equal sides` : "candidates that are all alike";
       return `none of the ${groups} groups has a better and a worse candidate: got ${found}`;
     },

@@ -29,8 +29,9 @@ export interface EncodedGroup {
 /**
  * The tokens and feedback of one record.
  *
- * `vft` trains on the reference; `rft` on the reference and the rejection samples; every other objective on all
- * candidates, the reference among them once: it takes the place of a candidate with the same text, or comes first.
+ * `vft` trains on the reference; `rft` on the reference and the rejection samples; policy gradients on the candidates; every
+ * other objective on the candidates and the reference, which takes the place of a candidate with the same text, or comes
+ * first. A candidate that is left out is as if it had never been there.
  *
  * @throws {InputError} when the record lacks what the objective needs
  */
@@ -40,7 +41,9 @@ export function encodeGroup(
   options: EncodeGroupOptions,
 ): EncodedGroup {
   const { objective } = options, { trainsOn = "candidates" } = objective;
-  if (trainsOn !== "candidates" && allWrong(record)) return { tooLong: 0, blank: 0, leftOut: "wrong" };
+  if ((trainsOn === "reference" || trainsOn === "rejection samples") && allWrong(record)) {
+    return { tooLong: 0, blank: 0, leftOut: "wrong" };
+  }
   const prompt = encodePrompt(model, record, options.prompt);
   const all = chosenBy[trainsOn](record, objective);
   const chosen = all.filter(({ candidate: { text, correct } }) => !correct || text.trim() !== "");
@@ -69,6 +72,8 @@ function allWrong({ reference, candidates = [] }: Problem): boolean {
 interface Entry {
   readonly candidate: Candidate;
   readonly reference: boolean;
+  /** A reference that is no candidate, so that nobody rated it: it counts as one of the best. */
+  readonly unrated?: boolean;
 }
 
 /** What each kind of objective trains on. */
@@ -76,6 +81,7 @@ const chosenBy: Readonly<
   Record<NonNullable<Objective["trainsOn"]>, (record: Problem, objective: Objective) => Entry[]>
 > = {
   candidates: withReference,
+  samples: ({ candidates = [] }) => candidates.map((candidate) => ({ candidate, reference: false })),
   reference: (record, objective) => [referenceOf(record, objective)],
   "rejection samples": rejectionSamples,
 };
@@ -106,16 +112,19 @@ function withReference(record: Problem, objective: Objective): Entry[] {
   const others = entries.filter(({ candidate }) => candidate.text !== reference);
   const logprob = same >= 0 ? candidates[same].logprob : record.reference_logprob as number | undefined;
   if (objective.needsReferenceLogprobs && logprob === undefined) return entries;
+  if (same >= 0) return [{ candidate: { ...candidates[same], correct: true }, reference: true }, ...others];
+  const candidate = { text: reference, correct: true, logprob, ...bestRating(candidates) };
+  return [{ candidate, reference: true, unrated: true }, ...others];
+}
+
+/** The best rank and the best reward of some candidates, where any have them. */
+function bestRating(candidates: readonly Candidate[]): Pick<Candidate, "rank" | "reward"> {
   const ranks = candidates.map((c) => c.rank).filter((r) => r !== undefined);
   const rewards = candidates.map((c) => c.reward).filter((r) => r !== undefined);
-  const candidate: Candidate = same >= 0 ? { ...candidates[same], correct: true } : {
-    text: reference,
-    correct: true,
-    logprob,
-    rank: ranks.length > 0 ? Math.min(...ranks) : undefined,
-    reward: rewards.length > 0 ? Math.max(...rewards) : undefined,
+  return {
+    ...(ranks.length > 0 && { rank: Math.min(...ranks) }),
+    ...(rewards.length > 0 && { reward: Math.max(...rewards) }),
   };
-  return [{ candidate, reference: true }, ...others];
 }
 
 /** The error for candidates without the feedback that the objective learns from: what they have, what to do. */
@@ -132,6 +141,8 @@ function lacking(
   });
   const help = wanted.includes("labels")
     ? "`deno task score` writes labels"
+    : !wanted.includes("ranks")
+    ? "`deno task score --label majority` writes shares of votes as rewards"
     : "`deno task score --rank steps` (or ratings, judge) writes ranks";
   return new InputError(
     `Cannot train ${objective.name} on "${id}": every candidate must have ${quoted(wanted)}: got ${
@@ -147,8 +158,11 @@ function feedbackOf(
 ): TrainingGroup["feedback"] {
   const { objective } = options;
   const reference = entries.findIndex((e) => e.reference);
+  // Of those that are left: a better one that is too long is as if it had never been there.
+  const best = bestRating(entries.filter((e) => !e.unrated).map((e) => e.candidate));
+  const candidates = entries.map(({ candidate, unrated }) => unrated ? { ...candidate, ...best } : candidate);
   const all = <T>(get: (c: Candidate) => T | undefined): T[] | undefined => {
-    const values = entries.map((e) => get(e.candidate));
+    const values = candidates.map(get);
     return values.every((v) => v !== undefined) ? values as T[] : undefined;
   };
   const known = { labels: all((c) => c.correct), ranks: all((c) => c.rank), rewards: all((c) => c.reward) };

@@ -65,7 +65,6 @@ export const shared = {
     }),
     1,
   ),
-  objective: preset(text("--objective", { metavar: "NAME", help: "What to train with" }), "aft"),
   constraint: preset(
     choice("--constraint", {
       choices: ["none", "dc", "bc"],

@@ -570,8 +570,9 @@ test("an objective that is in no table is trained with; one whose loss is wrong 
 
 test("whatever an objective reads reaches it from the options of a training", () => {
   for (const [objective, spec] of Object.entries(objectives)) {
-    for (const [name, { default: value, oneOf }] of Object.entries(spec.options)) {
-      const another = oneOf?.find((one) => one !== value) ?? value + 1;
+    for (const [name, { default: value, oneOf, below }] of Object.entries(spec.options)) {
+      const more = below === undefined ? value + 1 : (value + below) / 2;
+      const another = oneOf?.find((one) => one !== value) ?? more;
       const { objectiveOptions } = resolveSettings({ objective, options: { [name]: another } }).loss;
       assert.equal(objectiveOptions[name], another, `${objective} ${name}`);
     }

@@ -1,20 +1,13 @@
-/**
- * A LoRA adapter on a decoder: its factors among the decoder's parameters, what they add to a projection, and the
- * gradient of that. The base stays as it is, bit for bit.
- */
+/** A LoRA adapter on a decoder: put on, taken off, merged. The base stays as it is, bit for bit. */
 
 import type { Device, Tensor } from "../backend/device.ts";
 import { read, upload } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
-import {
-  addBlockProduct,
-  addBlockWeightGradient,
-  blockProductGradient,
-} from "../kernels/product/block_product.ts";
-import { dropout } from "../kernels/dropout.ts";
 import { matmul } from "../kernels/product/matmul.ts";
-import type { Decoder, Parameters } from "./state.ts";
 import type { DeviceBatch } from "./batch.ts";
+import { mix } from "./mix.ts";
+import type { Adapter, Layer, Projection, Weight } from "./parts.ts";
+import type { Decoder } from "./state.ts";
 import {
   type AdaptedProjection,
   adaptedProjections,
@@ -57,28 +50,39 @@ export function attachAdapter(
   if (decoder.adapter) throw new Error("The decoder has an adapter already");
   const projections = adaptedProjections(decoder.config, lora);
   const values = options.values ?? initialAdapter(projections, { r: lora.r, seed: options.seed });
-  for (const projection of projections) {
-    for (const [name, shape] of adapterShapes(projection, lora)) {
-      decoder.parameters.set(name, upload(decoder.device, values.get(name)!, shape));
-    }
-  }
-  decoder.adapter = {
+  const adapter: Adapter = {
     lora,
     projections: new Map(projections.map((projection) => [projection.name, projection])),
     enabled: true,
     passKey: 0,
   };
+  const places = new Map(projectionsOf(decoder).map((place) => [place.name, place]));
+  for (const projection of projections) {
+    const [a, b] = adapterShapes(projection, lora).map(([name, shape]): Weight => {
+      const tensor = upload(decoder.device, values.get(name)!, shape);
+      decoder.parameters.set(name, tensor);
+      return { name, tensor };
+    }) as [Weight, Weight];
+    const { name, parts: blocks } = projection;
+    places.get(name)!.lowRank = { name, a, b, blocks: { blocks, scale: lora.alpha / lora.r }, adapter };
+  }
+  decoder.adapter = adapter;
 }
 
 /** Takes the adapter off and frees its parameters: the decoder is its base again. */
 export function detachAdapter(decoder: Decoder): void {
-  for (const projection of decoder.adapter?.projections.values() ?? []) {
-    for (const [name] of adapterShapes(projection, decoder.adapter!.lora)) {
-      decoder.parameters.get(name)!.dispose();
+  for (const place of projectionsOf(decoder)) {
+    for (const { name, tensor } of place.lowRank ? [place.lowRank.a, place.lowRank.b] : []) {
+      tensor.dispose();
       decoder.parameters.delete(name);
     }
+    delete place.lowRank;
   }
-  decoder.adapter = undefined;
+  delete decoder.adapter;
+}
+
+function projectionsOf({ layers }: { readonly layers: readonly Layer[] }): Projection[] {
+  return layers.flatMap(({ projections }) => Object.values(projections));
 }
 
 /** Whether a parameter is trained: with an adapter, only its own are. */
@@ -99,75 +103,6 @@ export function keyDropout(decoder: Decoder, { host }: Pick<DeviceBatch, "host">
   const { adapter } = decoder;
   if (adapter?.dropoutKey === undefined || !adapter.lora.dropout) return;
   adapter.passKey = host.ids.reduce((hash, id) => mix(hash, id), adapter.dropoutKey | 0);
-}
-
-function mix(hash: number, value: number): number {
-  const h = Math.imul(hash ^ value, 0x01000193);
-  return h ^ (h >>> 15);
-}
-
-/** What the adapter of a projection needs; undefined where it has none, or is switched off. */
-function partsOf(decoder: Decoder, name: string) {
-  const { adapter } = decoder, projection = adapter?.enabled ? adapter.projections.get(name) : undefined;
-  if (!adapter || !projection) return undefined;
-  const { r, alpha, dropout: rate = 0 } = adapter.lora;
-  const drops = rate > 0 && adapter.dropoutKey !== undefined;
-  return {
-    names: { a: `${name}.lora_a`, b: `${name}.lora_b` },
-    a: decoder.parameters.get(`${name}.lora_a`)!,
-    b: decoder.parameters.get(`${name}.lora_b`)!,
-    blocks: { blocks: projection.parts, scale: alpha / r },
-    masks: drops
-      ? { rate, key: [...name].reduce((h, c) => mix(h, c.codePointAt(0)!), adapter.passKey) }
-      : undefined,
-  };
-}
-
-/** Adds what a projection's adapter makes of x to y, in place: y += (alpha/r)·(x̃·Aᵀ)·Bᵀ, x̃ = x or dropout(x). */
-export function addAdapter(decoder: Decoder, name: string, x: Tensor, y: Tensor): void {
-  const parts = partsOf(decoder, name);
-  if (!parts) return;
-  const { a, b, blocks, masks } = parts;
-  const dropped = masks ? dropout(x, masks) : x;
-  const u = matmul(dropped, a, { transposeB: true }); // [N, T·r]
-  addBlockProduct(u, b, y, blocks);
-  u.dispose();
-  if (masks) dropped.dispose();
-}
-
-/**
- * Gradient of {@linkcode addAdapter}: adds to dx, in place, where it is needed, and returns what adds to the factors' gradients, where they
- * are listed, once x is there; undefined where the projection has no adapter. It must be called.
- *
- * With du = (alpha/r)·dy·B: dB += (alpha/r)·dyᵀ·u, dA += duᵀ·x̃, dx += du·A. u is computed again: it costs r·in a row,
- * against in·out for the base.
- */
-export function addAdapterGradient(
-  decoder: Decoder,
-  name: string,
-  options: { readonly dy: Tensor; readonly dx?: Tensor; readonly gradients: Parameters },
-): ((x: Tensor) => void) | undefined {
-  const parts = partsOf(decoder, name);
-  if (!parts) return undefined;
-  const { names, a, b, blocks, masks } = parts, { dy, dx, gradients } = options;
-  const du = blockProductGradient(b, dy, blocks);
-  if (dx && masks) {
-    const masked = matmul(du, a);
-    dropout(masked, { ...masks, into: dx });
-    masked.dispose();
-  } else if (dx) matmul(du, a, { into: dx });
-  return (x) => {
-    const dropped = masks ? dropout(x, masks) : x;
-    const da = gradients.get(names.a), db = gradients.get(names.b);
-    if (db) {
-      const u = matmul(dropped, a, { transposeB: true });
-      addBlockWeightGradient(u, dy, db, blocks);
-      u.dispose();
-    }
-    if (da) matmul(du, dropped, { transposeA: true, into: da });
-    if (masks) dropped.dispose();
-    du.dispose();
-  };
 }
 
 /** (alpha/r)·B_p·A_p of one part, [rows_p, in], on the device. The factors are host arrays of the whole projection. */

@@ -6,7 +6,8 @@ import { keyDropout } from "./adapter.ts";
 import type { DeviceBatch } from "./batch.ts";
 import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
 import { normalize, normalizeGradient, type Normed } from "./norm.ts";
-import { type Decoder, headName, parameter, type Parameters } from "./state.ts";
+import type { Parameters } from "./parts.ts";
+import type { Decoder } from "./state.ts";
 
 /** A forward pass: the log-prob of every label, and what the backward pass needs. */
 export interface Pass {
@@ -25,9 +26,8 @@ export interface Pass {
 
 /** Token and, where they are learned, position embeddings. [N, D] */
 export function embed(decoder: Decoder, batch: Pick<DeviceBatch, "ids" | "positions">): Stream {
-  const x = embedding(parameter(decoder, "embedding"), batch.ids);
-  if (decoder.config.positions !== "learned") return { x };
-  return { x, delta: embedding(parameter(decoder, "positions"), batch.positions) };
+  const x = embedding(decoder.embedding.tensor, batch.ids), { positions } = decoder;
+  return positions ? { x, delta: embedding(positions.tensor, batch.positions) } : { x };
 }
 
 /** The rows behind the last normalisation, for every row. [N, D] */
@@ -37,16 +37,14 @@ export function hiddenStates(decoder: Decoder, batch: DeviceBatch): Tensor {
 
 function rowsBehindLayers(decoder: Decoder, batch: DeviceBatch): Tensor {
   let stream = embed(decoder, batch);
-  for (let l = 0; l < decoder.config.layers; l++) {
-    stream = layerForward(decoder, l, stream, { batch, keep: "nothing" }).stream;
-  }
+  for (const layer of decoder.layers) stream = layerForward(layer, stream, { batch, keep: "nothing" }).stream;
   const { sum, y, statistics } = finalNorm(decoder, stream);
   [sum, ...statistics].forEach((t) => t.dispose());
   return y;
 }
 
 function finalNorm(decoder: Decoder, stream: Stream): Normed {
-  const final = normalize(decoder, "norm", stream.x, stream.delta);
+  const final = normalize(decoder.norm, stream.x, stream.delta);
   if (stream.delta) {
     stream.x.dispose();
     stream.delta.dispose();
@@ -67,13 +65,13 @@ function passForward(decoder: Decoder, batch: DeviceBatch, keep: Keep): Pass {
   keyDropout(decoder, batch);
   const layers: KeptLayer[] = [];
   let stream = embed(decoder, batch);
-  for (let l = 0; l < decoder.config.layers; l++) {
-    const out = layerForward(decoder, l, stream, { batch, keep });
+  for (const layer of decoder.layers) {
+    const out = layerForward(layer, stream, { batch, keep });
     stream = out.stream;
     if (out.kept) layers.push(out.kept);
   }
   const final = finalNorm(decoder, stream);
-  const head = linearLogprob(final.y, parameter(decoder, headName(decoder)), batch.labels);
+  const head = linearLogprob(final.y, decoder.head.tensor, batch.labels);
   const dispose = () => {
     [...new Set([final.sum, final.y]), ...final.statistics].forEach((t) => t.dispose());
     head.dispose();
@@ -120,23 +118,24 @@ function passBackward(decoder: Decoder, pass: Pass, options: BackwardOptions): v
   const { batch, weights, gradients } = options;
   const { layers, final, head } = pass.kept!;
   keyDropout(decoder, batch);
-  const name = headName(decoder);
+  const { head: { name, tensor: weight }, positions } = decoder;
   const dfinal = linearLogprobGradient(head, weights, {
     hidden: final.y,
-    weight: parameter(decoder, name),
+    weight,
     labels: batch.labels,
     dweight: gradients.get(name),
   });
-  const dtable = gradients.get("embedding"), dpositions = gradients.get("positions");
-  let dx: Tensor | undefined = normalizeGradient(decoder, "norm", {
+  const dtable = gradients.get(decoder.embedding.name),
+    dpositions = positions && gradients.get(positions.name);
+  let dx: Tensor | undefined = normalizeGradient(decoder.norm, {
     normalized: final,
     dy: dfinal,
     gradients,
   });
   dfinal.dispose();
-  for (let l = decoder.config.layers - 1; l >= 0; l--) {
-    const frozenInput = l === 0 && !dtable && !dpositions;
-    dx = layerGradient(decoder, l, { kept: layers.at(-1)!, dy: dx!, batch, gradients, frozenInput });
+  for (const layer of decoder.layers.toReversed()) {
+    const frozenInput = layer === decoder.layers[0] && !dtable && !dpositions;
+    dx = layerGradient(layer, { kept: layers.at(-1)!, dy: dx!, batch, gradients, frozenInput });
     layers.pop(); // only now: should the layer fail, the pass still owns what it kept
   }
   const { host } = batch;

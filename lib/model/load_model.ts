@@ -20,6 +20,7 @@ import type { DecoderConfig } from "../checkpoint/config.ts";
 import { loadWeights } from "./load_weights.ts";
 import { adaptedProjections, checkLora, type Lora } from "../checkpoint/lora.ts";
 import { Model } from "./model.ts";
+import { makeDecoder } from "./state.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -107,7 +108,7 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     });
     const model = new Model(
       base,
-      { device, config, plan, ...weights },
+      makeDecoder({ device, config, plan, ...weights }),
       tokenizer,
       fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
     );

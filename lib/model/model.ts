@@ -12,7 +12,7 @@ import { writeAdapter } from "../checkpoint/adapter_files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import { backward, forward, hiddenStates, makeGradients } from "./decoder.ts";
-import { type Decoder, headName, parameter } from "./state.ts";
+import { type Decoder, parameter } from "./state.ts";
 import { deviceBatch } from "./batch.ts";
 import type { Parameter } from "../checkpoint/parameter_plan.ts";
 import { hubModelOf } from "../checkpoint/resolve_model.ts";
@@ -112,7 +112,7 @@ export class Model {
     this.#check(ids);
     using batch = deviceBatch(this.decoder, [{ prompt: ids, responses: [] }]);
     using hidden = hiddenStates(this.decoder, batch);
-    using logits = matmul(hidden, parameter(this.decoder, headName(this.decoder)), { transposeB: true });
+    using logits = matmul(hidden, this.decoder.head.tensor, { transposeB: true });
     const values = await read(logits) as Float32Array;
     return values.slice(0, ids.length * this.config.vocabularySize);
   }
@@ -236,7 +236,7 @@ export class Model {
   dispose(): void {
     this.decoder.parameters.forEach((t) => t.dispose());
     this.decoder.quantized?.forEach((matrix) => matrix.dispose());
-    this.decoder.ropeTable?.dispose();
+    this.decoder.rotary?.table?.dispose();
   }
 
   /** The same, at the end of a `using` block. */

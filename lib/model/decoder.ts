@@ -1,12 +1,12 @@
 import type { Tensor } from "../backend/device.ts";
 import { freeOnError, read, zeros } from "../backend/tensors.ts";
-import { embedding, embeddingGradient } from "../kernels/vocabulary/embedding.ts";
 import { linearLogprob, linearLogprobGradient } from "../kernels/vocabulary/linear_logprob.ts";
 import { keyDropout } from "./adapter.ts";
 import type { DeviceBatch } from "./batch.ts";
 import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
 import { normalize, normalizeGradient, type Normed } from "./norm.ts";
-import type { Parameters } from "./parts.ts";
+import { embed, embedGradient, trainsEmbedding } from "./embed.ts";
+import { inUse, type Parameters } from "./parts.ts";
 import type { Decoder } from "./state.ts";
 
 /** A forward pass: the log-prob of every label, and what the backward pass needs. */
@@ -22,12 +22,6 @@ export interface Pass {
     readonly final: Normed;
     readonly head: ReturnType<typeof linearLogprob>;
   };
-}
-
-/** Token and, where they are learned, position embeddings. [N, D] */
-export function embed(decoder: Decoder, batch: Pick<DeviceBatch, "ids" | "positions">): Stream {
-  const x = embedding(decoder.embedding.tensor, batch.ids), { positions } = decoder;
-  return positions ? { x, delta: embedding(positions.tensor, batch.positions) } : { x };
 }
 
 /** The rows behind the last normalisation, for every row. [N, D] */
@@ -71,7 +65,7 @@ function passForward(decoder: Decoder, batch: DeviceBatch, keep: Keep): Pass {
     if (out.kept) layers.push(out.kept);
   }
   const final = finalNorm(decoder, stream);
-  const head = linearLogprob(final.y, decoder.head.tensor, batch.labels);
+  const head = linearLogprob(final.y, inUse(decoder.head).tensor, batch.labels);
   const dispose = () => {
     [...new Set([final.sum, final.y]), ...final.statistics].forEach((t) => t.dispose());
     head.dispose();
@@ -118,15 +112,13 @@ function passBackward(decoder: Decoder, pass: Pass, options: BackwardOptions): v
   const { batch, weights, gradients } = options;
   const { layers, final, head } = pass.kept!;
   keyDropout(decoder, batch);
-  const { head: { name, tensor: weight }, positions } = decoder;
+  const { name, tensor: weight } = inUse(decoder.head);
   const dfinal = linearLogprobGradient(head, weights, {
     hidden: final.y,
     weight,
     labels: batch.labels,
     dweight: gradients.get(name),
   });
-  const dtable = gradients.get(decoder.embedding.name),
-    dpositions = positions && gradients.get(positions.name);
   let dx: Tensor | undefined = normalizeGradient(decoder.norm, {
     normalized: final,
     dy: dfinal,
@@ -134,13 +126,11 @@ function passBackward(decoder: Decoder, pass: Pass, options: BackwardOptions): v
   });
   dfinal.dispose();
   for (const layer of decoder.layers.toReversed()) {
-    const frozenInput = layer === decoder.layers[0] && !dtable && !dpositions;
+    const frozenInput = layer === decoder.layers[0] && !trainsEmbedding(decoder, gradients);
     dx = layerGradient(layer, { kept: layers.at(-1)!, dy: dx!, batch, gradients, frozenInput });
     layers.pop(); // only now: should the layer fail, the pass still owns what it kept
   }
-  const { host } = batch;
-  if (dx && dtable) embeddingGradient(host.ids.subarray(0, host.tokens), dx, dtable);
-  if (dx && dpositions) embeddingGradient(host.positions.subarray(0, host.tokens), dx, dpositions);
+  if (dx) embedGradient(decoder, batch, { dx, gradients });
   dx?.dispose();
 }
 

@@ -6,8 +6,8 @@ import { writeCache } from "../kernels/attention/kv_cache.ts";
 import { matmul } from "../kernels/product/matmul.ts";
 import { sample, type Sampling } from "../kernels/vocabulary/sample.ts";
 import { decodingLayout } from "../kernels/attention/span_layout.ts";
-import { embed } from "./decoder.ts";
-import type { Layer } from "./parts.ts";
+import { embed } from "./embed.ts";
+import { inUse, type Layer } from "./parts.ts";
 import { type Decoder, reservePositions } from "./state.ts";
 import { deviceBatch, paddedRows } from "./batch.ts";
 import { feedForward, queriesKeysValues, type Stream } from "./layer.ts";
@@ -271,7 +271,7 @@ export class DecodingSession {
       });
     }
     const final = normalize(decoder.norm, stream.x, stream.delta);
-    const logits = matmul(final.y, decoder.head.tensor, { transposeB: true });
+    const logits = matmul(final.y, inUse(decoder.head).tensor, { transposeB: true });
     const ids = sample(logits, { ...this.#options, streams: options.streams, counters });
     [...new Set([stream.x, stream.delta!, final.sum, final.y]), ...final.statistics, logits].forEach((t) =>
       t?.dispose()

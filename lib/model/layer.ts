@@ -8,7 +8,7 @@ import { rope } from "../kernels/attention/rope.ts";
 import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
 import type { DeviceBatch } from "./batch.ts";
 import { normalize, normalizeGradient, trainsNorm } from "./norm.ts";
-import type { Attention, Layer, Parameters } from "./parts.ts";
+import { type Attention, inUse, type Layer, type Parameters } from "./parts.ts";
 import { parametersGradient, project, projectGradient, type ProjectionGradient } from "./projection.ts";
 
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */
@@ -61,7 +61,8 @@ const activations: Readonly<Record<Layer["feedForward"], Activation>> = {
 };
 
 function headNormOf({ heads, headNorm }: Attention): HeadNormOptions | undefined {
-  return headNorm && { q: headNorm.q.tensor, k: headNorm.k.tensor, heads, epsilon: headNorm.epsilon };
+  return headNorm &&
+    { q: inUse(headNorm.q).tensor, k: inUse(headNorm.k).tensor, heads, epsilon: headNorm.epsilon };
 }
 
 /** Turns the heads of queries and keys by their positions, or the gradient back, in place. */
@@ -207,7 +208,11 @@ export function layerGradient(
   if (norm) {
     qkv.dispose();
     const { q, k } = attention.headNorm!;
-    headNormGradient(projected, dqkv, { ...norm, dq: gradients.get(q.name), dk: gradients.get(k.name) });
+    headNormGradient(projected, dqkv, {
+      ...norm,
+      dq: gradients.get(inUse(q).name),
+      dk: gradients.get(inUse(k).name),
+    });
   }
   const dx = options.frozenInput && !trainsNorm(norms.first, gradients)
     ? addFirstGradients(layer, { input, dqkv, gradients })

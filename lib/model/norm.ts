@@ -1,7 +1,7 @@
 import type { Tensor } from "../backend/device.ts";
 import { layerNorm, layerNormGradient } from "../kernels/norm/layer_norm.ts";
 import { rmsNorm, rmsNormGradient } from "../kernels/norm/rms_norm.ts";
-import type { Norm, Parameters } from "./parts.ts";
+import { inUse, type Norm, type Parameters } from "./parts.ts";
 
 /** A normalisation's result, whichever kind it is. */
 export interface Normed {
@@ -15,11 +15,12 @@ export interface Normed {
 
 /** Normalises rows, with the residual added first. */
 export function normalize({ kind, weight, bias, epsilon }: Norm, x: Tensor, residual?: Tensor): Normed {
+  const { tensor } = inUse(weight);
   if (kind === "rms") {
-    const { sum, y, rstd } = rmsNorm(x, weight.tensor, { epsilon, residual });
+    const { sum, y, rstd } = rmsNorm(x, tensor, { epsilon, residual });
     return { sum, y, statistics: [rstd] };
   }
-  const { sum, y, rstd, mean } = layerNorm(x, weight.tensor, { bias: bias!.tensor, epsilon, residual });
+  const { sum, y, rstd, mean } = layerNorm(x, tensor, { bias: inUse(bias!).tensor, epsilon, residual });
   return { sum, y, statistics: [rstd, mean] };
 }
 
@@ -36,13 +37,13 @@ export function normalizeGradient(
   },
 ): Tensor {
   const { normalized: { sum, statistics: [rstd, mean] }, dy, dsum, gradients, y } = options;
-  const dweight = gradients.get(weight.name);
-  if (kind === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight: weight.tensor, dsum, dweight, y });
-  const dbias = gradients.get(bias!.name), again = y && { y, bias: bias!.tensor };
-  return layerNormGradient({ sum, rstd, mean }, dy, { weight: weight.tensor, dsum, dweight, dbias, again });
+  const { name, tensor } = inUse(weight), dweight = gradients.get(name);
+  if (kind === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight: tensor, dsum, dweight, y });
+  const shift = inUse(bias!), dbias = gradients.get(shift.name), again = y && { y, bias: shift.tensor };
+  return layerNormGradient({ sum, rstd, mean }, dy, { weight: tensor, dsum, dweight, dbias, again });
 }
 
 /** Whether a normalisation is trained. */
 export function trainsNorm({ weight, bias }: Norm, gradients: Parameters): boolean {
-  return gradients.has(weight.name) || bias !== undefined && gradients.has(bias.name);
+  return gradients.has(inUse(weight).name) || bias !== undefined && gradients.has(inUse(bias).name);
 }

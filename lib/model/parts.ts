@@ -5,7 +5,8 @@
 
 import type { Device, Tensor } from "../backend/device.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
-import type { AdaptedProjection, Lora } from "../checkpoint/lora.ts";
+import type { AdaptedProjection } from "../checkpoint/adapted.ts";
+import type { Lora } from "../checkpoint/lora.ts";
 import type { Parameter } from "../checkpoint/parameter_plan.ts";
 import type { Block } from "../kernels/product/block_product.ts";
 import type { QuantizedMatrix } from "../kernels/product/quantize.ts";
@@ -40,10 +41,29 @@ export interface Adapter {
   passKey: number;
 }
 
-/** A parameter where it is used. Gradients and moments are found by its name. */
-export interface Weight {
+/** A parameter's tensor and its name, by which gradients and moments are found. */
+export interface NamedTensor {
   readonly name: string;
   readonly tensor: Tensor;
+}
+
+/** A parameter where it is used. */
+export interface Weight extends NamedTensor {
+  /** What an adapter has in its place. */
+  saved?: (NamedTensor & { readonly adapter: Adapter }) | undefined;
+}
+
+/** What a weight is now: its adapter's where that has one of its own and takes part. */
+export function inUse(weight: Weight): NamedTensor {
+  return weight.saved?.adapter.enabled ? weight.saved : weight;
+}
+
+/** A table whose rows are looked up by token. */
+export interface Embedding {
+  /** [V, D] */
+  readonly weight: Weight;
+  /** What an adapter adds to rows: a [V, r], b [D, r], one block. */
+  lowRank?: LowRank | undefined;
 }
 
 /** A normalisation of rows. */
@@ -61,11 +81,11 @@ export interface LowRank {
   /** The projection's name: other projections drop other numbers. */
   readonly name: string;
   /** The A_p of all parts, one below the other. [T·r, in] */
-  readonly a: Weight;
+  readonly a: NamedTensor;
   /** The B_p, likewise. [Σ rows_p, r] */
-  readonly b: Weight;
+  readonly b: NamedTensor;
   /** Where the parts lie, and what their products are multiplied by. */
-  readonly blocks: { readonly blocks: readonly Block[]; readonly scale: number };
+  readonly blocks: readonly Block[];
   /** Whether it takes part and what it drops. */
   readonly adapter: Adapter;
 }
@@ -125,8 +145,7 @@ export interface Layer {
 
 /** All of a decoder, in the order of the forward pass. */
 export interface DecoderParts {
-  /** [V, D] */
-  readonly embedding: Weight;
+  readonly embedding: Embedding;
   /** [P, D], where positions are learned. */
   readonly positions?: Weight | undefined;
   readonly layers: readonly Layer[];
@@ -183,11 +202,12 @@ export function decoderParts({ config, parameters, quantized }: DecoderTensors):
   });
   const embedding = weight("embedding");
   return {
-    embedding,
+    embedding: { weight: embedding },
     positions: optional("positions"),
     layers,
     norm: norm("norm"),
-    head: optional("head") ?? embedding,
+    // A weight of its own also where it is tied: an adapter may have another head and the same embedding.
+    head: optional("head") ?? { ...embedding },
     ...(rotary && { rotary }),
   };
 }

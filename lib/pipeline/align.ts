@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import type { Problem } from "../data/records.ts";
 import { score } from "../evaluate/score.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { renderReport } from "../report/report.ts";

@@ -10,7 +10,7 @@ import type { Group, Problem } from "../data/records.ts";
 import { evaluate, type Evaluated, type EvaluateOptions } from "../evaluate/evaluate.ts";
 import { score } from "../evaluate/score.ts";
 import { summarize, type Summary } from "../evaluate/summary.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
 import { loadModel } from "../model/load_model.ts";
 import type { Lora } from "../checkpoint/lora.ts";

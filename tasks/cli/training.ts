@@ -2,7 +2,7 @@
 
 import type { Group, Problem } from "../../lib/data/records.ts";
 import type { BackendChoice } from "../../lib/backend/backend.ts";
-import { isAdapterDirectory } from "../../lib/checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../../lib/checkpoint/adapter_config.ts";
 import { parseLora } from "../../lib/checkpoint/lora.ts";
 import type { BaseDtype } from "../../lib/checkpoint/stored_bytes.ts";
 import { loadModel, refuseFrozen } from "../../lib/model/load_model.ts";

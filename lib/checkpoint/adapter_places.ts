@@ -8,7 +8,7 @@ import type { DecoderConfig } from "./config.ts";
 import { type Lora, loraTargets } from "./lora.ts";
 import { parameterPlan } from "./parameter_plan.ts";
 import { isTargeted } from "./peft_patterns.ts";
-import { moduleOf, savableParameters, savedParameters } from "./saved_modules.ts";
+import { moduleOf, projectionNamed, savableParameters, savedParameters } from "./saved_modules.ts";
 
 /** What is to be looked at. */
 interface Found {
@@ -28,6 +28,14 @@ export function placesOf(files: AdapterFiles, config: DecoderConfig, found: Foun
   const embedding = hasEmbedding(files, config, found), saved = savedNames(files, config, found);
   if (modules.length === 0 && !embedding && saved.length === 0) {
     throw new InputError(`Cannot load adapter ${files.directory}: it has no tensors`);
+  }
+  if (
+    embedding && savedParameters(config, { modulesToSave: saved }).some(({ name }) => name === "embedding")
+  ) {
+    throw new InputError(
+      `Cannot load adapter ${files.directory}: it has the embedding twice: as a whole (modules_to_save), and as a ` +
+        "low-rank update",
+    );
   }
   if (files.tied && config.tiedHead && (embedding || savesShared(config, saved))) {
     throw new InputError(
@@ -122,11 +130,16 @@ function hasEmbedding({ directory, rules }: AdapterFiles, config: DecoderConfig,
 
 /** The config's modules_to_save, or the modules' own paths where a name fits more than the file holds. */
 function savedNames({ directory, lora }: AdapterFiles, config: DecoderConfig, found: Found): string[] {
-  const { whole } = found.tensors, savable = savableParameters(config);
-  const modules = [...new Set(savable.map(({ tensor }) => moduleOf(tensor)))];
-  const names = (lora.modulesToSave ?? []).filter((name) =>
-    modules.some((module) => module.endsWith(name)) || projectionIn(config, name)
-  );
+  const { whole } = found.tensors, savable = savableParameters(config), asked = lora.modulesToSave ?? [];
+  for (const name of asked) {
+    const projection = projectionNamed(config, name);
+    if (projection === undefined) continue;
+    throw new InputError(
+      `Cannot load adapter ${directory}: modules_to_save "${name}" is not supported: it has "${projection}"; embeddings, ` +
+        "head and norms are read",
+    );
+  }
+  const names = asked.filter((name) => savedParameters(config, { modulesToSave: [name] }).length > 0);
   const matched = savedParameters(config, { modulesToSave: names }).filter(({ tensor }) => whole.has(tensor));
   for (const name of names) {
     if (matched.some(({ tensor }) => moduleOf(tensor).endsWith(name))) continue;
@@ -145,11 +158,4 @@ function savedNames({ directory, lora }: AdapterFiles, config: DecoderConfig, fo
   }
   const own = [...new Set(matched.map(({ tensor }) => moduleOf(tensor)))];
   return savedParameters(config, { modulesToSave: names }).length === matched.length ? names : own;
-}
-
-/** Whether a name fits a projection or what holds one: which `savedParameters` refuses. */
-function projectionIn(config: DecoderConfig, name: string): boolean {
-  return adaptableModules(config).some(({ module }) =>
-    module.split(".").some((_, i, words) => words.slice(0, i + 1).join(".").endsWith(name))
-  );
 }

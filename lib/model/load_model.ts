@@ -16,6 +16,7 @@ import {
 } from "../checkpoint/adapter_config.ts";
 import { baseFingerprint, formerFingerprint } from "../checkpoint/base_fingerprint.ts";
 import { readAdapter } from "../checkpoint/read_adapter.ts";
+import { checkModulesToSave } from "../checkpoint/saved_modules.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import { loadWeights } from "./load_weights.ts";
@@ -92,6 +93,7 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     const adapter = files && await readAdapter(files, checkpoint, Object.values(known!));
     for (const note of adapter?.notes ?? []) listener?.note?.(note);
     const lora = adapter?.lora ?? options.lora;
+    if (options.lora) checkModulesToSave(config, options.lora);
     if (lora) adapterParameters(config, lora); // a target that the model lacks is found before weights are read
     const tokenizers = files ? [files.directory, base] : [base];
     let tokenizer: Tokenizer | undefined;
@@ -137,12 +139,4 @@ async function adapterOf(directory: string, options: LoadModelOptions): Promise<
     );
   }
   return await readAdapterConfig(chosen);
-}
-
-/** Refuses to train a model that keeps its matrices in fewer bits and carries no adapter. */
-export function refuseFrozen(baseDtype: BaseDtype, carriesAdapter: boolean): void {
-  if (baseDtype === "f32" || carriesAdapter) return;
-  throw new UsageError(
-    `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by option \`lora\``,
-  );
 }

@@ -25,7 +25,7 @@ import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_opt
 import { sharedProblems } from "./held_out.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
 import { readRecords, Stages } from "./stages.ts";
-import { refuseFrozen } from "../model/load_model.ts";
+import { refuseFrozen } from "../model/refuse_frozen.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
 

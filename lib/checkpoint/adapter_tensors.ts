@@ -44,12 +44,14 @@ const others: readonly (readonly [part: RegExp, what: string])[] = [
  */
 export function sortAdapterTensors(stored: Iterable<string>, directory: string): AdapterTensors {
   const what = `Cannot load adapter ${directory}`, adapters = new Set<string>();
-  const names = byPlainName(stored, what, (name) => plainAdapterName(name, adapters));
+  const all = [...stored];
+  for (const name of all) plainAdapterName(name, adapters);
   if (adapters.size > 1) {
     throw new InputError(
       `${what}: its file holds several adapters, ${[...adapters].join(", ")}; save them one by one`,
     );
   }
+  const names = byPlainName(all, what, (name) => plainAdapterName(name, adapters));
   const factors = new Map<string, { A?: string; B?: string }>(),
     embeddings = new Map<string, { A?: string; B?: string }>();
   const whole = new Map<string, string>(), copies = new Map<string, string>();

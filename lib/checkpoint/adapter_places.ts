@@ -24,8 +24,8 @@ interface Found {
  */
 export function placesOf(files: AdapterFiles, config: DecoderConfig, found: Found): Lora {
   const { modulesToSave: _, ...lora } = files.lora;
-  const modules = adaptedModules(files, config, found);
-  const embedding = hasEmbedding(files, config, found), saved = savedNames(files, config, found);
+  const embedding = hasEmbedding(files, config, found), modules = adaptedModules(files, config, found);
+  const saved = savedNames(files, config, found);
   if (modules.length === 0 && !embedding && saved.length === 0) {
     throw new InputError(`Cannot load adapter ${files.directory}: it has no tensors`);
   }

@@ -17,7 +17,7 @@ import { backward, forward, hiddenStates, makeGradients } from "./decoder.ts";
 import { inUse } from "./parts.ts";
 import { type Decoder, parameter } from "./state.ts";
 import { deviceBatch } from "./batch.ts";
-import type { Parameter } from "../checkpoint/parameter_plan.ts";
+import { splitParameter } from "../checkpoint/split_parameter.ts";
 import { hubModelOf } from "../checkpoint/resolve_model.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
@@ -293,22 +293,4 @@ export class Model {
       }
     }
   }
-}
-
-/** The checkpoint tensors in a fused parameter, in the checkpoint's own layout, by name. */
-export function* splitParameter(entry: Parameter, values: Float32Array): Generator<[string, Float32Array]> {
-  const columns = entry.shape[1] ?? 1;
-  let at = 0;
-  for (const { tensor, rows, transposed } of entry.parts) {
-    const part = values.slice(at, at += rows * columns);
-    yield [tensor, transposed ? transposeMatrix(part, rows, columns) : part];
-  }
-}
-
-function transposeMatrix(values: Float32Array, rows: number, columns: number): Float32Array {
-  const out = new Float32Array(values.length);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c];
-  }
-  return out;
 }

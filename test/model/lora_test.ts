@@ -12,7 +12,7 @@ import { backward, forward, makeGradients, orderedLogprobs } from "../../lib/mod
 import { deviceBatch } from "../../lib/model/batch.ts";
 import type { Keep } from "../../lib/model/layer.ts";
 import { adaptedProjections, adapterShapes } from "../../lib/checkpoint/adapted.ts";
-import { type Lora, parseLora } from "../../lib/checkpoint/lora.ts";
+import { formatLora, type Lora, parseLora } from "../../lib/checkpoint/lora.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends, upload } from "../_backends.ts";
@@ -27,6 +27,12 @@ test("--lora is read key by key, and refused with a suggestion", () => {
     targets: ["q", "v", "down"],
   });
   assert.deepEqual(parseLora("r=4"), { r: 4, alpha: 8, dropout: 0 });
+  const all = "r=4,alpha=8,targets=q,v,rslora=true,layers=0,3,save=embed_tokens,lm_head";
+  assert.deepEqual(parseLora(all), {
+    ...{ r: 4, alpha: 8, dropout: 0, targets: ["q", "v"], rankStabilized: true, layers: [0, 3] },
+    modulesToSave: ["embed_tokens", "lm_head"],
+  });
+  assert.equal(formatLora(parseLora(all)), all);
   const refused = (text: string, message: RegExp) => assert.throws(() => parseLora(text), message);
   refused("rank=4", /unknown key "rank", expected r, alpha, targets, dropout/);
   refused("apha=4", /unknown key "apha".*did you mean alpha\?/);
@@ -35,6 +41,9 @@ test("--lora is read key by key, and refused with a suggestion", () => {
   refused("r=", /r must be/);
   refused("r", /key "r" needs a value/);
   refused("r=4,r=5", /key "r" is given twice/);
+  refused("layers=1,x", /layers must be numbers of layers from 0 on: got \[1,null\]/);
+  refused("rslora=yes", /rslora must be true or false: got "yes"/);
+  refused("save=", /modulesToSave must be paths of modules: got \[""\]/);
   refused("dropout=1", /dropout must be a number from 0 to below 1: got "1"/);
   refused("alpha=-1", /alpha must be a number above 0/);
 });

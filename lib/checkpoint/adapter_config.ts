@@ -19,6 +19,8 @@ export interface AdapterFiles {
   readonly directory: string;
   /** What the adapter says its base is: a path or a name on the hub. */
   readonly base: string;
+  /** Of a base on the hub: its branch, tag or commit. */
+  readonly revision?: string | undefined;
   /** Ranks, scales, dropout and modules trained as a whole; the tensors tell where low-rank updates are. */
   readonly lora: Omit<Lora, "targets" | "layers" | "modules" | "embedding">;
   /** Where the config wants low-rank updates. */
@@ -49,7 +51,7 @@ const served: Readonly<Record<string, (value: unknown) => boolean>> = {
   bias: (value) => value === "none",
   // The others (pissa, olora, corda, loftq, …) take a part out of the base's weights, which its own checkpoint still has.
   init_lora_weights: (value) =>
-    typeof value === "boolean" || ["gaussian", "orthogonal", "eva"].includes(String(value)),
+    typeof value === "boolean" || ["gaussian", "orthogonal", "eva"].includes(String(value).toLowerCase()),
 };
 
 /** Whether a field asks for nothing: of a field that is not known, all that can be served. */
@@ -124,6 +126,7 @@ export async function readAdapterConfig(directory: string): Promise<AdapterFiles
   return {
     directory,
     base,
+    revision: typeof json.revision === "string" ? json.revision : undefined,
     lora: {
       ...{ r, alpha, dropout },
       ...(flag("use_rslora") && { rankStabilized: true }),
@@ -181,13 +184,16 @@ function targetRules(
  * @throws {InputError} when there is no such directory
  */
 export async function baseDirectory(
-  { directory, base }: Pick<AdapterFiles, "directory" | "base">,
+  { directory, base, revision }: Pick<AdapterFiles, "directory" | "base" | "revision">,
   options: ResolveModelOptions = {},
 ): Promise<string> {
   const beside = resolve(directory, base);
   if (await isDirectory(base)) return base;
   if (!isAbsolute(base) && await isDirectory(beside)) return beside;
-  if (parseHubModel(base)) return await resolveModel(base, options);
+  if (parseHubModel(base)) {
+    const at = revision === undefined || base.includes("@") ? base : `${base}@${revision}`;
+    return await resolveModel(at, options);
+  }
   throw new InputError(
     `Cannot load adapter ${directory}: its base "${base}" is not there; give the base as option \`model\` and this as option \`adapter\``,
   );

@@ -17,9 +17,10 @@ export interface TargetRules {
 
 /**
  * A regular expression of Python's as JavaScript has it, for a whole text. Throws SyntaxError for what JavaScript does
- * not have: nothing is taken to mean something else.
+ * not have: nothing is taken to mean something else; and for a repeated group, which could take for ever.
  */
 export function pythonPattern(source: string, prefix = ""): RegExp {
+  if (/(?<!\\)\)[*+{]/.test(source)) throw new SyntaxError("A repeated group");
   const translated = source.replaceAll("(?P<", "(?<").replace(/\\(.)/gsu, (whole, char: string) => {
     if (char === "A") return "^";
     if (char === "Z") return "$";

@@ -50,7 +50,12 @@ export async function readAdapter(
 ): Promise<ReadAdapter> {
   const { directory } = files, path = join(directory, adapterWeightsName), { config } = base;
   if (!await exists(path)) {
-    throw new InputError(`Cannot load adapter ${directory}: ${adapterWeightsName} is missing`);
+    const pickled = await exists(join(directory, "adapter_model.bin"));
+    throw new InputError(
+      `Cannot load adapter ${directory}: ${adapterWeightsName} is missing${
+        pickled ? "; adapter_model.bin must be converted first" : ""
+      }`,
+    );
   }
   await using source = await openSafetensors(path);
   const other = (why: string) =>

@@ -19,6 +19,8 @@ export interface AdapterToWrite {
   readonly lora: Lora;
   /** The base's directory or name, as `base_model_name_or_path` keeps it. */
   readonly base: string;
+  /** The commit of a base on the hub. */
+  readonly revision?: string | undefined;
   /** The base's, of {@linkcode baseFingerprint}. */
   readonly fingerprint: string;
   /** The base, still open: gives shapes, tokenizer and chat template. */
@@ -45,7 +47,7 @@ export async function writeAdapter(directory: string, options: AdapterToWrite): 
       peft_type: "LORA",
       task_type: "CAUSAL_LM",
       base_model_name_or_path: base,
-      revision: null,
+      revision: options.revision ?? null,
       inference_mode: true,
       r: lora.r,
       lora_alpha: lora.alpha,

@@ -207,11 +207,13 @@ export class Model {
     checkNames(options, saveNames, { of: "save" });
     const { adapter } = this.decoder;
     if (adapter) {
+      const hub = hubModelOf(this.directory);
       await using source = await openCheckpoint(this.directory, { unknown: "keep" });
       return await writeAdapter(directory, {
         lora: adapter.lora,
         // A path in this machine's cache would mean nothing elsewhere.
-        base: hubModelOf(this.directory)?.repo ?? resolve(this.directory),
+        base: hub?.repo ?? resolve(this.directory),
+        revision: hub?.revision,
         fingerprint: this.adapter!.fingerprint,
         source,
         parameter: async (name) => {

@@ -209,6 +209,7 @@ test("what an adapter wants of whole modules and of ties is served, or refused b
     /field "layers_to_transform" must be a layer's number or a list/,
   );
   await refused({ layers_to_transform: 0 }, /layers\.1\.self_attn\.q_proj\.lora_A\.weight" lies where/);
+  await refused({ rank_pattern: { "(.*)*x": 2 } }, /field "rank_pattern" must be .*got \{"\(\.\*\)\*x":2\}/);
   await refused({ rank_pattern: { q_proj: 1.5 } }, /field "rank_pattern" must be .*got \{"q_proj":1\.5\}/);
   await refused({ alpha_pattern: ["q_proj"] }, /field "alpha_pattern" must be .*got \["q_proj"\]/);
 });

@@ -5,7 +5,8 @@
 import { join } from "node:path";
 import { listDirectory, openFile, writeAtomic, writeJson, writeText } from "../runtime/files.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
-import { narrow } from "./_float_bytes.ts";
+import { InputError } from "../runtime/errors.ts";
+import { narrow, overflowing } from "./_float_bytes.ts";
 import { type Checkpoint, transpose } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type Parameter, parameterPlan, partShape } from "./parameter_plan.ts";
@@ -44,13 +45,14 @@ const companions =
  * checkpoint's tensors, with their names and shapes. One parameter is held at a time, and the directory appears under
  * its name only when it is complete. Narrowing rounds to the nearest, ties to even.
  *
- * Throws InputError when the directory is there already, unless `overwrite`, and when it cannot be written.
+ * Throws InputError when the directory is there already, unless `overwrite`, when it cannot be written, and for a number
+ * that would become infinite.
  */
 export async function writeCheckpoint(directory: string, options: WriteCheckpointOptions): Promise<void> {
   const { config, source, dtype, files = new Map<string, string>(), maxShardBytes, overwrite } = options;
   const plan = source?.plan ?? parameterPlan(config);
   await writeDirectoryAtomic(directory, async (temporary) => {
-    const tensors = tensorsToWrite(plan, options);
+    const tensors = tensorsToWrite(plan, { ...options, directory });
     await writeTensors(temporary, tensors, { maxShardBytes, metadata: source?.metadata });
     await writeJson(join(temporary, "config.json"), configJson(config, dtype));
     if (source) await copyCompanions(source.directory, temporary);
@@ -74,8 +76,17 @@ function configJson(config: DecoderConfig, dtype?: FloatDtype): Record<string, u
 
 function tensorsToWrite(
   plan: readonly Parameter[],
-  { config, source, dtype, parameter: read }: WriteCheckpointOptions,
+  { config, source, dtype, parameter: read, directory }: WriteCheckpointOptions & {
+    readonly directory: string;
+  },
 ): TensorToWrite[] {
+  const narrowed = (tensor: string, values: Float32Array, to: FloatDtype): Uint8Array => {
+    const beyond = overflowing(values, to);
+    if (beyond === undefined) return narrow(values, to);
+    throw new InputError(
+      `Cannot write ${directory} in ${to}: tensor "${tensor}" holds ${beyond}, which ${to} has no room for; BF16 and F32 have`,
+    );
+  };
   const stated = (Object.keys(torchNames) as FloatDtype[]).find((name) =>
     torchNames[name] === config.torchDtype
   );
@@ -108,10 +119,10 @@ function tensorsToWrite(
         shape: partShape(parameter, part),
         bytes: async () => {
           const rows = (await values(parameter)).subarray(first * columns, (first + part.rows) * columns);
-          if (!part.transposed) return narrow(rows, kept);
+          if (!part.transposed) return narrowed(part.tensor, rows, kept);
           const turned = new Float32Array(rows.length);
           transpose(rows, turned, { rows: part.rows, columns });
-          return narrow(turned, kept);
+          return narrowed(part.tensor, turned, kept);
         },
       });
     }
@@ -121,7 +132,7 @@ function tensorsToWrite(
         name: copy,
         dtype: kept,
         shape: parameter.shape,
-        bytes: async () => narrow(await values(parameter), kept),
+        bytes: async () => narrowed(copy, await values(parameter), kept),
       });
     }
   }

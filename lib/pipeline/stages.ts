@@ -11,7 +11,7 @@ import { evaluate, type Evaluated, type EvaluateOptions } from "../evaluate/eval
 import { score } from "../evaluate/score.ts";
 import { labelByMajority } from "../feedback/majority.ts";
 import { summarize, type Summary } from "../evaluate/summary.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
 import { loadModel } from "../model/load_model.ts";
 import type { Lora } from "../checkpoint/lora.ts";

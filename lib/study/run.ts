@@ -7,7 +7,7 @@ import { csvTable, markdownTable } from "../report/table.ts";
 import { machine } from "../runtime/environment.ts";
 import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../runtime/files.ts";
 import type { Listener } from "../runtime/listener.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { checkOut } from "../pipeline/out_directory.ts";

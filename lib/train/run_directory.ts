@@ -1,7 +1,8 @@
 import type { Tensor } from "../backend/device.ts";
 import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
-import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
+import { isAdapterDirectory, readAdapterConfig } from "../checkpoint/adapter_config.ts";
+import { readAdapter } from "../checkpoint/read_adapter.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Decoder, parameter } from "../model/state.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoint/safetensors.ts";

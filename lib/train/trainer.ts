@@ -5,6 +5,7 @@ import { chooseDropout } from "../model/adapter.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
+import { refuseFrozen } from "../model/refuse_frozen.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { watchHealth } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
@@ -47,11 +48,7 @@ export async function* train(
 ): AsyncGenerator<Metrics> {
   const settings = resolveSettings(options);
   const { signal, batchSize, saveEvery, out } = settings;
-  if (model.decoder.quantized && !model.decoder.adapter) {
-    throw new UsageError(
-      "Cannot train weights kept in fewer bits: they are frozen; train an adapter on them (option `lora`)",
-    );
-  }
+  refuseFrozen(model.decoder.quantized, model.decoder.adapter !== undefined);
   if (settings.dtype !== undefined && model.decoder.adapter) {
     throw new UsageError("Cannot choose the dtype of an adapter, which is F32: choose it when it is merged");
   }
@@ -86,7 +83,14 @@ export async function* train(
     };
     let step = 0;
     if (settings.resume && directory) {
-      const state = await directory.restore(optimizer, (state) => checkSame(state, identity, out!));
+      const state = await directory.restore(optimizer, (state) => {
+        const { base } = state.settings, { former, fingerprint } = model.adapter ?? {};
+        // A run that was begun when a base was known by less.
+        const same = base !== undefined && base === former
+          ? { ...state.settings, base: fingerprint }
+          : state.settings;
+        checkSame({ ...state, settings: same }, identity, out!);
+      });
       step = state?.step ?? 0;
     }
     const log = new StepLog(settings, { steps, batches, endTokens });

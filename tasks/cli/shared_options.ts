@@ -21,7 +21,8 @@ export const shared = {
   lora: text("--lora", {
     metavar: "r=16,…",
     help:
-      "Train a low-rank adapter alone: r=16, or r=16,alpha=32,dropout=0,targets=q,v of q,k,v,o,gate,up,down",
+      "Train a low-rank adapter alone: r=16, or r=16,alpha=32,dropout=0,targets=q,v of q,k,v,o,gate,up,down; " +
+      "also layers=0,1, rslora=true, save=embed_tokens,lm_head (modules trained as a whole)",
   }),
   unknownTensors: preset(
     choice("--unknown-tensors", {

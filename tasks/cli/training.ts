@@ -2,10 +2,11 @@
 
 import type { Group, Problem } from "../../lib/data/records.ts";
 import type { BackendChoice } from "../../lib/backend/backend.ts";
-import { isAdapterDirectory } from "../../lib/checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../../lib/checkpoint/adapter_config.ts";
 import { parseLora } from "../../lib/checkpoint/lora.ts";
 import type { BaseDtype } from "../../lib/checkpoint/stored_bytes.ts";
-import { loadModel, refuseFrozen } from "../../lib/model/load_model.ts";
+import { loadModel } from "../../lib/model/load_model.ts";
+import { refuseFrozen } from "../../lib/model/refuse_frozen.ts";
 import type { Model } from "../../lib/model/model.ts";
 import type { FloatDtype } from "../../lib/checkpoint/safetensors.ts";
 import { train, type TrainOptions } from "../../lib/train/trainer.ts";

@@ -52,6 +52,12 @@ export const knownFields: ReadonlySet<string> = new Set([
   ],
 ]);
 
+/** Fields of which a record has one at least: an object without them is none. */
+export const shapeFields: ReadonlySet<string> = new Set([
+  ...["question", "prompt", "query", "problem", "instruction", "input", "chosen"],
+  ...["messages", "conversations", "conversation", "text", "candidates", "responses", "q_text", "body"],
+]);
+
 /** Names of the question's field, in order of preference. */
 const QUESTIONS = ["question", "query", "problem", "instruction", "input"];
 /** Names of the field that holds a solved answer. */

@@ -10,7 +10,7 @@ import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
 import type { ReadOptions } from "./normalize_record.ts";
 import { Random } from "./random.ts";
 import type { Problem } from "./records.ts";
-import { readRows } from "./row_files.ts";
+import { readRows, stemOf } from "./row_files.ts";
 import { filesOfSplit } from "./split_files.ts";
 
 /** How to load. */
@@ -203,10 +203,10 @@ async function* readFiles(
 ): AsyncGenerator<Problem> {
   let index = 0;
   for (const file of files) {
-    const stem = file.replace(/^.*\//, "").replace(/\.\w+$/, "");
+    const stem = stemOf(file);
     for await (const { value, where } of readRows(file)) {
-      const line = where.line ?? where.record;
-      const id = prefix ? `${prefix}-${index++}` : files.length > 1 ? `${stem}-line-${line}` : `line-${line}`;
+      const own = where.id ?? `line-${where.line ?? where.record}`;
+      const id = prefix ? `${prefix}-${index++}` : files.length > 1 ? `${stem}-${own}` : own;
       yield readProblem(value, { ...where, id }, options);
     }
   }

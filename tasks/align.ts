@@ -11,7 +11,14 @@ import { align } from "../lib/pipeline/align.ts";
 import { runTask } from "./cli/run_task.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { choice, integer, number, preset, text } from "./cli/option.ts";
-import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
+import {
+  dataOptions,
+  promptOptions,
+  promptsOf,
+  readingOf,
+  recordOptions,
+  turnOptions,
+} from "./cli/records.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 
 const base = relative(".", embeddedBase());
@@ -70,14 +77,19 @@ await runTask({
       1,
     ),
     ...dataOptions,
+    ...recordOptions,
     ...promptOptions,
+    ...turnOptions,
   },
   plan: (options) => planMemory("train", options),
   async run(options, io) {
     const { quiet: _, debug: __, profile: ___, config: ____, dryRun: _____, ...asked } = options;
-    const { template: ______, chat: _______, system: ________, fewShot: _________, ...settings } = asked;
+    const { template: ______, chat: _______, system: ________, fewShot: _________, ...rest } = asked;
+    const { templateVariables: __________, templateDate: ___________, fields: ____________, ...settings } =
+      rest;
     const { table } = await align({
       ...settings,
+      ...readingOf(options),
       prompt: await promptsOf(options),
       configuration: io.configuration,
       signal: io.signal,

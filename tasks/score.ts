@@ -87,6 +87,7 @@ await runTask({
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options;
     await checkData(options);
+    const prompt = await promptsOf(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,
@@ -102,7 +103,6 @@ await runTask({
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };
-    const prompt = await promptsOf(options);
     const scored = (groups: AsyncIterable<Group>) =>
       score(model, groups, {
         strict,

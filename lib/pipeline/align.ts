@@ -119,6 +119,7 @@ class AlignRun {
     }
     const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
       objective: "vft",
+      trainTurns: options.trainTurns,
       epochs: options.epochs,
       learningRate: options.learningRate,
       seed: options.seed,
@@ -182,7 +183,7 @@ class AlignRun {
       fileName(`control${last}`),
       newest("control"),
       first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
-      { ...settings, objective: "vft" },
+      { ...settings, objective: "vft", trainTurns: options.trainTurns },
     );
     made.push({ name: `control${last}`, directory: control, round });
     for (const constraint of constraints) {

@@ -2,8 +2,11 @@ import { fileURLToPath } from "node:url";
 import { checkLora, type Lora, parseLora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { loadDataset } from "../data/load_dataset.ts";
-import { promptNames, type PromptOptions } from "../data/prompts.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
+import type { ReadOptions } from "../data/normalize_record.ts";
 import type { Problem } from "../data/records.ts";
+import type { TrainTurns } from "../data/train_turns.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
@@ -73,8 +76,14 @@ export interface AlignOptions {
   readonly rounds?: number | undefined;
   /** GSM8K's calculator marks in chains (default keep). */
   readonly calculator?: "keep" | "drop" | undefined;
+  /** Own names of the fields of `data` and `testData`, by ours: `{ question: "problem_text" }`. */
+  readonly fields?: ReadOptions["fields"] | undefined;
+  /** What the answers to questions with choices are (default: a letter or a choice's text; an index is refused). */
+  readonly answerIndex?: ReadOptions["answerIndex"] | undefined;
   /** How prompts are made. */
   readonly prompt?: PromptOptions | undefined;
+  /** Which answers of a conversation VFT and the control train on (default all of the assistant's). */
+  readonly trainTurns?: TrainTurns | undefined;
   /** Go on with what is in `out` (default false). */
   readonly resume?: boolean | undefined;
   /** Replace what is in `out` (default false). */
@@ -89,6 +98,7 @@ export interface AlignOptions {
 export interface AlignSettings extends Filled {
   readonly beta: number | undefined;
   readonly lora: Lora | undefined;
+  readonly trainTurns: TrainTurns | undefined;
   readonly signal: AbortSignal | undefined;
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
@@ -103,7 +113,16 @@ type Filled = {
   readonly [K in Exclude<keyof AlignOptions, Absent>]-?: Exclude<AlignOptions[K], undefined>;
 };
 
-type Absent = "beta" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
+type Absent =
+  | "beta"
+  | "lora"
+  | "signal"
+  | "data"
+  | "testData"
+  | "dataDirectory"
+  | "fields"
+  | "answerIndex"
+  | "trainTurns";
 
 /** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
 export function embeddedBase(): string {
@@ -153,6 +172,9 @@ const names: NamesOf<AlignOptions> = {
   beta: true,
   lora: true,
   alignLearningRate: true,
+  fields: true,
+  answerIndex: true,
+  trainTurns: true,
   prompt: true,
   configuration: true,
   signal: true,
@@ -184,6 +206,7 @@ const kinds = {
   data: "source",
   testData: "source",
   dataDirectory: "text",
+  fields: "object",
   recompute: "switch",
   resume: "switch",
   overwrite: "switch",
@@ -198,6 +221,8 @@ const words = {
   unknownTensors: ["refuse", "keep"],
   constraints: ["all", "none", "dc", "bc"],
   calculator: ["keep", "drop"],
+  answerIndex: ["0", "1", "letter", "text"],
+  trainTurns: ["all", "last"],
 } as const;
 
 /** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
@@ -205,7 +230,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   checkNames(options, names, { of: "align" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
-  checkNames(options.prompt ?? {}, promptNames, { of: "align", within: "prompt" });
+  checkPrompt(options.prompt, "align");
   for (const [name, expected] of Object.entries(words)) {
     const value = options[name as keyof typeof words];
     if (value === undefined || (expected as readonly string[]).includes(value)) continue;
@@ -215,7 +240,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const filled = { ...defaults, ...given } as typeof defaults & AlignOptions;
-  const { data, dataDirectory: directory, seed, limit, testLimit, lora, ...rest } = filled;
+  const { data, dataDirectory: directory, seed, limit, testLimit, lora, fields, answerIndex, ...rest } =
+    filled;
   const testData = filled.testData ?? (typeof data === "string" ? testSpecOf(data) : undefined);
   if (testData === undefined) {
     throw new UsageError("Missing option `testData`: problems that a function reads have no test split");
@@ -228,6 +254,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
         limit: count,
         seed,
         ...(directory !== undefined && { directory }),
+        ...(fields && { fields }),
+        ...(answerIndex && { answerIndex }),
         ...(filled.signal && { signal: filled.signal }),
       });
   const { signal: _, configuration: __, ...plain } = filled;
@@ -238,6 +266,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     seed,
     model,
     beta: filled.beta,
+    trainTurns: filled.trainTurns,
     signal: filled.signal,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,

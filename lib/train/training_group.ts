@@ -1,6 +1,7 @@
 import { selectRejectionSamples } from "../data/equations.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
+import { type TrainTurns, turnsOf } from "../data/train_turns.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
 import { feedbackFields, feedbackKinds, kindUsed } from "../objectives/feedback.ts";
@@ -12,6 +13,8 @@ import type { TrainingGroup } from "./step.ts";
 export interface EncodeGroupOptions {
   readonly objective: Objective;
   readonly prompt?: PromptOptions;
+  /** Which answers of a conversation an objective that trains on references takes (default all). */
+  readonly trainTurns?: TrainTurns | undefined;
 }
 
 /** A group and what was left out of it. */
@@ -24,6 +27,21 @@ export interface EncodedGroup {
   readonly blank: number;
   /** Why the whole record is: every response of it is marked wrong, and the objective trains on right ones alone. */
   readonly leftOut?: "wrong";
+}
+
+/**
+ * A record's groups: one for each of the assistant's turns that is trained on (`turnsOf`), the last one's last. Candidates
+ * answer the last question, so an objective that trains on more than references has that turn alone.
+ *
+ * @throws {InputError} when the record lacks what the objective needs
+ */
+export function encodeTurns(
+  model: Model,
+  record: Group | Problem,
+  options: EncodeGroupOptions,
+): EncodedGroup[] {
+  const all = options.objective.trainsOn === "reference" && options.trainTurns !== "last";
+  return (all ? turnsOf(record) : [record]).map((turn) => encodeGroup(model, turn, options));
 }
 
 /**
@@ -43,7 +61,9 @@ export function encodeGroup(
   if (trainsOn !== "candidates" && allWrong(record)) return { tooLong: 0, blank: 0, leftOut: "wrong" };
   const prompt = encodePrompt(model, record, options.prompt);
   const all = chosenBy[trainsOn](record, objective);
-  const chosen = all.filter(({ candidate: { text, correct } }) => !correct || text.trim() !== "");
+  const chosen = all.filter(({ candidate: { text, correct, tool_calls: calls } }) =>
+    !correct || calls !== undefined || text.trim() !== ""
+  );
   const blank = all.length - chosen.length;
   const context = model.config.maxPositions;
   const place = { problem: record, prompt: options.prompt };
@@ -84,7 +104,8 @@ function referenceOf(record: Problem, { name }: Objective): Entry {
   if (record.reference === undefined) {
     throw new InputError(`Cannot train ${name} on "${record.id}": field "reference" is missing`);
   }
-  return { candidate: { text: record.reference, correct: true }, reference: true };
+  const { reference: text, reference_tool_calls: calls } = record;
+  return { candidate: { text, correct: true, ...(calls && { tool_calls: calls }) }, reference: true };
 }
 
 function rejectionSamples(record: Problem, objective: Objective): Entry[] {
@@ -108,8 +129,10 @@ function withReference(record: Problem, objective: Objective): Entry[] {
   if (objective.needsReferenceLogprobs && logprob === undefined) return entries;
   const ranks = candidates.map((c) => c.rank).filter((r) => r !== undefined);
   const rewards = candidates.map((c) => c.reward).filter((r) => r !== undefined);
+  const calls = record.reference_tool_calls;
   const candidate: Candidate = same >= 0 ? { ...candidates[same], correct: true } : {
     text: reference,
+    ...(calls && { tool_calls: calls }),
     correct: true,
     logprob,
     rank: ranks.length > 0 ? Math.min(...ranks) : undefined,

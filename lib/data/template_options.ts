@@ -22,7 +22,9 @@ export function checkPrompt(prompt: PromptOptions = {}, of: string): void {
   if (variables !== undefined) checkVariables(variables);
   if (date !== undefined && !isDay(date)) {
     throw new UsageError(
-      `Option \`templateDate\` must be a day, such as 2024-07-26: got ${JSON.stringify(date) ?? typeof date}`,
+      `Cannot use option \`templateDate\`: it must be a day, such as 2024-07-26: got ${
+        JSON.stringify(date) ?? typeof date
+      }`,
     );
   }
 }
@@ -45,20 +47,22 @@ export function parseTemplateVariables(text: string): Readonly<Record<string, un
 function checkVariables(variables: unknown, text?: string): Readonly<Record<string, unknown>> {
   if (typeof variables !== "object" || variables === null || Array.isArray(variables)) {
     throw new UsageError(
-      'Option `templateVariables` must be an object in JSON, such as {"enable_thinking": false}: got ' +
-        (text ?? JSON.stringify(variables) ?? typeof variables),
+      'Cannot use option `templateVariables`: it must be an object in JSON, such as {"enable_thinking": false}: got ' +
+        (text?.trim() === "" ? "nothing" : text ?? JSON.stringify(variables) ?? typeof variables),
     );
   }
   const given = Object.keys(variables).find((name) => GIVEN.has(name));
   if (given !== undefined) {
     throw new UsageError(
-      `Option \`templateVariables\` must not name ${given}: the template is given it anyway`,
+      `Cannot use option \`templateVariables\`: it must not name ${given}: the template is given it anyway`,
     );
   }
   const odd = Object.keys(variables).find((name) => !/^[A-Za-z_]\w*$/.test(name));
   if (odd === undefined) return variables as Readonly<Record<string, unknown>>;
   throw new UsageError(
-    `Option \`templateVariables\` must name variables of a template: got ${JSON.stringify(odd)}`,
+    `Cannot use option \`templateVariables\`: it must name variables of a template: got ${
+      JSON.stringify(odd)
+    }`,
   );
 }
 

@@ -177,7 +177,9 @@ function checkTurns(turns: unknown, { name, trainsOn }: Objective): void {
   if (turns === undefined) return;
   if (turns !== "all" && turns !== "last") {
     throw new UsageError(
-      `Option \`trainTurns\` must be all or last: got ${JSON.stringify(turns) ?? typeof turns}`,
+      `Cannot use option \`trainTurns\`: it must be all or last: got ${
+        JSON.stringify(turns) ?? typeof turns
+      }`,
     );
   }
   if (turns === "all" && trainsOn !== "reference") {

@@ -163,7 +163,10 @@ test("what trainTurns may be", async () => {
         assert.match(error.message, pattern);
         return true;
       });
-    await fails({ objective: "vft", trainTurns: "first" }, /`trainTurns` must be all or last: got "first"/);
+    await fails(
+      { objective: "vft", trainTurns: "first" },
+      /`trainTurns`: it must be all or last: got "first"/,
+    );
     await fails(
       { objective: "aft", trainTurns: "all" },
       /`trainTurns: all` with aft: its candidates answer the last/,

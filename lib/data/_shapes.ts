@@ -26,6 +26,8 @@ export const knownFields: ReadonlySet<string> = new Set([
     "reference",
     "reference_tool_calls",
     "answer",
+    "answer_kind",
+    "prompt_template",
     "choices",
     "dataset",
     "candidates",

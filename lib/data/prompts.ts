@@ -138,6 +138,11 @@ export function renderQuestion(problem: Problem, template?: string): string {
   });
 }
 
+/** The fields that a template asks for. */
+export function templateFields(template = ""): string[] {
+  return [...template.matchAll(/\{\{|\}\}|\{(\w+)\}/g)].flatMap(([, name]) => name ?? []);
+}
+
 /** The options as lines `A) …`. */
 export function renderChoices(choices: readonly string[]): string {
   return choices.map((choice, i) => `${String.fromCharCode(65 + i)}) ${choice}`).join("\n");

@@ -6,6 +6,7 @@
 
 import * as z from "zod/mini";
 import { InputError } from "../runtime/errors.ts";
+import type { AnswerKind } from "./answers.ts";
 import { normalizeRecord, type ReadOptions } from "./normalize_record.ts";
 import type { ToolCall, Turn } from "./turn.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
@@ -62,8 +63,12 @@ export interface Problem {
   readonly answer?: string;
   /** The options' texts, without letters. */
   readonly choices?: readonly string[];
+  /** What the answer is, where its data set says another thing than it looks like. */
+  readonly answer_kind?: AnswerKind;
   /** Name of the data set it comes from. */
   readonly dataset?: string;
+  /** The prompt template of its data set, where that is none of the project's own. */
+  readonly prompt_template?: string;
   /** Candidates, where the record is a group. */
   readonly candidates?: readonly Candidate[];
   /** Unknown fields, kept. */
@@ -121,7 +126,9 @@ const problemShape = {
   reference_tool_calls: z.optional(z.array(callSchema)),
   answer: optional.string,
   choices: z.optional(z.array(z.string())),
+  answer_kind: z.optional(z.enum(["number", "option", "text"])),
   dataset: optional.string,
+  prompt_template: optional.string,
 };
 
 const problemSchema: z.ZodMiniType<Problem> = z.looseObject({

@@ -3,7 +3,7 @@
 import type { Parser } from "csv-parse";
 import { InputError } from "../runtime/errors.ts";
 import { readUnpacked } from "../runtime/packed_files.ts";
-import { knownFields } from "./_shapes.ts";
+import { knownFields } from "./_field_names.ts";
 import type { Row } from "./jsonl.ts";
 
 /** What may part cells, the most usual first. */

@@ -1,7 +1,7 @@
 /** What a JSON file that begins with an object is: records, one a line, or an object around a list of them. */
 
 import { InputError } from "../runtime/errors.ts";
-import { shapeFields } from "./_shapes.ts";
+import { shapeFields } from "./_field_names.ts";
 import type { Bytes } from "./jsonl.ts";
 
 /** Names under which an object holds its list of records. */

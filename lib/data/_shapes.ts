@@ -2,66 +2,12 @@
 
 import { InputError } from "../runtime/errors.ts";
 import { isMessageList, type Message, readAnswer, readConversation, readMessages } from "./_message_lists.ts";
+import { knownFields } from "./_field_names.ts";
 import { readTools } from "./_tool_calls.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
 
 /** A record's fields. */
 export type Fields = Readonly<Record<string, unknown>>;
-
-/** The shapes that are read, for a message. */
-export const shapesRead =
-  "{question, reference, answer}, {problem, solution}, {query, response}, {instruction, input, output}, " +
-  "{prompt, completion}, {prompt, completion, label}, {prompt, chosen, rejected}, {chosen, rejected}, " +
-  "{query, responses, scores}, {messages}, {conversations}, {text}";
-
-/** Fields that mean something in one of the shapes; of these null is the same as absent. */
-export const knownFields: ReadonlySet<string> = new Set([
-  ...[
-    "id",
-    "question",
-    "prompt",
-    "system",
-    "earlier",
-    "between",
-    "reference",
-    "reference_tool_calls",
-    "answer",
-    "answer_kind",
-    "prompt_template",
-    "choices",
-    "dataset",
-    "candidates",
-  ],
-  ...[
-    "query",
-    "problem",
-    "instruction",
-    "input",
-    "output",
-    "solution",
-    "response",
-    "completion",
-    "text",
-    "label",
-  ],
-  ...[
-    "chosen",
-    "rejected",
-    "responses",
-    "scores",
-    "messages",
-    "conversations",
-    "history",
-    "tools",
-    "answerKey",
-  ],
-]);
-
-/** Fields of which a record has one at least: an object without them is none. */
-export const shapeFields: ReadonlySet<string> = new Set([
-  ...["question", "prompt", "query", "problem", "instruction", "input", "chosen"],
-  ...["messages", "conversations", "conversation", "text", "candidates", "responses", "q_text", "body"],
-]);
 
 /** Names of the question's field, in order of preference. */
 const QUESTIONS = ["question", "query", "problem", "instruction", "input"];

@@ -5,7 +5,8 @@ import { boxed } from "./_statements.ts";
 import { extractAnswer } from "./answers.ts";
 import { parseNumber } from "./numbers.ts";
 import { type AnswerIndex, choiceLetter, describeChoices } from "./_choice_answer.ts";
-import { type Fields, knownFields, readShape, renamed, shapesRead } from "./_shapes.ts";
+import { knownFields, shapesRead } from "./_field_names.ts";
+import { type Fields, readShape, renamed } from "./_shapes.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
 
 export type { AnswerIndex };

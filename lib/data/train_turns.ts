@@ -13,7 +13,7 @@ export type TrainTurns = "all" | "last";
  * the other turns masked would train it behind something else. It costs the history once for each turn.
  *
  * Turns marked `trained: false` are left out. Of a record without earlier answers nothing changes. Ids of earlier turns
- * are `ID#1`, `ID#2`, …
+ * are `ID (answer 1)`, `ID (answer 2)`, …
  */
 export function turnsOf(problem: Problem): Problem[] {
   const { earlier = [], between = [] } = problem;
@@ -30,7 +30,7 @@ export function turnsOf(problem: Problem): Problem[] {
     const own = asked === earlier.length ? rest : shared;
     return [{
       ...own,
-      id: `${problem.id}#${++count}`,
+      id: `${problem.id} (answer ${++count})`,
       question: turns[asked]!.content,
       ...(before.length > 0 && { earlier: before }),
       ...(since.length > 0 && { between: since }),

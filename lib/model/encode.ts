@@ -21,7 +21,11 @@ export interface ResponseContext {
 export function encodePrompt(model: Model, problem: Problem, options: PromptOptions = {}): number[] {
   const { tokenizer } = model, turn = turnOf(tokenizer, problem, options);
   const data = guardProblem(tokenizer, problem), safe = guardOptions(tokenizer, options);
-  if (turn) return tokenizer.encodePrompt(renderChatPrompt(tokenizer, data, { ...safe, turn }));
+  if (turn) {
+    return tokenizer.encodePrompt(
+      renderChatPrompt(tokenizer, data, { ...safe, turn, source: model.directory }),
+    );
+  }
   const template = options.template ?? templateOf(problem);
   return tokenizer.encodePrompt(renderPrompt(data, { ...safe, template }));
 }
@@ -51,6 +55,7 @@ function encodeCalls(
   const written = renderChatCalls(tokenizer, guardProblem(tokenizer, problem), {
     ...guardOptions(tokenizer, prompt),
     turn,
+    source: model.directory,
     content,
     calls: safe,
   });

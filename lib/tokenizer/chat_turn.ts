@@ -125,19 +125,21 @@ export function turnOf(
  * The prompt as the template writes it, up to where the assistant's answer begins; few-shot examples are earlier turns,
  * tools and what they answered stand where the template puts them.
  *
+ * @param options `source` is where the template comes from, for messages
  * @throws {InputError} where the template leaves out tools, calls or answers that the problem has
  */
 export function renderChatPrompt(
   tokenizer: Tokenizer,
   problem: Problem,
-  options: PromptOptions & { readonly turn: ChatTurn },
+  options: PromptOptions & { readonly turn: ChatTurn; readonly source: string },
 ): string {
-  const messages = messagesOf(problem, options);
+  const messages = messagesOf(problem, options), { source } = options;
   const settings = { ...settingsOf(tokenizer, options), tools: toolsOf(problem), addGenerationPrompt: true };
   const text = renderChat(options.turn.template, messages, settings);
   refuseIgnored(problem, {
     messages,
     text,
+    source,
     render: (other, tools) => renderChat(options.turn.template, other, { ...settings, tools }),
   });
   return text;
@@ -153,11 +155,12 @@ export function renderChatCalls(
   problem: Problem,
   options: PromptOptions & {
     readonly turn: ChatTurn;
+    readonly source: string;
     readonly content: string;
     readonly calls: readonly ToolCall[];
   },
 ): string {
-  const { turn, content, calls } = options;
+  const { turn, content, calls, source } = options;
   const settings = { ...settingsOf(tokenizer, options), tools: toolsOf(problem) };
   const messages = messagesOf(problem, options);
   const before = renderChat(turn.template, messages, { ...settings, addGenerationPrompt: true });
@@ -168,7 +171,7 @@ export function renderChatCalls(
       settings,
     );
   const whole = render(calls);
-  if (whole === tried(() => render(undefined))) throw ignored(problem, "tool_calls");
+  if (whole === tried(() => render(undefined))) throw ignored(problem, "tool_calls", source);
   if (whole.startsWith(before)) return whole.slice(before.length);
   throw new InputError(
     `Cannot render the tool calls of "${problem.id}": the chat template writes what is before them in another way`,
@@ -206,30 +209,31 @@ function toolsOf({ tools }: Problem): readonly object[] | undefined {
 }
 
 /** Refuses a template whose text is the same without the tools, without the calls, or without what tools answered. */
-function refuseIgnored(problem: Problem, { messages, text, render }: {
+function refuseIgnored(problem: Problem, { messages, text, source, render }: {
+  readonly source: string;
   readonly messages: readonly ChatMessage[];
   readonly text: string;
   readonly render: (messages: readonly ChatMessage[], tools: readonly object[] | undefined) => string;
 }): void {
   if (toolFieldOf(problem) === undefined) return;
   const tools = toolsOf(problem), same = (other: () => string) => tried(other) === text;
-  if (tools && same(() => render(messages, undefined))) throw ignored(problem, "tools");
+  if (tools && same(() => render(messages, undefined))) throw ignored(problem, "tools", source);
   const uncalled = messages.map(({ tool_calls: _, ...message }) => message as ChatMessage);
   if (messages.some((one) => one.tool_calls) && same(() => render(uncalled, tools))) {
-    throw ignored(problem, "tool_calls");
+    throw ignored(problem, "tool_calls", source);
   }
   const changed = messages.map((one) =>
     one.role === "tool" ? { ...one, content: `${one.content}${SAID}` } : one
   );
   if (messages.some(({ role }) => role === "tool") && same(() => render(changed, tools))) {
-    throw ignored(problem, "tool");
+    throw ignored(problem, "tool", source);
   }
 }
 
-function ignored({ id }: Problem, field: string): InputError {
+function ignored({ id }: Problem, field: string, source: string): InputError {
   const what = field === "tool" ? "messages of role tool" : `field "${field}"`;
   return new InputError(
-    `Cannot render the prompt of "${id}": the model's chat template leaves out ${what}: take a model whose template ` +
+    `Cannot render the prompt of "${id}": the chat template of ${source} leaves out ${what}: take a model whose template ` +
       "writes tools, or records without them",
   );
 }

@@ -86,7 +86,7 @@ test("plain text: earlier answers are trained behind their questions, and a batc
   await withModel(undefined, async (model) => {
     const problem = talk("A?", "one", "B?", "two");
     const [first, last] = turnsOf(problem) as [Problem, Problem];
-    assert.deepEqual(first, { id: "c#1", question: "A?", reference: "one" });
+    assert.deepEqual(first, { id: "c (answer 1)", question: "A?", reference: "one" });
     assert.equal(last, problem);
     const ends = [first, last].map((one) => ({
       prompt: encodePrompt(model, one),
@@ -120,12 +120,12 @@ test("three turns, a turn of one's own choices, and what has one answer", () => 
     turnsOf(talk("a", "b", "c", "d", "e", "f")).map(({ id, earlier = [], question, reference }) => [
       ...[id, earlier.map(({ content }) => content).join(), question, reference],
     ]),
-    [["c#1", "", "a", "b"], ["c#2", "a,b", "c", "d"], ["c", "a,b,c,d", "e", "f"]],
+    [["c (answer 1)", "", "a", "b"], ["c (answer 2)", "a,b", "c", "d"], ["c", "a,b,c,d", "e", "f"]],
   );
   const single = { id: "s", question: "Q", reference: "R", answer: "1", candidates: [{ text: "R" }] };
   assert.deepEqual(turnsOf(single), [single]);
   const choices = ["x", "y"], asked = { ...talk("a", "b", "c"), choices, answer: "B", reference: "y" };
-  assert.deepEqual(turnsOf(asked)[0], { id: "c#1", question: "a", reference: "b" });
+  assert.deepEqual(turnsOf(asked)[0], { id: "c (answer 1)", question: "a", reference: "b" });
 });
 
 test("a prompt–completion list with several answers; the answers of a long history that do not fit", async () => {

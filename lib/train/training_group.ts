@@ -40,8 +40,12 @@ export function encodeTurns(
   record: Group | Problem,
   options: EncodeGroupOptions,
 ): EncodedGroup[] {
-  const all = options.objective.trainsOn === "reference" && options.trainTurns !== "last";
-  return (all ? turnsOf(record) : [record]).map((turn) => encodeGroup(model, turn, options));
+  const all = options.objective.trainsOn === "reference" && options.trainTurns !== "last" &&
+    !allWrong(record);
+  const turns = all ? turnsOf(record) : [record];
+  // A conversation that ends in a question has its answers before it.
+  if (turns.length > 1 && record.reference === undefined) turns.pop();
+  return turns.map((turn) => encodeGroup(model, turn, options));
 }
 
 /**

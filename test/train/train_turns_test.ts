@@ -73,6 +73,12 @@ test("both answers of a conversation are trained: the loss is the mean over thei
       ],
     }, where);
     close(await firstLoss(model, [weighted]), sums[1]! / tokens[1]!);
+    // One that ends in a question has the answers before it; a completion marked wrong takes its history along.
+    const [asked, answered] = [talk("2+3?", "It is 5 pens", "4+6?"), talk("2+3?", "It is 5 pens")];
+    close(await firstLoss(model, [asked]), sums[0]! / tokens[0]!);
+    const wrong = { ...asked, id: "w", candidates: [{ text: "11", correct: false }] };
+    close(await firstLoss(model, [wrong, answered]), sums[0]! / tokens[0]!);
+    await assert.rejects(firstLoss(model, [wrong]), /none of the 1 records has a response to train on/);
     // Beside another record, each token counts the same: not each record, nor each turn.
     const other = { id: "o", question: "1?", reference: "9" };
     const alone = [...ids("9"), 301], before = encodePrompt(model, other);

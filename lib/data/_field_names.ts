@@ -54,3 +54,20 @@ export const shapeFields: ReadonlySet<string> = new Set([
   ...["question", "prompt", "query", "problem", "instruction", "input", "chosen"],
   ...["messages", "conversations", "conversation", "text", "candidates", "responses", "q_text", "body"],
 ]);
+
+/** Names under which an object holds its list of records. */
+export const listNames: readonly string[] = [
+  "data",
+  "examples",
+  "train",
+  "rows",
+  "records",
+  "instances",
+  "items",
+  "samples",
+  "questions",
+  "problems",
+  "validation",
+  "dev",
+  "test",
+];

@@ -1,25 +1,8 @@
 /** What a JSON file that begins with an object is: records, one a line, or an object around a list of them. */
 
 import { InputError } from "../runtime/errors.ts";
-import { shapeFields } from "./_field_names.ts";
+import { listNames, shapeFields } from "./_field_names.ts";
 import type { Bytes } from "./jsonl.ts";
-
-/** Names under which an object holds its list of records. */
-export const listNames: readonly string[] = [
-  "data",
-  "examples",
-  "train",
-  "rows",
-  "records",
-  "instances",
-  "items",
-  "samples",
-  "questions",
-  "problems",
-  "validation",
-  "dev",
-  "test",
-];
 
 /** Where a list of records stands in a file. */
 export interface ListPlace {

@@ -68,6 +68,11 @@ test("a packed split of a directory is found, and ids do not name the packing", 
     return await Array.fromAsync(problems, ({ id }) => id);
   });
   assert.deepEqual(ids, ["line-1", "line-2"]);
+  // Of a list, whatever lines it takes, records are counted: all on one line, all would be line-1.
+  const listed = await withFile("a.json.gz", gzipSync(JSON.stringify(rows)), async (path) => {
+    return await Array.fromAsync(loadDataset(path, { limit: 2 }), ({ id }) => id);
+  });
+  assert.deepEqual(listed, ["record-1", "record-2"]);
 });
 
 test("damaged, broken-off and falsely named archives are one line with the file's name", async () => {

@@ -289,3 +289,15 @@ test("an index is never guessed; letters and texts are read", () => {
   const labelled = { text: ["x", "y"], label: ["1", "2"] };
   assert.equal(parseProblem({ question: "Q", choices: labelled, answerKey: "2" }, where).answer, "B");
 });
+
+test("an object around a list of records, where a record must be, says what reads it", () => {
+  assert.equal(
+    message(() => parseProblem({ version: 1, data: [{ question: "Q" }] }, where)),
+    'Cannot read record 17 of problems.jsonl: field "question" is missing: got the fields version, data; option `data` ' +
+      "reads a file whose object holds a list of records",
+  );
+  assert.match(
+    message(() => parseProblem({ data: [1] }, where)),
+    /got the field data; records are \{question,/,
+  );
+});

@@ -24,7 +24,7 @@ await runTask({
   summary: "Mark candidates right or wrong, rank them, and add their log-probs",
   description:
     "Reads groups and writes them with each candidate's answer, correct, logprob and score, and with rank and " +
-    "reward where --rank says what to rank by. Without --model it only labels and ranks. The log-probs of the model before training are the reference that DPO, IPO, IRPO and KTO need.",
+    "reward where --rank says what to rank by. Candidates answer a conversation's last question. Without --model it only labels and ranks. The log-probs of the model before training are the reference that DPO, IPO, IRPO and KTO need.",
   examples: [
     {
       does: "Label and score generated candidates",

@@ -11,6 +11,9 @@ const DELIMITERS = [",", ";", "\t", "|"] as const;
 /** Bytes of the longest record. */
 const LONGEST = 64 * 2 ** 20;
 
+/** The line above the header by which Excel says what parts cells. */
+const EXCEL = /^\ufeff?"?sep=(.)"?\r?\n/i;
+
 /** What is known of a CSV file. */
 export interface CsvHead {
   /** Its first characters; the first line counts. */
@@ -20,10 +23,13 @@ export interface CsvHead {
 }
 
 /**
- * The sign that parts the cells of a header, outside quotes: the one by which most cells are names of fields that
+ * The sign that parts the cells of a header, outside quotes: the one that Excel's line names (`sep=;`), or the one by
+ * which most cells are names of fields that
  * records have; of several, the one that the file's name says, or the one that parts most cells.
  */
 export function delimiterOf({ header, tabs }: CsvHead): string {
+  const named = header.match(EXCEL)?.[1];
+  if (named !== undefined) return named;
   const line = firstLine(header.replace(/^\ufeff/, ""));
   const usual = tabs ? "\t" : ",";
   const ranked = DELIMITERS.map((sign) => {
@@ -68,10 +74,14 @@ export async function* csvRows(path: string, head: CsvHead): AsyncGenerator<Row>
   let rows: Row[] = [];
   let failure: Error | undefined;
   // Rows are taken from the callback: as a stream the parser drops those before a fault, and miscounts it.
+  const delimiter = delimiterOf(head);
   const parser: Parser = parse({
     columns: (names: string[]) => named(names, path),
     bom: true,
-    delimiter: delimiterOf(head),
+    delimiter,
+    from_line: EXCEL.test(head.header) ? 2 : 1,
+    // Tables of tabs have quotes as any other sign: He said "hi".
+    relax_quotes: delimiter === "\t",
     skip_empty_lines: true,
     max_record_size: LONGEST,
     on_record: (value: unknown, { lines }) => {

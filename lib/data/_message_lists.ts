@@ -152,7 +152,8 @@ function nextOf(last: Message | undefined): readonly Message["role"][] {
   if (last === undefined) return ["user"];
   if (last.role === "user") return ["assistant"];
   if (last.role === "tool") return ["assistant", "tool"];
-  return last.tool_calls ? ["tool"] : ["user"];
+  // A call may stand in the text itself (<tool_call>…): then a tool answers what has no calls of its own.
+  return last.tool_calls ? ["tool"] : ["user", "tool"];
 }
 
 /** The one answer that a list of messages is, as the completion of a prompt. */

@@ -135,7 +135,7 @@ export function renderChatPrompt(
 ): string {
   const messages = messagesOf(problem, options), { source } = options;
   const settings = { ...settingsOf(tokenizer, options), tools: toolsOf(problem), addGenerationPrompt: true };
-  const text = renderChat(options.turn.template, messages, settings);
+  const text = named(problem, () => renderChat(options.turn.template, messages, settings));
   refuseIgnored(problem, {
     messages,
     text,
@@ -170,7 +170,7 @@ export function renderChatCalls(
       [...messages, { role: "assistant", content, ...(called && { tool_calls: called }) }],
       settings,
     );
-  const whole = render(calls);
+  const whole = named(problem, () => render(calls));
   if (whole === tried(() => render(undefined))) throw ignored(problem, "tool_calls", source);
   if (whole.startsWith(before)) return whole.slice(before.length);
   throw new InputError(
@@ -236,6 +236,16 @@ function ignored({ id }: Problem, field: string, source: string): InputError {
     `Cannot render the prompt of "${id}": the chat template of ${source} leaves out ${what}: take a model whose template ` +
       "writes tools, or records without them",
   );
+}
+
+/** What a template refuses (roles, a call's id) is said of a record. */
+function named(problem: Problem, render: () => string): string {
+  try {
+    return render();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`${error.message} (prompt of "${problem.id}")`, { cause: error });
+  }
 }
 
 /** A text, or undefined where the template refuses to write it. */

@@ -75,6 +75,30 @@ test("calls in the forms that people have are one, and a record reads as what wa
     assert.deepEqual(called(messages[1]!, tools)[1], [add]);
   }
   assert.deepEqual(called(messages[1]!, [])[1], undefined);
+  // LLaMA-Factory's turns and texts; a call that stands in the text, as Hermes's data have it.
+  const from = (...turns: [string, string][]) => turns.map(([from, value]) => ({ from, value }));
+  const factory = read({
+    conversations: from(["human", "Q"], ["function_call", JSON.stringify(call.function)], [
+      "observation",
+      "5",
+    ], ["gpt", "A"]),
+    system: "S",
+    tools: JSON.stringify([add.function]),
+  });
+  assert.deepEqual([factory.system, factory.question, factory.reference, factory.tools], ["S", "Q", "A", [
+    add,
+  ]]);
+  assert.deepEqual(factory.between, [
+    { role: "assistant", content: "", tool_calls: [call] },
+    { role: "tool", content: "5" },
+  ]);
+  const hermes = read({
+    conversations: from(["human", "Q"], ["gpt", "<tool_call>f"], ["tool", "5"], ["gpt", "A"]),
+  });
+  assert.deepEqual(hermes.between!.map(({ role, content }) => [role, content]), [
+    ["assistant", "<tool_call>f"],
+    ["tool", "5"],
+  ]);
   // Where there is no conversation the field may be anybody's.
   assert.equal(read({ question: "Q", tools: "a saw" }).tools, "a saw");
 });
@@ -179,6 +203,15 @@ test("a template that leaves them out, and prompts that are plain text, refuse b
       /prompt of "t": field "tools" is about tools, which a chat template alone/,
     );
     fails(() => encodePrompt(model, toolless), /field "between" is about tools/);
+  });
+  const strict =
+    "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('No tools') }}{% endif %}" +
+    "{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+  await withModel(strict, (model) => {
+    fails(
+      () => encodePrompt(model, toolless),
+      /^Cannot render the chat template: No tools \(prompt of "t"\)$/,
+    );
   });
   await withModel(tooled, (model) => {
     fails(() => encodePrompt(model, toolless, { chat: "never" }), /or options make prompts plain text/);

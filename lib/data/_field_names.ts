@@ -4,7 +4,7 @@
 export const shapesRead =
   "{question, reference, answer}, {problem, solution}, {query, response}, {instruction, input, output}, " +
   "{prompt, completion}, {prompt, completion, label}, {prompt, chosen, rejected}, {chosen, rejected}, " +
-  "{query, responses, scores}, {messages, tools}, {conversations}, {text}";
+  "{query, responses, scores}, {messages}, {conversations}, {text}";
 
 /** Fields that mean something in one of the shapes; of these null is the same as absent. */
 export const knownFields: ReadonlySet<string> = new Set([

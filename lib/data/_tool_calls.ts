@@ -39,6 +39,9 @@ function readCall(value: unknown, field: string, fail: Fail): ToolCall {
   if (!isFields(values)) {
     throw fail(`${field}.arguments`, `must be a JSON object: got ${describeValue(given)}`);
   }
+  if (!isExact(values)) {
+    throw fail(`${field}.arguments`, "must not have whole numbers beyond 2^53, which are not read exactly");
+  }
   return {
     ...(typeof call.id === "string" && { id: call.id }),
     type: "function",
@@ -62,6 +65,12 @@ export function readTools(value: unknown, fail: Fail): Fields[] | undefined {
     return isFields((tool as Fields).function) ? tool as Fields : { type: "function", function: described };
   });
   return read.length > 0 ? read : undefined;
+}
+
+/** Whether all whole numbers in a value are what was written. */
+function isExact(value: unknown): boolean {
+  if (typeof value === "number") return !Number.isInteger(value) || Number.isSafeInteger(value);
+  return typeof value !== "object" || value === null || Object.values(value).every(isExact);
 }
 
 function parsed(text: string): unknown {

@@ -75,8 +75,9 @@ export function renderChat(
     if (parsed?.source !== template) parsed = { source: template, template: parseTemplate(template) };
     return renderBounded(parsed.template, {
       ...specials,
+      documents: null,
       ...variables,
-      ...(tools && { tools }),
+      tools: tools ?? null, // defined and none, as transformers has them
       messages: messages.map((message) => ({ ...message })),
       add_generation_prompt: addGenerationPrompt,
     }, new Date(date));

@@ -243,6 +243,15 @@ test("what a conversation cannot hold is refused by its place", () => {
       { messages: [user, { role: "assistant", tool_calls: [{ name: "f" }] }, user] },
       '"messages[2]" must be from a tool, since they take turns: got one from user',
     ],
+    [
+      {
+        messages: [user, {
+          role: "assistant",
+          function_call: { name: "f", arguments: '{"id": [9007199254740993]}' },
+        }],
+      },
+      '"messages[1].function_call.arguments" must not have whole numbers beyond 2^53, which are not read exactly',
+    ],
     [{ messages: [user], tools: "a calculator" }, '"tools" must be a list of functions: got "a calculator"'],
     [{ messages: [user], tools: [{}] }, '"tools[0]" must be a function with a name: got an object'],
     [

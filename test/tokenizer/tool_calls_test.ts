@@ -217,3 +217,15 @@ test("a template that leaves them out, and prompts that are plain text, refuse b
     fails(() => encodePrompt(model, toolless, { chat: "never" }), /or options make prompts plain text/);
   });
 });
+
+test("without tools they are none, as transformers has them: templates ask in one way or the other", async () => {
+  const asks = chatml.replace("{% if add", "{{ 'no tools' if tools is none else 'tools' }}{% if add");
+  await withModel(asks, (model) => {
+    const problem = { id: "p", question: "Q" };
+    assert.match(textOf(model, encodePrompt(model, problem)), /<\|im_end\|>\nno tools<\|im_start\|>/);
+    assert.match(
+      textOf(model, encodePrompt(model, { ...problem, tools: [add] })),
+      /<\|im_end\|>\ntools<\|im_start\|>/,
+    );
+  });
+});

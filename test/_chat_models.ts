@@ -5,9 +5,15 @@ import { join } from "node:path";
 import { writeSmallModel } from "./_models.ts";
 
 /** ChatML, whose two tokens are 300 and 301. */
-export const chatml =
+export const chatml: string =
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" +
   "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/** In the manner of Qwen3's: thoughts are switched off by an empty one; and a day, as Llama 3's has. */
+export const thinking: string = chatml.replace("{% for", "{{ strftime_now('%d %b %Y') }}\n{% for").replace(
+  "{% endif %}",
+  "{% if enable_thinking is defined and not enable_thinking %}<think></think>\n{% endif %}{% endif %}",
+);
 
 /** A small model whose tokenizer has a chat template, and ChatML's two tokens (300 and 301). */
 export async function writeChatModel(

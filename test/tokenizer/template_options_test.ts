@@ -10,15 +10,9 @@ import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { train } from "../../lib/train/trainer.ts";
-import { chatml, writeChatModel } from "../_chat_models.ts";
-import { run } from "../_commands.ts";
+import { chatml, thinking, writeChatModel } from "../_chat_models.ts";
 import { collect } from "../_models.ts";
 
-/** In the manner of Qwen3's: thoughts are switched off by an empty one; and a day, as Llama 3's has. */
-const thinking = chatml.replace("{% for", "{{ strftime_now('%d %b %Y') }}\n{% for").replace(
-  "{% endif %}",
-  "{% if enable_thinking is defined and not enable_thinking %}<think></think>\n{% endif %}{% endif %}",
-);
 const problem = { id: "p", question: "Q", reference: "A" };
 
 async function withModel(template: string | undefined, body: (model: Model) => void | Promise<void>) {
@@ -149,44 +143,4 @@ test("records that hold the template's marks already are told of, the first by i
   assert.match((await warned(words, { question: "[INST] Q [/INST]" }))[0]!, /already holds "\[INST\]"/);
   assert.deepEqual(await warned(words, { question: "[INST] Q [/INST]", prompt: "[INST] Q [/INST]" }), []);
   assert.deepEqual(await warned(words, { question: "[INST] Q [/INST]" }, { chat: "never" }), []);
-});
-
-test("commands take the options, keep them, and name what is wrong by its flag", async () => {
-  const model = await writeChatModel(thinking, { context: 512 });
-  const record = JSON.stringify(problem);
-  const flags = ["--template-variables", '{"enable_thinking": false}', "--template-date", "2025-02-28"];
-  for (const task of ["vft", "generate", "score", "ca-align", "evaluate", "align"]) {
-    const out = ["vft", "ca-align", "align"].includes(task) ? ["--out", "/nowhere"] : [];
-    const { code, out: text, err } = await run(task, ["--model", model, ...out, ...flags, "--dry-run"]);
-    assert.equal(code, 0, err);
-    const { options } = JSON.parse(text);
-    assert.equal(options["template-variables"], '{"enable_thinking": false}');
-    assert.equal(options["template-date"], "2025-02-28");
-  }
-  const scored = await run("score", ["--model", model, "--template-variables", '{"enable_thinkin": 1}'], {
-    input: JSON.stringify({ ...problem, candidates: ["A"] }) + "\n",
-  });
-  assert.equal(scored.code, 0, scored.err);
-  assert.match(
-    scored.err,
-    /^score: The chat template never reads the variable enable_thinkin of --template-variables/m,
-  );
-  for (
-    const [given, pattern] of [
-      [["--template-variables", "enable_thinking=false"], /--template-variables must be an object in JSON/],
-      [["--template-variables", '{"messages": 1}'], /--template-variables: it must not name messages/],
-      [
-        ["--template-date", "2024-13-01"],
-        /--template-date must be a day, such as 2024-07-26: got "2024-13-01"/,
-      ],
-      [
-        [...flags, "--chat", "never"],
-        /Cannot use --template-variables: --chat never makes prompts plain text/,
-      ],
-    ] as const
-  ) {
-    const { code, err } = await run("generate", ["--model", model, ...given, "--quiet"], { input: record });
-    assert.equal(code, 2, err);
-    assert.match(err, pattern);
-  }
 });

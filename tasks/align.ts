@@ -18,7 +18,14 @@ import {
 } from "./cli/objective_options.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { choice, integer, number, preset, text } from "./cli/option.ts";
-import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
+import {
+  dataOptions,
+  promptOptions,
+  promptsOf,
+  readingOf,
+  recordOptions,
+  turnOptions,
+} from "./cli/records.ts";
 import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
 
 const base = relative(".", embeddedBase());
@@ -95,7 +102,9 @@ await runTask({
       1,
     ),
     ...dataOptions,
+    ...recordOptions,
     ...promptOptions,
+    ...turnOptions,
     ...objectiveOptions,
   },
   plan: async (options) => {
@@ -104,9 +113,11 @@ await runTask({
     return await planMemory("train", options);
   },
   async run(options, io) {
-    const { template: _, chat: __, system: ___, fewShot: ____, ...settings } = withoutCommon(options);
+    const { template: _, chat: __, system: ___, fewShot: ____, ...asked } = withoutCommon(options);
+    const { templateVariables: _____, templateDate: ______, fields: _______, ...settings } = asked;
     const { table } = await align({
       ...withoutObjectiveValues(settings),
+      ...readingOf(options),
       options: objectiveValues(options),
       prompt: await promptsOf(options),
       configuration: io.configuration,

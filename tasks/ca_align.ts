@@ -24,6 +24,7 @@ await runTask({
   summary: "Calibrate a model's scores with an alignment objective",
   description:
     "Reads groups that `score` wrote (or --data with candidates), writes metrics as JSONL and the model to --out. " +
+    "Candidates, and the reference beside them, answer a conversation's last question. " +
     `Objectives: ${Object.keys(objectives).join(", ")}.`,
   examples: [
     {

@@ -26,7 +26,7 @@ await runTask({
   summary: "Mark candidates right or wrong, rank them, and add their log-probs",
   description:
     "Reads groups and writes them with each candidate's answer, correct, logprob and score, and with rank and " +
-    "reward where --rank says what to rank by. Without --model it only labels and ranks. The log-probs of the model before training are what objectives with a reference model need: DPO and its kin, KTO, NCA, GSPO.",
+    "reward where --rank says what to rank by. Candidates answer a conversation's last question. Without --model it only labels and ranks. The log-probs of the model before training are what objectives with a reference model need: DPO and its kin, KTO, NCA, GSPO.",
   examples: [
     {
       does: "Label and score generated candidates",
@@ -107,6 +107,7 @@ await runTask({
       throw new UsageError("Only one of --rank and --label majority can be given: both write rewards");
     }
     await checkData(options);
+    const prompt = await promptsOf(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,
@@ -127,7 +128,6 @@ await runTask({
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };
-    const prompt = await promptsOf(options);
     const scored = (groups: AsyncIterable<Group>) =>
       score(model, groups, {
         strict,

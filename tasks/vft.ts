@@ -12,6 +12,7 @@ import {
   promptOptions,
   promptsOf,
   recordOptions,
+  turnOptions,
 } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick } from "./cli/shared_options.ts";
@@ -21,7 +22,8 @@ await runTask({
   name: "vft",
   summary: "Train a model on reference chains of thought",
   description:
-    "Reads problems with references (JSONL, or --data), writes metrics as JSONL and the model to --out.",
+    "Reads problems with references (JSONL, or --data), writes metrics as JSONL and the model to --out. Of a " +
+    "conversation every answer of the assistant is trained, behind all that was said before it.",
   examples: [
     {
       does: "Train the embedded base model on the embedded problems",
@@ -37,6 +39,7 @@ await runTask({
     ...dataOptions,
     ...recordOptions,
     ...promptOptions,
+    ...turnOptions,
     ...pick("input", "output", "data"),
   },
   plan: (options) => planMemory("train", options),
@@ -48,6 +51,7 @@ await runTask({
     await runTraining(model, problemsOf(options, io), {
       ...trainerOptions(options),
       objective: "vft",
+      trainTurns: options.trainTurns,
       prompt,
       io,
     });

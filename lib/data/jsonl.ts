@@ -52,7 +52,13 @@ export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): Asyn
     try {
       text = decoder.decode(whole);
     } catch {
-      throw new InputError(`Cannot read line ${line} of ${source}: it must be UTF-8 text`);
+      const packed = line === 1 &&
+        ((whole[0] === 0x1f && whole[1] === 0x8b) || (whole[0] === 0x28 && whole[1] === 0xb5));
+      throw new InputError(
+        `Cannot read line ${line} of ${source}: it must be UTF-8 text${
+          packed ? ": got packed data (`gzip -dc` or `zstd -dc` unpacks it)" : ""
+        }`,
+      );
     }
     if (line === 1 && text.startsWith("\ufeff")) text = text.slice(1);
     return { text: text.endsWith("\r") ? text.slice(0, -1) : text, line };
@@ -99,15 +105,17 @@ function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
 export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Row> {
   const { source = "standard input", allowEmpty = false } = options;
   let record = 0;
-  for await (const { text, line } of readLines(bytes, options)) {
+  const lines = readLines(bytes, options);
+  for await (const { text, line } of { [Symbol.asyncIterator]: () => lines }) {
     if (text.trim() === "") continue;
     record++;
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch (error) {
+      const followed = !(await lines.next().catch(() => ({ done: true }))).done;
       throw new InputError(
-        `Cannot read line ${line} of ${source}: it must be one JSON value: ${reason(text, error)}`,
+        `Cannot read line ${line} of ${source}: it must be one JSON value: ${reason(text, error, followed)}`,
       );
     }
     yield { value, where: { source, record, line } };
@@ -117,14 +125,32 @@ export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): Asyn
   }
 }
 
-/** The parser's complaint in one line; engines word it differently, a cut-off line is named as such by us. */
-function reason(text: string, error: unknown): string {
+/** The parser's complaint in one line; engines word it differently, what is usual is named as such by us. */
+function reason(text: string, error: unknown, followed: boolean): string {
   const trimmed = text.trim();
   if (trimmed === "[") return "it begins a JSON list, not JSONL; option `data` reads a file that holds one";
   const start = trimmed.length > 40 ? trimmed.slice(0, 40) + "…" : trimmed;
+  if (trimmed.endsWith(",") && isJson(trimmed.slice(0, -1))) {
+    return `it ends in a comma, as in a JSON list; records stand alone, each on its line: ${start}`;
+  }
+  if (followed && /[{[,:]$/.test(trimmed)) {
+    return `it begins one that is written over several lines; a record takes one (\`jq -c .\` writes it so): ${start}`;
+  }
+  if (/^\{\s*'/.test(trimmed)) {
+    return `it has single quotes, as Python prints; JSON has double ones: ${start}`;
+  }
   const cut = /^[{[]/.test(trimmed) && !/[}\]]$/.test(trimmed);
   const complaint = (error as Error).message.replace(/\s+/g, " ").replace(/^JSON Parse error: /, "");
   return cut ? `it breaks off after ${trimmed.length} characters: ${start}` : `${complaint}: ${start}`;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The problems of JSONL bytes; see `readJsonl` and `parseProblem` for what is thrown. */

@@ -1,5 +1,5 @@
 import { checkNumbers } from "../runtime/check_numbers.ts";
-import { promptNames } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { findAnswer, isRight } from "../data/answers.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
@@ -115,7 +115,7 @@ export async function* evaluate(
   options: EvaluateOptions = {},
 ): AsyncGenerator<Evaluated> {
   checkNames(options, names, { of: "evaluate" });
-  checkNames(options.prompt ?? {}, promptNames, { of: "evaluate", within: "prompt" });
+  checkPrompt(options.prompt, "evaluate");
   checkNumbers(options, numbers, "Option");
   const { votes = 0, voteTemperature = 0.7, greedy = true, listener } = options;
   const { options: answering = "letter" } = options;

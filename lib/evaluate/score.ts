@@ -2,11 +2,13 @@ import { checkNumbers } from "../runtime/check_numbers.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { label, type LabelCounts, type LabelOptions } from "../feedback/label.ts";
 import { groupRows, planMicroBatches, type TokenGroup } from "../model/packing.ts";
-import { promptNames, type PromptOptions } from "../data/prompts.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
 import type { Candidate, Group } from "../data/records.ts";
 import { forward, orderedLogprobs } from "../model/decoder.ts";
 import { deviceBatch } from "../model/batch.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
+import { warnOfPrompts } from "../model/prompt_warnings.ts";
 import type { Model } from "../model/model.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -56,7 +58,7 @@ export async function* score(
   options: ScoreOptions = {},
 ): AsyncGenerator<Group> {
   checkNames(options, names, { of: "score" });
-  checkNames(options.prompt ?? {}, promptNames, { of: "score", within: "prompt" });
+  checkPrompt(options.prompt, "score");
   checkNumbers(options, { microBatchTokens: "count" }, "Option");
   const { microBatchTokens = 4096, listener, signal } = options;
   const progress = (tokens: number) => listener?.progress?.({ part: "score", done: ++done, tokens });
@@ -71,7 +73,9 @@ export async function* score(
       yield group;
     }
   };
+  const look = model && warnOfPrompts(model, options.prompt, listener);
   for await (const group of groups) {
+    look?.(group);
     signal?.throwIfAborted();
     const labelled = label(group, { ...options, counts });
     if (!model) {
@@ -112,7 +116,7 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
   const prompt = encodePrompt(model, group, options.prompt), context = model.config.maxPositions;
   const responses: number[][] = [], places: number[] = [];
   let tooLong = 0;
-  const add = (candidate: Pick<Candidate, "text" | "finish" | "token_ids">, place: number) => {
+  const add = (candidate: Pick<Candidate, "text" | "finish" | "token_ids" | "tool_calls">, place: number) => {
     const ids = encodeResponse(model, candidate, { problem: group, prompt: options.prompt });
     if (ids.length === 0) return;
     if (prompt.length + ids.length - 1 <= context) {
@@ -126,7 +130,8 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
     } else tooLong++;
   };
   group.candidates.forEach(add);
-  if (group.reference !== undefined) add({ text: group.reference }, -1);
+  const { reference: text, reference_tool_calls: calls } = group;
+  if (text !== undefined) add({ text, ...(calls && { tool_calls: calls }) }, -1);
   return { group, tokens: { prompt, responses }, places, tooLong };
 }
 

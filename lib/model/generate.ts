@@ -1,5 +1,5 @@
 import { checkNumbers } from "../runtime/check_numbers.ts";
-import { promptNames } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
@@ -9,6 +9,7 @@ import { DecodingSession, type Sampled } from "./decoding.ts";
 import { decodeResponse, encodePrompt, encodeResponse, endTokensOf, nothingEnds } from "./encode.ts";
 import { limitsOf } from "./memory_limits.ts";
 import type { Model } from "./model.ts";
+import { warnOfPrompts } from "./prompt_warnings.ts";
 import { slotsThatFit } from "./slots.ts";
 
 /** How candidates are sampled. */
@@ -102,7 +103,7 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<Group> {
   checkNames(options, names, { of: "generate" });
-  checkNames(options.prompt ?? {}, promptNames, { of: "generate", within: "prompt" });
+  checkPrompt(options.prompt, "generate");
   checkNumbers(options, numbers, "Option");
   const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, seed = 0, listener, signal } = options;
   const samples = temperature === 0 ? 1 : options.samples ?? 6;
@@ -120,6 +121,7 @@ export async function* generate(
     signal,
   };
   if (sampling.endTokens.length === 0) listener?.warn?.(nothingEnds);
+  const look = warnOfPrompts(model, options.prompt, listener);
   const source = iterate(problems);
   const queue: Pending[] = [];
   let session: DecodingSession | undefined,
@@ -137,6 +139,7 @@ export async function* generate(
           ended = true;
           break;
         }
+        look(next.value);
         const prompt = encodePrompt(model, next.value, options.prompt);
         const fits = prompt.length < model.config.maxPositions;
         if (!fits && options.tooLong === "refuse") {

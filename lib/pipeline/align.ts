@@ -133,6 +133,7 @@ class AlignRun {
     }
     const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
       objective: "vft",
+      trainTurns: options.trainTurns,
       epochs: options.epochs,
       learningRate: options.learningRate,
       seed: options.seed,
@@ -201,7 +202,7 @@ class AlignRun {
       fileName(`control${last}`),
       newest("control"),
       first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
-      { ...settings, objective: "vft" },
+      { ...settings, objective: "vft", trainTurns: options.trainTurns },
     );
     made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
     for (const { kind, settings: method } of options.methods) {

@@ -2,8 +2,11 @@ import { fileURLToPath } from "node:url";
 import { checkLora, type Lora, parseLora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { loadDataset } from "../data/load_dataset.ts";
-import { promptNames, type PromptOptions } from "../data/prompts.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
+import type { ReadOptions } from "../data/normalize_record.ts";
 import type { Problem } from "../data/records.ts";
+import type { TrainTurns } from "../data/train_turns.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
@@ -83,8 +86,14 @@ export interface AlignOptions {
   readonly rounds?: number | undefined;
   /** GSM8K's calculator marks in chains (default keep). */
   readonly calculator?: "keep" | "drop" | undefined;
+  /** Own names of the fields of `data` and `testData`, by ours: `{ question: "problem_text" }`. */
+  readonly fields?: ReadOptions["fields"] | undefined;
+  /** What the answers to questions with choices are (default: a letter or a choice's text; an index is refused). */
+  readonly answerIndex?: ReadOptions["answerIndex"] | undefined;
   /** How prompts are made. */
   readonly prompt?: PromptOptions | undefined;
+  /** Which answers of a conversation VFT and the control train on (default all of the assistant's). */
+  readonly trainTurns?: TrainTurns | undefined;
   /** Go on with what is in `out` (default false). */
   readonly resume?: boolean | undefined;
   /** Replace what is in `out` (default false). */
@@ -101,6 +110,7 @@ export interface AlignSettings extends Filled {
   /** The kinds of model that are trained on candidates. */
   readonly methods: readonly AlignMethod[];
   readonly lora: Lora | undefined;
+  readonly trainTurns: TrainTurns | undefined;
   readonly signal: AbortSignal | undefined;
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
@@ -115,7 +125,18 @@ type Filled = {
   readonly [K in Exclude<keyof AlignOptions, Absent>]-?: Exclude<AlignOptions[K], undefined>;
 };
 
-type Absent = "beta" | "constraints" | "options" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
+type Absent =
+  | "beta"
+  | "constraints"
+  | "options"
+  | "lora"
+  | "signal"
+  | "data"
+  | "testData"
+  | "dataDirectory"
+  | "fields"
+  | "answerIndex"
+  | "trainTurns";
 
 /** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
 export function embeddedBase(): string {
@@ -168,6 +189,9 @@ const names: NamesOf<AlignOptions> = {
   options: true,
   lora: true,
   alignLearningRate: true,
+  fields: true,
+  answerIndex: true,
+  trainTurns: true,
   prompt: true,
   configuration: true,
   signal: true,
@@ -201,6 +225,7 @@ const kinds = {
   data: "source",
   testData: "source",
   dataDirectory: "text",
+  fields: "object",
   recompute: "switch",
   resume: "switch",
   overwrite: "switch",
@@ -216,6 +241,8 @@ const words = {
   constraints: ["all", "none", "dc", "bc"],
   label: ["answer", "majority"],
   calculator: ["keep", "drop"],
+  answerIndex: ["0", "1", "letter", "text"],
+  trainTurns: ["all", "last"],
 } as const;
 
 /** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
@@ -223,7 +250,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   checkNames(options, names, { of: "align" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
-  checkNames(options.prompt ?? {}, promptNames, { of: "align", within: "prompt" });
+  checkPrompt(options.prompt, "align");
   for (const [name, expected] of Object.entries(words)) {
     const value = options[name as keyof typeof words];
     if (value === undefined || (expected as readonly string[]).includes(value)) continue;
@@ -233,7 +260,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const filled = { ...defaults, ...given } as typeof defaults & AlignOptions;
-  const { data, dataDirectory: directory, seed, limit, testLimit, lora, ...rest } = filled;
+  const { data, dataDirectory: directory, seed, limit, testLimit, lora, fields, answerIndex, ...rest } =
+    filled;
   const testData = filled.testData ?? (typeof data === "string" ? testSpecOf(data) : undefined);
   if (testData === undefined) {
     throw new UsageError("Missing option `testData`: problems that a function reads have no test split");
@@ -246,6 +274,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
         limit: count,
         seed,
         ...(directory !== undefined && { directory }),
+        ...(fields && { fields }),
+        ...(answerIndex && { answerIndex }),
         ...(filled.signal && { signal: filled.signal }),
       });
   const { objective, label, constraints, beta } = filled;
@@ -259,6 +289,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     model,
     beta,
     methods,
+    trainTurns: filled.trainTurns,
     signal: filled.signal,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,

@@ -1,9 +1,11 @@
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
-import { promptNames, type PromptOptions } from "../data/prompts.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import type { ResolvedOptions } from "../objectives/_options.ts";
 import type { Constraint, Objective } from "../objectives/objective.ts";
 import { findObjective, resolveObjective } from "../objectives/objectives.ts";
+import type { TrainTurns } from "../data/train_turns.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -63,6 +65,11 @@ export interface TrainOptions extends Watched {
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
+  /**
+   * Which answers of a conversation are trained on, by the objective that trains on references (vft): all of the
+   * assistant's (default), or the last. Others compare candidates, which answer the last question.
+   */
+  readonly trainTurns?: TrainTurns | undefined;
 }
 
 const names: NamesOf<TrainOptions> = {
@@ -91,6 +98,7 @@ const names: NamesOf<TrainOptions> = {
   configuration: true,
   tooLong: true,
   prompt: true,
+  trainTurns: true,
   listener: true,
   signal: true,
 };
@@ -122,7 +130,8 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
     );
   }
   checkNames(options, names, { of: "train" });
-  checkNames(options.prompt ?? {}, promptNames, { of: "train", within: "prompt" });
+  checkPrompt(options.prompt, "train");
+  checkTurns(options.trainTurns, objective);
   if ("constraint" in (options.options ?? {})) {
     throw new UsageError("Cannot use constraint in the options of an objective: it stands beside them");
   }
@@ -161,6 +170,23 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
       warmup: options.warmup ?? 0.05,
     },
   };
+}
+
+/** Which turns is a question only where references alone are trained on. */
+function checkTurns(turns: unknown, { name, trainsOn }: Objective): void {
+  if (turns === undefined) return;
+  if (turns !== "all" && turns !== "last") {
+    throw new UsageError(
+      `Cannot use option \`trainTurns\`: it must be all or last: got ${
+        JSON.stringify(turns) ?? typeof turns
+      }`,
+    );
+  }
+  if (turns === "all" && trainsOn !== "reference") {
+    throw new UsageError(
+      `Cannot use option \`trainTurns: all\` with ${name}: its candidates answer the last question of a conversation`,
+    );
+  }
 }
 
 /** What each number must be. A batch of 0 questions, for instance, would never come to an end. */

@@ -4,6 +4,7 @@ import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
+import { warnOfPrompts } from "../model/prompt_warnings.ts";
 import type { Model } from "../model/model.ts";
 import { refuseFrozen } from "../model/refuse_frozen.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
@@ -18,7 +19,7 @@ import { pathOf, resolveSettings, type TrainOptions, type TrainSettings } from "
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
 import { StepLog } from "./step_log.ts";
 import { watchTeachable } from "./teachable.ts";
-import { encodeGroup } from "./training_group.ts";
+import { encodeTurns } from "./training_group.ts";
 
 export type { TrainOptions };
 
@@ -107,7 +108,8 @@ export async function* train(
       }
       const groups: TrainingGroup[] = [];
       for (const index of order.slice(at * batchSize, (at + 1) * batchSize)) {
-        groups.push(await store.get(index));
+        const { turns = [], ...group } = await store.get(index);
+        groups.push(...turns, group);
       }
       step++;
       chooseDropout(model.decoder, settings.seed, step);
@@ -168,28 +170,37 @@ async function* noting<T extends Problem>(
   }
 }
 
+/** A record's last group, and those of its earlier turns: a step takes them together. */
+interface StoredRecord extends TrainingGroup {
+  readonly turns?: readonly TrainingGroup[];
+}
+
 /** The tokens and feedback of all records that can be trained on, on disk. */
 async function encodeAll(
   model: Model,
   records: AsyncIterable<Group | Problem> | Iterable<Group | Problem>,
   settings: TrainSettings,
-): Promise<RecordStore<TrainingGroup>> {
+): Promise<RecordStore<StoredRecord>> {
   const context = model.config.maxPositions;
   const teachable = watchTeachable(settings.objective);
+  const look = warnOfPrompts(model, settings.prompt, settings.listener);
   let seen = 0, skipped = 0;
-  const encoded = async function* (): AsyncGenerator<TrainingGroup> {
+  const encoded = async function* (): AsyncGenerator<StoredRecord> {
     for await (const record of records) {
       settings.signal?.throwIfAborted();
       seen++;
-      const encoded = encodeGroup(model, record, settings), { group, tooLong } = encoded;
-      teachable.take(record.id, encoded);
+      look(record);
+      const turns = encodeTurns(model, record, settings);
+      const tooLong = turns.reduce((sum, turn) => sum + turn.tooLong, 0);
+      for (const turn of turns) teachable.take(turn.group?.id ?? record.id, turn);
       if (tooLong > 0 && settings.tooLong === "refuse") {
         throw new InputError(
           `Cannot train on "${record.id}": prompt and response exceed the context of ${context} tokens`,
         );
       }
       skipped += tooLong;
-      if (group) yield group;
+      const groups = turns.flatMap(({ group }) => group ?? []), group = groups.pop();
+      if (group) yield groups.length > 0 ? { ...group, turns: groups } : group;
     }
   };
   const store = await RecordStore.from(encoded());

@@ -1,6 +1,7 @@
 import { selectRejectionSamples } from "../data/equations.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
+import { type TrainTurns, turnsOf } from "../data/train_turns.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
 import { feedbackFields, feedbackKinds, kindUsed } from "../objectives/feedback.ts";
@@ -12,6 +13,8 @@ import type { TrainingGroup } from "./step.ts";
 export interface EncodeGroupOptions {
   readonly objective: Objective;
   readonly prompt?: PromptOptions;
+  /** Which answers of a conversation an objective that trains on references takes (default all). */
+  readonly trainTurns?: TrainTurns | undefined;
 }
 
 /** A group and what was left out of it. */
@@ -24,6 +27,25 @@ export interface EncodedGroup {
   readonly blank: number;
   /** Why the whole record is: every response of it is marked wrong, and the objective trains on right ones alone. */
   readonly leftOut?: "wrong";
+}
+
+/**
+ * A record's groups: one for each of the assistant's turns that is trained on (`turnsOf`), the last one's last. Candidates
+ * answer the last question, so an objective that trains on more than references has that turn alone.
+ *
+ * @throws {InputError} when the record lacks what the objective needs
+ */
+export function encodeTurns(
+  model: Model,
+  record: Group | Problem,
+  options: EncodeGroupOptions,
+): EncodedGroup[] {
+  const all = options.objective.trainsOn === "reference" && options.trainTurns !== "last" &&
+    !allWrong(record);
+  const turns = all ? turnsOf(record) : [record];
+  // A conversation that ends in a question has its answers before it.
+  if (turns.length > 1 && record.reference === undefined) turns.pop();
+  return turns.map((turn) => encodeGroup(model, turn, options));
 }
 
 /**
@@ -46,7 +68,9 @@ export function encodeGroup(
   }
   const prompt = encodePrompt(model, record, options.prompt);
   const all = chosenBy[trainsOn](record, objective);
-  const chosen = all.filter(({ candidate: { text, correct } }) => !correct || text.trim() !== "");
+  const chosen = all.filter(({ candidate: { text, correct, tool_calls: calls } }) =>
+    !correct || calls !== undefined || text.trim() !== ""
+  );
   const blank = all.length - chosen.length;
   const context = model.config.maxPositions;
   const place = { problem: record, prompt: options.prompt };
@@ -90,7 +114,8 @@ function referenceOf(record: Problem, { name }: Objective): Entry {
   if (record.reference === undefined) {
     throw new InputError(`Cannot train ${name} on "${record.id}": field "reference" is missing`);
   }
-  return { candidate: { text: record.reference, correct: true }, reference: true };
+  const { reference: text, reference_tool_calls: calls } = record;
+  return { candidate: { text, correct: true, ...(calls && { tool_calls: calls }) }, reference: true };
 }
 
 function rejectionSamples(record: Problem, objective: Objective): Entry[] {
@@ -113,7 +138,14 @@ function withReference(record: Problem, objective: Objective): Entry[] {
   const logprob = same >= 0 ? candidates[same].logprob : record.reference_logprob as number | undefined;
   if (objective.needsReferenceLogprobs && logprob === undefined) return entries;
   if (same >= 0) return [{ candidate: { ...candidates[same], correct: true }, reference: true }, ...others];
-  const candidate = { text: reference, correct: true, logprob, ...bestRating(candidates) };
+  const calls = record.reference_tool_calls;
+  const rated = { logprob, ...bestRating(candidates) };
+  const candidate: Candidate = {
+    text: reference,
+    ...(calls && { tool_calls: calls }),
+    correct: true,
+    ...rated,
+  };
   return [{ candidate, reference: true, unrated: true }, ...others];
 }
 

@@ -6,8 +6,10 @@ import { loadDataset } from "../../lib/data/load_dataset.ts";
 import { type AnswerIndex, parseFields, type ReadOptions } from "../../lib/data/normalize_record.ts";
 import { normalizeResponses, type PromptOptions } from "../../lib/data/prompts.ts";
 import { type Group, parseGroup, type Problem } from "../../lib/data/records.ts";
+import { isDay, parseTemplateVariables } from "../../lib/data/template_options.ts";
 import { describeWhere, type Where } from "../../lib/data/where.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
+import { templateDate } from "../../lib/tokenizer/chat_template.ts";
 import { choice, preset, text } from "./option.ts";
 import type { TaskIo } from "./run_task.ts";
 
@@ -50,7 +52,40 @@ export const promptOptions = {
     metavar: "FILE",
     help: "JSONL of solved problems to show before the question",
   }),
+  templateVariables: {
+    ...text("--template-variables", {
+      metavar: "JSON",
+      help: 'Further variables of the chat template: {"enable_thinking": false}',
+    }),
+    read: (value: string) => isObject(value) ? value : undefined,
+    expected: 'an object in JSON, such as {"enable_thinking": false}',
+  },
+  templateDate: preset({
+    ...text("--template-date", {
+      metavar: "YYYY-MM-DD",
+      help: "The day on which the chat template finds itself; never the clock's",
+    }),
+    read: (value: string) => isDay(value) ? value : undefined,
+    expected: "a day, such as 2024-07-26",
+  }, templateDate),
 } as const;
+
+/** The option of tasks that train on references. */
+export const turnOptions = {
+  trainTurns: choice("--train-turns", {
+    choices: ["all", "last"],
+    help: "Which answers of a conversation are trained on; default: all of the assistant's",
+  }),
+} as const;
+
+function isObject(json: string): boolean {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
 
 /** What {@linkcode problemsOf} looks at. */
 export interface ProblemSource {
@@ -94,7 +129,9 @@ export async function* groupsOf(options: ProblemSource, io: Pick<TaskIo, "input"
 }
 
 /** How records are read, from the options that say so. */
-function readingOf({ fields, answerIndex }: Pick<ProblemSource, "fields" | "answerIndex">): ReadOptions {
+export function readingOf(
+  { fields, answerIndex }: Pick<ProblemSource, "fields" | "answerIndex">,
+): ReadOptions {
   return {
     ...(fields !== undefined && { fields: parseFields(fields) }),
     ...(answerIndex && { answerIndex }),
@@ -143,12 +180,24 @@ export async function promptsOf(
     readonly system?: string;
     readonly fewShot?: string;
     readonly chat?: PromptOptions["chat"];
+    readonly templateVariables?: string;
+    readonly templateDate?: string;
   },
 ): Promise<PromptOptions> {
+  const { templateVariables: variables, templateDate: date = templateDate } = options;
+  const parsed = variables === undefined ? undefined : parseTemplateVariables(variables);
   const fewShot: Problem[] = [];
   if (options.fewShot !== undefined) {
     for await (const problem of loadDataset(options.fewShot)) fewShot.push(problem);
   }
   const { template, system, chat } = options;
-  return { template, system, chat, ...(fewShot.length > 0 && { fewShot }) };
+  return {
+    template,
+    system,
+    chat,
+    ...(fewShot.length > 0 && { fewShot }),
+    ...(parsed && { templateVariables: parsed }),
+    // What a template gets anyway is nothing that it could fail to read.
+    ...(date !== templateDate && { templateDate: date }),
+  };
 }

@@ -5,7 +5,8 @@
 import { stat } from "node:fs/promises";
 import { formatRecord } from "../../lib/data/jsonl.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
-import { exists, openAppend, readBytes, remove, rename } from "../../lib/runtime/files.ts";
+import { exists, openAppend, remove, rename } from "../../lib/runtime/files.ts";
+import { readUnpacked } from "../../lib/runtime/packed_files.ts";
 import {
   ClosedOutputError,
   isTerminal,
@@ -73,7 +74,7 @@ async function* untilAborted(
 export async function openInput(path: string, signal: AbortSignal): Promise<TaskInput> {
   if (path !== "-") {
     if (!await exists(path)) throw new UsageError(`Cannot read ${path}: no such file or directory`);
-    return { name: path, bytes: untilAborted(readBytes(path), signal) };
+    return { name: path, bytes: untilAborted(readUnpacked(path), signal) };
   }
   async function* standardInput() {
     if (isTerminal("input")) writeError("Reading records from the terminal: end with Ctrl-D");

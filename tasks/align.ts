@@ -13,6 +13,7 @@ import { planMemory } from "./cli/memory_plan.ts";
 import { choice, integer, number, preset, text } from "./cli/option.ts";
 import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { pick, shared } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 
 const base = relative(".", embeddedBase());
 
@@ -51,6 +52,7 @@ await runTask({
     testLimit: preset(integer("--test-limit", { help: "Test problems" }), 200),
     ...pick("samples", "temperature", "topK", "topP", "beta", "seed", "backend", "resume", "overwrite"),
     maxTokens: preset(shared.maxTokens, 96),
+    ...pick("stop"),
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote of maj@k" }), 8),
     epochs: preset(shared.epochs, 4, "Passes of VFT over the training problems"),
     alignEpochs: preset(integer("--align-epochs", { help: "Passes of alignment, and of the control" }), 3),
@@ -78,6 +80,7 @@ await runTask({
     const { template: ______, chat: _______, system: ________, fewShot: _________, ...settings } = asked;
     const { table } = await align({
       ...settings,
+      stop: stopTexts(options.stop, io.listener),
       prompt: await promptsOf(options),
       configuration: io.configuration,
       signal: io.signal,

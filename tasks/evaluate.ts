@@ -22,6 +22,7 @@ import {
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick, shared } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 
 await runTask({
@@ -48,7 +49,7 @@ await runTask({
   options: {
     model: required(shared.model),
     ...pick("adapter", "baseDtype", "unknownTensors"),
-    ...pick("input", "output", "data", "maxTokens", "seed", "limit", "backend", "overwrite"),
+    ...pick("input", "output", "data", "maxTokens", "stop", "seed", "limit", "backend", "overwrite"),
     ...dataOptions,
     ...recordOptions,
     ...promptOptions,
@@ -72,6 +73,7 @@ await runTask({
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots } = options;
+    const stop = stopTexts(options.stop, io.listener);
     await checkData(options, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
@@ -90,6 +92,7 @@ await runTask({
       voteTemperature,
       options: options.options,
       maxTokens,
+      stop,
       seed,
       slots,
       prompt,

@@ -19,6 +19,7 @@ import {
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick, shared } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
 await runTask({
@@ -45,6 +46,7 @@ await runTask({
       "data",
       "samples",
       "maxTokens",
+      "stop",
       "temperature",
       "topK",
       "topP",
@@ -75,6 +77,7 @@ await runTask({
   async run(options, io) {
     const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =
       options;
+    const stop = stopTexts(options.stop, io.listener);
     await checkData(options);
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
@@ -90,6 +93,7 @@ await runTask({
       generate(model, problems, {
         samples,
         maxTokens,
+        stop,
         temperature,
         topK,
         topP,

@@ -25,6 +25,8 @@ export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatch
   readonly options?: "letter" | "logprob" | "both";
   /** Most tokens of a response (default 256). */
   readonly maxTokens?: number;
+  /** Texts that end a response, as `generate` has them (default: the next question of a plain template). */
+  readonly stop?: GenerateOptions["stop"];
   /** Seed of the samples (default 0). */
   readonly seed?: number;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
@@ -39,6 +41,7 @@ const names: NamesOf<EvaluateOptions> = {
   greedy: true,
   options: true,
   maxTokens: true,
+  stop: true,
   seed: true,
   slots: true,
   prompt: true,
@@ -123,6 +126,7 @@ export async function* evaluate(
   const measure = async function* (problems: Problem[]): AsyncGenerator<Evaluated> {
     const common = {
       maxTokens: options.maxTokens,
+      stop: options.stop,
       seed: options.seed,
       slots: options.slots,
       prompt: options.prompt,

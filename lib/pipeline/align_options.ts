@@ -5,6 +5,7 @@ import { loadDataset } from "../data/load_dataset.ts";
 import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
+import { checkStop } from "../model/stop_texts.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
@@ -39,6 +40,8 @@ export interface AlignOptions {
   readonly topP?: number | undefined;
   /** Longest response, in tokens (default 96). */
   readonly maxTokens?: number | undefined;
+  /** Texts that end a response, as `generate` has them (default: the next question of a plain template). */
+  readonly stop?: readonly string[] | undefined;
   /** Samples for the majority vote of maj@k (default 8; 0 for none). */
   readonly votes?: number | undefined;
   /** Width of the boundary constraint, in nats per token (default 0.2). */
@@ -89,6 +92,7 @@ export interface AlignOptions {
 export interface AlignSettings extends Filled {
   readonly beta: number | undefined;
   readonly lora: Lora | undefined;
+  readonly stop: readonly string[] | undefined;
   readonly signal: AbortSignal | undefined;
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
@@ -103,7 +107,7 @@ type Filled = {
   readonly [K in Exclude<keyof AlignOptions, Absent>]-?: Exclude<AlignOptions[K], undefined>;
 };
 
-type Absent = "beta" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
+type Absent = "beta" | "lora" | "stop" | "signal" | "data" | "testData" | "dataDirectory";
 
 /** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
 export function embeddedBase(): string {
@@ -152,6 +156,7 @@ const names: NamesOf<AlignOptions> = {
   dataDirectory: true,
   beta: true,
   lora: true,
+  stop: true,
   alignLearningRate: true,
   prompt: true,
   configuration: true,
@@ -206,6 +211,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
   checkNames(options.prompt ?? {}, promptNames, { of: "align", within: "prompt" });
+  checkStop(options.stop);
   for (const [name, expected] of Object.entries(words)) {
     const value = options[name as keyof typeof words];
     if (value === undefined || (expected as readonly string[]).includes(value)) continue;
@@ -238,6 +244,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     seed,
     model,
     beta: filled.beta,
+    stop: filled.stop,
     signal: filled.signal,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,

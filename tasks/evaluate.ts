@@ -29,7 +29,7 @@ await runTask({
   name: "evaluate",
   summary: "Measure task accuracy, assessment accuracy and perplexity",
   description:
-    "Of problems: accuracy of greedy answers, maj@k with --votes, perplexity of references. Of groups whose " +
+    "Of problems: accuracy of greedy answers (also by lm-evaluation-harness' strict and flexible rules), maj@k with --votes, perplexity of references. Of groups whose " +
     "candidates are marked right or wrong: assessment accuracy, mean scores, margin. Writes one line with a summary, " +
     "after a line for each question with --details.",
   examples: [
@@ -118,7 +118,7 @@ await runTask({
       );
     }
     const summary = summarize(results);
-    io.listener.note(summaryTable([{ name: options.model, summary }]).trimEnd());
+    io.listener.note(summaryTable([{ name: options.model, summary }], { single: true }).trimEnd());
     await io.output.writeRecord({ model: options.model, ...summary });
   },
 });

@@ -7,6 +7,7 @@ import { generate, type GenerateOptions } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import type { Listener, Watched } from "../runtime/listener.ts";
 import { assessmentAccuracy, meanScores } from "../objectives/statistics.ts";
+import { judgeGsm8k } from "./gsm8k_rules.ts";
 import { optionLogprobs, type OptionResult } from "./option_logprobs.ts";
 import { score, type ScoreOptions } from "./score.ts";
 
@@ -76,8 +77,10 @@ export interface Evaluated {
     readonly answer: string | null;
     /** Whether the answer, however it is stated, is right. */
     readonly correct: boolean;
-    /** Whether an answer that is marked as such is right (GSM8K's own rule). */
-    readonly strict: boolean;
+    /** Whether it is right by lm-evaluation-harness' `strict-match` for GSM8K; absent where the answer is no number. */
+    readonly strict?: boolean;
+    /** The same by its `flexible-extract`. */
+    readonly flexible?: boolean;
   };
   /** The answer most samples give; the earliest of equals. */
   readonly majority?: { readonly answer: string | null; readonly correct: boolean; readonly share: number };
@@ -228,7 +231,7 @@ function greedyResult(problem: Problem, response: Candidate | undefined): Pick<E
       finish: response.finish!,
       answer,
       correct: isRight(problem, answer),
-      strict: isRight(problem, findAnswer(problem, response.text, { strict: true })),
+      ...judgeGsm8k(problem, response.text),
     },
   };
 }

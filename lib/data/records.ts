@@ -56,6 +56,10 @@ export interface Problem {
   readonly answer?: string;
   /** The options' texts, without letters. */
   readonly choices?: readonly string[];
+  /** The prompt that its log-probs stand behind, as `score` had it: a digest of its token ids. */
+  readonly prompt_digest?: string;
+  /** The model that made them: a digest of its weights. */
+  readonly model_digest?: string;
   /** Name of the data set it comes from. */
   readonly dataset?: string;
   /** Candidates, where the record is a group. */
@@ -106,6 +110,8 @@ const problemShape = {
   reference: optional.string,
   answer: optional.string,
   choices: z.optional(z.array(z.string())),
+  prompt_digest: optional.string,
+  model_digest: optional.string,
   dataset: optional.string,
 };
 

@@ -6,6 +6,7 @@ import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group } from "../data/records.ts";
 import { forward, orderedLogprobs } from "../model/decoder.ts";
 import { deviceBatch } from "../model/batch.ts";
+import { modelDigest, promptDigest } from "../model/digests.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
 import { InputError } from "../runtime/errors.ts";
@@ -39,6 +40,9 @@ const names: NamesOf<ScoreOptions> = {
  *
  * in nats, over the response's tokens and its end token (unless it broke off). Without a model only labels are made.
  *
+ * Which model made them and behind which prompt is kept as `model_digest` and `prompt_digest`; training refuses reference
+ * log-probs of another prompt. Log-probs that a record brings are replaced, those of another model's tokens too.
+ *
  * ```ts
  * import { loadModel, score } from "./mod.ts";
  *
@@ -61,12 +65,13 @@ export async function* score(
   const { microBatchTokens = 4096, listener, signal } = options;
   const progress = (tokens: number) => listener?.progress?.({ part: "score", done: ++done, tokens });
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
-  let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0;
+  let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0, digest: string | undefined;
   const flush = async function* (): AsyncGenerator<Group> {
     const ready = waiting;
     waiting = [];
     rows = 0;
-    for (const group of await addScores(model!, ready, microBatchTokens)) {
+    digest ??= await modelDigest(model!);
+    for (const group of await addScores(model!, ready, { budget: microBatchTokens, digest })) {
       progress(group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
       yield group;
     }
@@ -130,7 +135,11 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
   return { group, tokens: { prompt, responses }, places, tooLong };
 }
 
-async function addScores(model: Model, encoded: readonly Encoded[], budget: number): Promise<Group[]> {
+async function addScores(
+  model: Model,
+  encoded: readonly Encoded[],
+  { budget, digest }: { readonly budget: number; readonly digest: string },
+): Promise<Group[]> {
   const sums = encoded.map((e) => new Float64Array(e.places.length));
   for (const planned of planMicroBatches(encoded.map((e) => e.tokens), budget)) {
     // A group that has nothing to score may have a prompt beyond the context.
@@ -151,7 +160,8 @@ async function addScores(model: Model, encoded: readonly Encoded[], budget: numb
     }
   }
   return encoded.map(({ group, tokens, places }, g) => {
-    const candidates: Candidate[] = [...group.candidates];
+    const { reference_logprob: _, reference_score: __, reference_tokens: ___, ...kept } = group;
+    const candidates = group.candidates.map(({ logprob: _, score: __, ...rest }): Candidate => rest);
     let reference: Record<string, number> = {};
     places.forEach((place, i) => {
       const logprob = sums[g][i], count = tokens.responses[i].length;
@@ -159,6 +169,7 @@ async function addScores(model: Model, encoded: readonly Encoded[], budget: numb
         reference = { reference_logprob: logprob, reference_score: logprob / count, reference_tokens: count };
       } else candidates[place] = { ...candidates[place], tokens: count, logprob, score: logprob / count };
     });
-    return { ...group, ...reference, candidates };
+    const digests = { prompt_digest: promptDigest(tokens.prompt), model_digest: digest };
+    return { ...kept, ...reference, ...digests, candidates };
   });
 }

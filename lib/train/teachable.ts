@@ -20,10 +20,12 @@ export function watchTeachable(objective: Objective): TeachableWatch {
   const compares = feedback.length > 0 && trainsOn === "candidates";
   const prompts = new Map<string, number>(), repeated = new Set<string>();
   let records = 0, groups = 0, paired = 0, unpaired = 0, pairs = 0, equal = 0;
+  let otherPrompts = 0;
   let blank = 0, wrong = 0, responseless = 0, referenceless = 0;
   return {
-    take(id, { group, blank: empty, leftOut, tooLong }) {
+    take(id, { group, blank: empty, leftOut, tooLong, otherPrompt = false }) {
       records++;
+      otherPrompts += Number(otherPrompt);
       blank += empty;
       if (leftOut === "wrong") wrong++;
       if (!group) {
@@ -65,6 +67,11 @@ export function watchTeachable(objective: Objective): TeachableWatch {
         `${
           of(referenceless, groups, "groups")
         } have no reference: ${name} trains them without its likelihood term`,
+        otherPrompts > 0 &&
+        `${
+            of(otherPrompts, records, "records")
+          } were scored behind another prompt than they are trained behind ` +
+          "(their prompt_digest differs): another template, system text or tokenizer",
         repeated.size > 0 &&
         `${repeated.size} ids stand for several questions, such as ${
             JSON.stringify([...repeated][0])

@@ -2,6 +2,7 @@ import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
+import { modelDigest } from "../model/digests.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
@@ -171,7 +172,7 @@ async function encodeAll(
   settings: TrainSettings,
 ): Promise<RecordStore<TrainingGroup>> {
   const context = model.config.maxPositions;
-  const teachable = watchTeachable(settings.objective);
+  const teachable = watchTeachable(settings.objective), models = new Map<string, number>();
   let seen = 0, skipped = 0;
   const encoded = async function* (): AsyncGenerator<TrainingGroup> {
     for await (const record of records) {
@@ -179,6 +180,8 @@ async function encodeAll(
       seen++;
       const encoded = encodeGroup(model, record, settings), { group, tooLong } = encoded;
       teachable.take(record.id, encoded);
+      const { model_digest: by } = record;
+      if (by !== undefined) models.set(by, (models.get(by) ?? 0) + 1);
       if (tooLong > 0 && settings.tooLong === "refuse") {
         throw new InputError(
           `Cannot train on "${record.id}": prompt and response exceed the context of ${context} tokens`,
@@ -196,6 +199,8 @@ async function encodeAll(
         : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
     );
   }
+  const strange = settings.objective.needsReferenceLogprobs ? await otherModels(model, models) : undefined;
+  if (strange) settings.listener?.warn?.(strange);
   for (const line of teachable.warnings()) settings.listener?.warn?.(line);
   const refusal = teachable.refusal();
   if (store.size > 0 && refusal === undefined) return store;
@@ -208,6 +213,21 @@ async function encodeAll(
       ? `Cannot train: all ${seen} records exceed the model's context of ${context} tokens`
       : `Cannot train ${settings.objective.name}: none of the ${seen} records has a response to train on`,
   );
+}
+
+/** What is said of reference log-probs that another model made; undefined where none did. */
+async function otherModels(model: Model, records: ReadonlyMap<string, number>): Promise<string | undefined> {
+  if (records.size === 0) return undefined;
+  const own = await modelDigest(model), others = [...records].filter(([digest]) => digest !== own);
+  if (others.length === 0) return undefined;
+  const count = others.reduce((sum, [, records]) => sum + records, 0);
+  return `The reference log-probs of ${count} ${
+    count === 1 ? "record" : "records"
+  } were made by another model ` +
+    `(model_digest ${
+      others[0]![0]
+    }) than the one that is trained (${own}): fine where that is the reference; else ` +
+    "score them with the model as it is before training";
 }
 
 /** Refuses to go on with other records or settings than the run was started with. */

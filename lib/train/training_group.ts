@@ -1,6 +1,7 @@
 import { selectRejectionSamples } from "../data/equations.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
+import { promptDigest } from "../model/digests.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
 import { feedbackFields, feedbackKinds, kindUsed } from "../objectives/feedback.ts";
@@ -22,6 +23,8 @@ export interface EncodedGroup {
   readonly tooLong: number;
   /** Empty references and empty right candidates, left out: they would teach to say nothing. */
   readonly blank: number;
+  /** Whether the record was scored behind another prompt, where its log-probs are not used. */
+  readonly otherPrompt?: boolean;
   /** Why the whole record is: every response of it is marked wrong, and the objective trains on right ones alone. */
   readonly leftOut?: "wrong";
 }
@@ -42,6 +45,9 @@ export function encodeGroup(
   const { objective } = options, { trainsOn = "candidates" } = objective;
   if (trainsOn !== "candidates" && allWrong(record)) return { tooLong: 0, blank: 0, leftOut: "wrong" };
   const prompt = encodePrompt(model, record, options.prompt);
+  const otherPrompt = record.prompt_digest !== undefined && trainsOn === "candidates" &&
+    record.prompt_digest !== promptDigest(prompt);
+  if (otherPrompt && objective.needsReferenceLogprobs) throw behindAnother(record, prompt, objective);
   const all = chosenBy[trainsOn](record, objective);
   const chosen = all.filter(({ candidate: { text, correct } }) => !correct || text.trim() !== "");
   const blank = all.length - chosen.length;
@@ -51,13 +57,25 @@ export function encodeGroup(
   // The last response token needs no position, since nothing is predicted from it.
   const fitting = encoded.filter(({ ids }) => ids.length > 0 && prompt.length + ids.length - 1 <= context);
   const tooLong = encoded.filter(({ ids }) => prompt.length + ids.length - 1 > context).length;
-  if (fitting.length === 0) return { tooLong, blank };
+  if (fitting.length === 0) return { tooLong, blank, otherPrompt };
   const feedback = feedbackOf(record.id, fitting, options);
   return {
     tooLong,
     blank,
+    otherPrompt,
     group: { id: record.id, tokens: { prompt, responses: fitting.map((e) => e.ids) }, feedback },
   };
+}
+
+/** The error for reference log-probs that stand behind another prompt than the one that is trained. */
+function behindAnother(record: Problem, prompt: readonly number[], { name }: Objective): InputError {
+  return new InputError(
+    `Cannot train ${name} on "${record.id}": its prompt differs from the one that its log-probs were made behind ` +
+      `(prompt_digest ${record.prompt_digest} there, ${
+        promptDigest(prompt)
+      } here): train with the template, system ` +
+      "text, examples and tokenizer that `deno task score` had, or score it anew with these",
+  );
 }
 
 /** Whether a record has responses, and none that may be trained on as an example. */

@@ -179,7 +179,7 @@ async function encodeAll(
       settings.signal?.throwIfAborted();
       seen++;
       const encoded = encodeGroup(model, record, settings), { group, tooLong } = encoded;
-      teachable.take(record.id, encoded);
+      teachable.take(record, encoded);
       const { model_digest: by } = record;
       if (by !== undefined) models.set(by, (models.get(by) ?? 0) + 1);
       if (tooLong > 0 && settings.tooLong === "refuse") {

@@ -73,6 +73,7 @@ await runTask({
       "skip",
     ),
   },
+  feeds: true,
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =

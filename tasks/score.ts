@@ -83,6 +83,7 @@ await runTask({
     ),
     ...rankOptions,
   },
+  feeds: true,
   plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options;

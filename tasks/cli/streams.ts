@@ -3,7 +3,7 @@
  */
 
 import { stat } from "node:fs/promises";
-import { formatRecord } from "../../lib/data/jsonl.ts";
+import { errorRecord, formatRecord } from "../../lib/data/jsonl.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { exists, openAppend, readBytes, remove, rename } from "../../lib/runtime/files.ts";
 import {
@@ -42,6 +42,11 @@ export interface OutputOptions {
 export interface EndingOutput extends TaskOutput {
   /** Gives the file its final name. */
   finish(): Promise<void>;
+  /**
+   * Tells whoever reads standard output that what was written is a part: a last line `{"error": …}`. Nothing where nothing was
+   * written, on a terminal, and of a file, which has not got its name.
+   */
+  fail(message: string): Promise<void>;
   /** Keeps what was written, under the name `FILE.partial`, and says so in the line it returns. */
   abandon(): Promise<string | undefined>;
 }
@@ -92,7 +97,9 @@ function jsonLines(write: (line: string) => Promise<void>): TaskOutput {
  */
 export async function openOutput(path: string, options: OutputOptions): Promise<EndingOutput> {
   if (path === "-") {
+    let written = 0;
     const write = async (line: string) => {
+      written++;
       try {
         await writeOutput(`${line}\n`);
       } catch (error) {
@@ -100,7 +107,11 @@ export async function openOutput(path: string, options: OutputOptions): Promise<
         throw error;
       }
     };
-    return { ...jsonLines(write), finish: async () => {}, abandon: () => Promise.resolve(undefined) };
+    const fail = async (message: string) => {
+      if (written === 0 || isTerminal("output")) return;
+      await writeOutput(formatRecord(errorRecord(message))).catch(() => {}); // a reader that is gone needs no word
+    };
+    return { ...jsonLines(write), fail, finish: async () => {}, abandon: () => Promise.resolve(undefined) };
   }
   const status = await stat(path).catch(() => undefined);
   if (status?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a directory`);
@@ -125,5 +136,5 @@ export async function openOutput(path: string, options: OutputOptions): Promise<
     if (lines === 0) return await remove(place).then(() => undefined);
     return `Kept the ${lines} ${lines === 1 ? "line" : "lines"} written so far in ${place}`;
   };
-  return { ...jsonLines(write), finish, abandon };
+  return { ...jsonLines(write), fail: () => Promise.resolve(), finish, abandon };
 }

@@ -119,7 +119,9 @@ test("{query, responses, scores} is ranked too", async () => {
 test("nothing to rank by ends in one line, after the records were written", async () => {
   const { code, out, err } = await run("score", ["--rank", "ratings", "--quiet"], { input: lines([chains]) });
   assert.equal(code, 1);
-  assert.equal(records(out).length, 1);
+  const [written, last] = records(out);
+  assert.equal(written.candidates.length, 4);
+  assert.deepEqual(last, { error: err.trimEnd().split("\n").at(-1) });
   assert.match(
     err,
     /^score: [^\n]*\nscore: Cannot rank by ratings: not one of 4 candidates has a rating \(field "reward", or [^\n]*\n$/,

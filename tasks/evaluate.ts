@@ -21,6 +21,7 @@ import {
 } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { checkKept, resumeOption } from "./cli/resume.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
@@ -53,6 +54,7 @@ await runTask({
     ...dataOptions,
     ...recordOptions,
     ...promptOptions,
+    ...resumeOption,
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote; 0 for none" }), 0),
     voteTemperature: preset(
       number("--vote-temperature", { above: 0, help: "Temperature of those samples" }),
@@ -70,6 +72,7 @@ await runTask({
     slots: integer("--slots", { help: "Sequences decoded at once" }),
     microBatch: preset(integer("--micro-batch", { help: "Tokens scored at once" }), 4096),
   },
+  resumes: true,
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots } = options;
@@ -85,8 +88,11 @@ await runTask({
       listener: io.listener,
       signal: io.signal,
     });
+    const { keeps, kept } = io.output;
     const results: Evaluated[] = [];
-    const measured = evaluate(model, problemsOf(options, io, "test"), {
+    for await (const result of io.output.keptRecords()) results.push(result as Evaluated);
+    const measured = evaluate(model, checkKept(problemsOf(options, io, "test"), io), {
+      skip: kept,
       greedy: !options.scoresOnly,
       votes: options.scoresOnly ? 0 : votes,
       voteTemperature,
@@ -102,7 +108,7 @@ await runTask({
     });
     for await (const result of measured) {
       results.push(result);
-      if (options.details) await io.output.writeRecord(result);
+      if (options.details || keeps) await io.output.writeRecord(result);
     }
     if (results.length === 0) {
       throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
@@ -119,6 +125,9 @@ await runTask({
     }
     const summary = summarize(results);
     io.listener.note(summaryTable([{ name: options.model, summary }], { single: true }).trimEnd());
-    await io.output.writeRecord({ model: options.model, ...summary });
+    const line = { model: options.model, ...summary };
+    // The lines of questions that a file holds until then were for a run that is cut off.
+    if (keeps && !options.details) io.output.replaceBy(line);
+    else await io.output.writeRecord(line);
   },
 });

@@ -16,6 +16,7 @@ import { openRewardSource, rankOptions } from "./cli/ranking.ts";
 import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { checkKept, resumeOption } from "./cli/resume.ts";
 import { pick } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -64,6 +65,7 @@ await runTask({
     ...dataOptions,
     ...recordOptions,
     ...promptOptions,
+    ...resumeOption,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     relabel: toggle("--relabel", { help: "Label by answers also what records bring labels for" }),
     endings: preset(
@@ -84,6 +86,7 @@ await runTask({
     ...rankOptions,
   },
   feeds: true,
+  resumes: true,
   plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options;
@@ -99,7 +102,7 @@ await runTask({
       signal: io.signal,
     });
     const source = async function* (): AsyncGenerator<Group> {
-      for await (const group of groupsOf(options, io)) {
+      for await (const group of checkKept(groupsOf(options, io), io)) {
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };
@@ -109,6 +112,7 @@ await runTask({
         strict,
         relabel,
         tooLong,
+        skip: io.output.kept,
         microBatchTokens: options.microBatch,
         prompt,
         // One bar for both: where there is a ranking, it is the slower part.

@@ -32,6 +32,11 @@ export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatch
   readonly seed?: number;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
   readonly slots?: number;
+  /**
+   * Records at the beginning whose results are known already (default 0): they are not measured, and not yielded. The
+   * numbers of the others are those of a whole run, to the last digit: records are measured in the same company.
+   */
+  readonly skip?: number;
   /** How prompts are made. */
   readonly prompt?: GenerateOptions["prompt"];
 }
@@ -45,6 +50,7 @@ const names: NamesOf<EvaluateOptions> = {
   stop: true,
   seed: true,
   slots: true,
+  skip: true,
   prompt: true,
   microBatchTokens: true,
   relabel: true,
@@ -58,6 +64,7 @@ const numbers = {
   maxTokens: "count",
   seed: "number",
   slots: "count",
+  skip: "count or 0",
   microBatchTokens: "count",
 } as const;
 
@@ -122,11 +129,12 @@ export async function* evaluate(
   checkNames(options, names, { of: "evaluate" });
   checkNames(options.prompt ?? {}, promptNames, { of: "evaluate", within: "prompt" });
   checkNumbers(options, numbers, "Option");
-  const { votes = 0, voteTemperature = 0.7, greedy = true, listener } = options;
+  const { votes = 0, voteTemperature = 0.7, greedy = true, skip = 0, listener } = options;
   const { options: answering = "letter" } = options;
   const chunk: Problem[] = [];
   let done = 0;
   const measure = async function* (problems: Problem[]): AsyncGenerator<Evaluated> {
+    if (done + problems.length <= skip) return void (done += problems.length);
     const common = {
       maxTokens: options.maxTokens,
       stop: options.stop,
@@ -184,6 +192,7 @@ export async function* evaluate(
       }),
     );
     for (const [i, problem] of problems.entries()) {
+      if (done + i < skip) continue;
       yield {
         id: problem.id,
         ...(problem.dataset !== undefined && { dataset: problem.dataset }),

@@ -18,6 +18,11 @@ export interface ScoreOptions extends Watched, Pick<LabelOptions, "strict" | "re
   readonly microBatchTokens?: number;
   /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
   readonly tooLong?: "skip" | "refuse";
+  /**
+   * Groups at the beginning whose results are known already (default 0): they are not yielded, and computed only where they
+   * share a micro-batch with others, so that the numbers of those are the ones of a whole run to the last digit.
+   */
+  readonly skip?: number;
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
 }
@@ -27,6 +32,7 @@ const names: NamesOf<ScoreOptions> = {
   relabel: true,
   microBatchTokens: true,
   tooLong: true,
+  skip: true,
   prompt: true,
   listener: true,
   signal: true,
@@ -61,19 +67,23 @@ export async function* score(
 ): AsyncGenerator<Group> {
   checkNames(options, names, { of: "score" });
   checkNames(options.prompt ?? {}, promptNames, { of: "score", within: "prompt" });
-  checkNumbers(options, { microBatchTokens: "count" }, "Option");
-  const { microBatchTokens = 4096, listener, signal } = options;
-  const progress = (tokens: number) => listener?.progress?.({ part: "score", done: ++done, tokens });
+  checkNumbers(options, { microBatchTokens: "count", skip: "count or 0" }, "Option");
+  const { microBatchTokens = 4096, skip = 0, listener, signal } = options;
+  const progress = (tokens: number) => {
+    done++;
+    listener?.progress?.({ part: "score", done, tokens });
+  };
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
   let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0, digest: string | undefined;
   const flush = async function* (): AsyncGenerator<Group> {
     const ready = waiting;
     waiting = [];
     rows = 0;
+    if (done + ready.length <= skip) return void (done += ready.length);
     digest ??= await modelDigest(model!);
     for (const group of await addScores(model!, ready, { budget: microBatchTokens, digest })) {
       progress(group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
-      yield group;
+      if (done > skip) yield group;
     }
   };
   for await (const group of groups) {
@@ -81,7 +91,7 @@ export async function* score(
     const labelled = label(group, { ...options, counts });
     if (!model) {
       progress(0);
-      yield labelled;
+      if (done > skip) yield labelled;
       continue;
     }
     const encoded = encode(model, labelled, options), needed = groupRows(encoded.tokens);

@@ -23,10 +23,18 @@ import {
   writeError,
   writeOutput,
 } from "../../lib/runtime/stdio.ts";
-import { type EndingOutput, openInput, openOutput, type TaskInput, type TaskOutput } from "./streams.ts";
+import {
+  type EndingOutput,
+  FinishedOutput,
+  openInput,
+  openOutput,
+  type TaskInput,
+  type TaskOutput,
+} from "./streams.ts";
 import { createListener, type ShownListener } from "./listener.ts";
 import { inFlags } from "./words.ts";
 import type { Options, Values } from "./option.ts";
+import type { TaskConfiguration } from "./task_configuration.ts";
 import { parseCommandLine, readConfiguration, resolve, toConfiguration } from "./command_line.ts";
 import { common } from "./shared_options.ts";
 
@@ -42,18 +50,6 @@ export interface TaskIo {
   readonly signal: AbortSignal;
   /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
   readonly configuration: TaskConfiguration;
-}
-
-/** What a task was asked to do: enough to do it again (`--config` reads it). */
-export interface TaskConfiguration {
-  /** The task's name. */
-  readonly task: string;
-  /** Version of this project. */
-  readonly version: string;
-  /** The runtime and its version. */
-  readonly runtime: string;
-  /** Every option's value by its name without dashes; null where it has none. */
-  readonly options: Readonly<Record<string, unknown>>;
 }
 
 /** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `profile`. */
@@ -73,6 +69,8 @@ export interface Task<O extends Options> {
   readonly options: O;
   /** Whether its records are another task's input, which is told where they end early by an error (default false). */
   readonly feeds?: boolean;
+  /** Whether `--resume` goes on with what an earlier run left of `--output` (default false). */
+  readonly resumes?: boolean;
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -140,12 +138,17 @@ async function execute<O extends Options>(
 
   const closed = new AbortController();
   const signal = AbortSignal.any([interrupted, closed.signal]);
-  const { input = "-", output = "-", overwrite } = options as Readonly<Record<string, unknown>>;
+  const { input = "-", output = "-", overwrite, resume } = options as Readonly<Record<string, unknown>>;
   const source = await openInput(input as string, signal);
   const sink = await openOutput(output as string, {
     overwrite: overwrite as boolean | undefined,
+    ...(task.resumes && { resuming: { resume: resume === true, configuration } }),
+    warn: (line) => writeError(`${task.name}: ${line}`),
     closed: (error) => closed.abort(error),
   });
+  if (sink instanceof FinishedOutput) {
+    return writeError(`${task.name}: ${sink.path} is finished: nothing is left to resume`);
+  }
   state.output = sink;
   using listener = createListener({
     task: task.name,

@@ -57,7 +57,7 @@ test("a line that is no record is named by its number and its file, and what was
   assert.equal(generated.code, 1);
   assert.match(
     generated.err,
-    /^generate: Kept the 2 lines written so far in .*groups\.jsonl\.partial\ngenerate: Cannot read line 3 of .*problems\.jsonl: [^\n]*\n$/,
+    /^generate: Kept the 2 lines written so far in .*groups\.jsonl\.partial; --resume goes on with them\ngenerate: Cannot read line 3 of .*problems\.jsonl: [^\n]*\n$/,
   );
   assert.deepEqual(records(readFileSync(`${output}.partial`, "utf8")).map(({ id }) => id), ["p", "p2"]);
   assert.ok(!existsSync(output));

@@ -61,6 +61,7 @@ await runTask({
     ...objectiveOptions,
     ...promptOptions,
   },
+  resumes: "metrics",
   plan: (options) => planMemory("train", options),
   async run(options, io) {
     const { objective, constraint } = options, given = objectiveValues(options);

@@ -72,7 +72,7 @@ await runTask({
     slots: integer("--slots", { help: "Sequences decoded at once" }),
     microBatch: preset(integer("--micro-batch", { help: "Tokens scored at once" }), 4096),
   },
-  resumes: true,
+  resumes: "records",
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots } = options;

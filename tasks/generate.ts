@@ -76,7 +76,7 @@ await runTask({
     ),
   },
   feeds: true,
-  resumes: true,
+  resumes: "records",
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =

@@ -86,7 +86,7 @@ await runTask({
     ...rankOptions,
   },
   feeds: true,
-  resumes: true,
+  resumes: "records",
   plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options;

@@ -34,10 +34,13 @@ function configurationPath(output: string): string {
 }
 
 /**
- * What is there of an output; undefined where no line is whole. A last line that is no record (it has no `id`) is left out: a
- * summary is written anew.
+ * What is there of an output; undefined where no line is whole. Of records, a last line that is none (it has no `id`) is left
+ * out: a summary is written anew.
  */
-export async function findPartial(output: string): Promise<PartialOutput | undefined> {
+export async function findPartial(
+  output: string,
+  options: { readonly records: boolean },
+): Promise<PartialOutput | undefined> {
   const path = partialPath(output);
   if (!await exists(path)) return undefined;
   let lines = 0, offset = 0, start = 0, bytes = 0;
@@ -49,7 +52,7 @@ export async function findPartial(output: string): Promise<PartialOutput | undef
     }
     offset += chunk.length;
   }
-  if (lines > 0 && !await isRecord(path, start, bytes)) {
+  if (options.records && lines > 0 && !await isRecord(path, start, bytes)) {
     lines--;
     bytes = start;
   }
@@ -105,8 +108,9 @@ export async function dropConfiguration(output: string): Promise<void> {
 export async function takeUp(
   output: string,
   partial: PartialOutput,
-  configuration: TaskConfiguration,
+  configuration: TaskConfiguration | undefined,
 ): Promise<string | undefined> {
+  if (!configuration) return void await cutFile(partial.path, partial.bytes);
   const path = configurationPath(output);
   let told: string | undefined;
   if (await exists(path)) {
@@ -130,4 +134,20 @@ export async function takeUp(
   } else told = `${path} is missing: whether ${partial.path} was begun with the same options cannot be told`;
   await cutFile(partial.path, partial.bytes);
   return told;
+}
+
+/** Cuts lines that were kept down to those before the first that does not hold. */
+export async function cutBehind(
+  path: string,
+  bytes: number,
+  holds: (record: Readonly<Record<string, unknown>>) => boolean,
+): Promise<void> {
+  await using file = await openFile(path);
+  const text = new TextDecoder().decode(await file.read(0, bytes));
+  let kept = 0;
+  for (const line of text.split(/(?<=\n)/)) {
+    if (!holds(JSON.parse(line))) break;
+    kept += new TextEncoder().encode(line).length;
+  }
+  if (kept < bytes) await cutFile(path, kept);
 }

@@ -69,8 +69,11 @@ export interface Task<O extends Options> {
   readonly options: O;
   /** Whether its records are another task's input, which is told where they end early by an error (default false). */
   readonly feeds?: boolean;
-  /** Whether `--resume` goes on with what an earlier run left of `--output` (default false). */
-  readonly resumes?: boolean;
+  /**
+   * What `--resume` goes on with in what an earlier run left of `--output` (default nothing): records, which must have been asked
+   * for in the same way, or the metrics of a run that compares that itself.
+   */
+  readonly resumes?: "records" | "metrics";
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -142,7 +145,9 @@ async function execute<O extends Options>(
   const source = await openInput(input as string, signal);
   const sink = await openOutput(output as string, {
     overwrite: overwrite as boolean | undefined,
-    ...(task.resumes && { resuming: { resume: resume === true, configuration } }),
+    ...(task.resumes && {
+      resuming: { resume: resume === true, ...(task.resumes === "records" && { configuration }) },
+    }),
     warn: (line) => writeError(`${task.name}: ${line}`),
     closed: (error) => closed.abort(error),
   });

@@ -22,7 +22,14 @@ import {
   writeOutput,
 } from "../../lib/runtime/stdio.ts";
 
-import { dropConfiguration, findPartial, keepConfiguration, partialPath, takeUp } from "./partial_output.ts";
+import {
+  cutBehind,
+  dropConfiguration,
+  findPartial,
+  keepConfiguration,
+  partialPath,
+  takeUp,
+} from "./partial_output.ts";
 import type { TaskConfiguration } from "./task_configuration.ts";
 
 /** Where records come from. */
@@ -45,6 +52,8 @@ export interface TaskOutput {
   readonly kept: number;
   /** Those lines, read again. */
   keptRecords(): AsyncIterable<unknown>;
+  /** Leaves of the kept lines those before the first that does not hold: an earlier run may have come further. */
+  keepWhile(holds: (record: Readonly<Record<string, unknown>>) => boolean): Promise<void>;
   /** Makes this record the whole output of a file, in place of the lines that were written to be kept. */
   replaceBy(record: object): void;
 }
@@ -53,8 +62,8 @@ export interface TaskOutput {
 export interface OutputOptions {
   /** Whether a file that exists is replaced (true or undefined) or refused (false). */
   readonly overwrite?: boolean;
-  /** Whether the task goes on with what an earlier run left (`resume`), and what it was asked for. */
-  readonly resuming?: { readonly resume: boolean; readonly configuration: TaskConfiguration };
+  /** Whether the task goes on with what an earlier run left (`resume`), and what it was asked for, where that is to be the same. */
+  readonly resuming?: { readonly resume: boolean; readonly configuration?: TaskConfiguration };
   /** Told what the user should know of what is taken up. */
   readonly warn?: (line: string) => void;
   /** Called when the reader of standard output has gone away. */
@@ -134,8 +143,9 @@ export async function openOutput(
   const status = await stat(path).catch(() => undefined);
   if (status?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a directory`);
   if (status !== undefined && !status.isFile()) return await deviceOutput(path, options);
-  const partial = await findPartial(path);
-  if (status && resuming?.resume && !partial && !overwrite) return new FinishedOutput(path);
+  const configuration = resuming?.configuration;
+  const partial = await findPartial(path, { records: configuration !== undefined });
+  if (status && configuration && resuming?.resume && !partial && !overwrite) return new FinishedOutput(path);
   if (status && overwrite === false) {
     throw new UsageError(`Cannot write ${path}: it already exists: use --overwrite to replace it`);
   }
@@ -149,12 +159,12 @@ export async function openOutput(
     );
   }
   if (resumed) {
-    const told = await takeUp(path, resumed, resuming!.configuration);
+    const told = await takeUp(path, resumed, configuration);
     if (told) options.warn?.(told);
   }
   const file = await openAppend(place, { truncate: !resumed });
   // Behind the old lines' end: a kill in between must not leave them with the options of this run.
-  if (resuming && !resumed) await keepConfiguration(path, resuming.configuration);
+  if (configuration && !resumed) await keepConfiguration(path, configuration);
   let lines = resumed?.lines ?? 0, whole: string | undefined;
   const kept = lines;
   return {
@@ -165,6 +175,9 @@ export async function openOutput(
     keeps: true,
     kept,
     keptRecords: () => keptRecords(place, resumed?.bytes ?? 0),
+    async keepWhile(holds) {
+      if (resumed) await cutBehind(place, resumed.bytes, holds);
+    },
     replaceBy: (record) => void (whole = formatRecord(record)),
     fail: () => Promise.resolve(),
     async finish() {
@@ -174,7 +187,7 @@ export async function openOutput(
         await writeText(path, whole);
         await remove(place);
       }
-      if (resuming) await dropConfiguration(path);
+      if (configuration) await dropConfiguration(path);
     },
     async abandon() {
       await file.close();
@@ -184,7 +197,7 @@ export async function openOutput(
         }`;
       }
       await remove(place);
-      if (resuming) await dropConfiguration(path);
+      if (configuration) await dropConfiguration(path);
       return undefined;
     },
   };
@@ -199,13 +212,14 @@ const keepsNothing = {
   keeps: false,
   kept: 0,
   async *keptRecords() {},
+  keepWhile: () => Promise.resolve(),
   replaceBy() {
     throw new Error("An output that keeps nothing has nothing to replace");
   },
 } as const;
 
 function refuseResume({ resuming }: OutputOptions, output: string): void {
-  if (!resuming?.resume) return;
+  if (!resuming?.resume || !resuming.configuration) return;
   throw new UsageError(`Option --resume needs --output FILE: ${output} keeps nothing to go on with`);
 }
 

@@ -34,7 +34,7 @@ for (const [task, args] of commands) {
     assert.ok(!existsSync(`${whole}.partial`) && !existsSync(`${whole}.partial.json`));
 
     // An output that breaks off at its beginning, after a line, in the middle of one and of a character, and at its end.
-    const second = text.indexOf("\n") + 1, cuts = [0, 7, second, second + 40, bytes.length - 9, bytes.length];
+    const second = text.indexOf("\n") + 1, cuts = [7, second + 40, bytes.length - 9, bytes.length];
     // What it was asked for with is noted beside it.
     const dry = await run(task, [...asked, "--dry-run", "--output", part]);
     for (const cut of cuts) {
@@ -187,13 +187,47 @@ test("what is there is never cut in silence: two options, and what does not fit 
     0,
     `generate: ${out} is finished: nothing is left to resume\n`,
   ]);
+});
 
-  // Another task's output has one option, since its --resume is another thing.
-  writeFileSync(`${at("m.jsonl")}.partial`, '{"id":"x"}\n');
-  const vft = await run("vft", [...wasm, "--input", input, "--out", at("m"), "--output", at("m.jsonl")]);
-  assert.equal(vft.code, 2);
+test("the metrics of a training that is killed and resumed are those of one that was not", async () => {
+  const args = (name: string) => [
+    ...[
+      ...wasm,
+      "--input",
+      input,
+      "--steps",
+      "40",
+      "--batch-size",
+      "2",
+      "--log-every",
+      "1",
+      "--save-every",
+      "6",
+    ],
+    ...["--out", at(name), "--output", at(`${name}.jsonl`)],
+  ];
+  const whole = await run("vft", args("trained"));
+  assert.equal(whole.code, 0, whole.err);
+  const partial = at("cut.jsonl.partial");
+  const count = () => existsSync(partial) ? readFileSync(partial, "utf8").split("\n").length - 1 : 0;
+  const cut = await run("vft", args("cut"), {
+    onStart(child) {
+      const timer = setInterval(() => {
+        if (count() >= 9) child.kill("SIGKILL"); // past the checkpoint of step 6
+        if (child.killed || child.exitCode !== null) clearInterval(timer);
+      }, 2);
+    },
+  });
+  assert.notEqual(cut.code, 0);
+  const refused = await run("vft", [...args("cut")]);
+  assert.equal(refused.code, 2);
   assert.match(
-    vft.err,
-    /holds 1 line of a run that was cut off: move it away, or choose another --output\n$/,
+    refused.err,
+    /holds \d+ lines of a run that was cut off: --resume goes on with them, --overwrite begins anew\n$/,
   );
+  const resumed = await run("vft", [...args("cut"), "--resume"]);
+  assert.equal(resumed.code, 0, resumed.err);
+  const steps = (name: string) =>
+    records(readFileSync(at(`${name}.jsonl`), "utf8")).map(({ step, loss }) => [step, loss]);
+  assert.deepEqual(steps("cut"), steps("trained"));
 });

@@ -25,10 +25,10 @@ export async function* checkKept<P extends Problem>(
   let at = 0;
   for await (const record of records) {
     if (at < kept) {
-      const { id, question } = (await lines.next()).value as {
-        readonly id?: unknown;
-        readonly question?: unknown;
-      };
+      const line = (await lines.next()).value as
+        | { readonly id?: unknown; readonly question?: unknown }
+        | null;
+      const { id, question } = line ?? {};
       at++;
       if (id !== record.id || question !== undefined && question !== record.question) {
         const other = id === record.id ? "the same id and another question" : `id ${JSON.stringify(id)}`;

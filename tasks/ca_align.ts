@@ -64,6 +64,7 @@ await runTask({
     ...objectiveOptions,
     ...promptOptions,
   },
+  resumes: "metrics",
   async plan(options) {
     const { objective, constraint } = options;
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: objectiveValues(options) });

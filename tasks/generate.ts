@@ -18,7 +18,9 @@ import {
 } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { behind, checkKept, resumeOption } from "./cli/resume.ts";
 import { pick, shared } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
 await runTask({
@@ -45,6 +47,7 @@ await runTask({
       "data",
       "samples",
       "maxTokens",
+      "stop",
       "temperature",
       "topK",
       "topP",
@@ -56,6 +59,7 @@ await runTask({
     ...dataOptions,
     ...recordOptions,
     ...promptOptions,
+    ...resumeOption,
     keepDuplicates: toggle("--keep-duplicates", { help: "Keep candidates with equal texts" }),
     tokenIds: toggle("--token-ids", {
       help: "Keep the ids of each candidate's tokens, so that exactly those are scored and trained on",
@@ -71,10 +75,13 @@ await runTask({
       "skip",
     ),
   },
+  feeds: true,
+  resumes: "records",
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =
       options;
+    const stop = stopTexts(options.stop, io.listener);
     await checkData(options);
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
@@ -90,6 +97,7 @@ await runTask({
       generate(model, problems, {
         samples,
         maxTokens,
+        stop,
         temperature,
         topK,
         topP,
@@ -102,6 +110,7 @@ await runTask({
         listener: io.listener,
         signal: io.signal,
       });
-    await writeUntilBroken(problemsOf(options, io), filter, io);
+    const problems = checkKept(problemsOf(options, io), io);
+    await writeUntilBroken(behind(problems, io.output.kept), filter, io);
   },
 });

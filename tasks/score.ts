@@ -18,6 +18,7 @@ import { openRewardSource, rankOptions } from "./cli/ranking.ts";
 import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { checkKept, resumeOption } from "./cli/resume.ts";
 import { pick } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -80,6 +81,7 @@ await runTask({
       }),
       "answer",
     ),
+    ...resumeOption,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     relabel: toggle("--relabel", { help: "Label by answers also what records bring labels for" }),
     endings: preset(
@@ -99,6 +101,8 @@ await runTask({
     ),
     ...rankOptions,
   },
+  feeds: true,
+  resumes: "records",
   plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options, majority = options.label === "majority";
@@ -119,7 +123,7 @@ await runTask({
       signal: io.signal,
     });
     const source = async function* (): AsyncGenerator<Group> {
-      const groups = groupsOf(options, io);
+      const groups = checkKept(groupsOf(options, io), io);
       for await (
         const group of majority
           ? labelByMajority(groups, { strict, listener: io.listener, signal: io.signal })
@@ -133,6 +137,7 @@ await runTask({
         strict,
         relabel,
         tooLong,
+        skip: io.output.kept,
         microBatchTokens: options.microBatch,
         prompt,
         // One bar for both: where there is a ranking, it is the slower part.

@@ -42,6 +42,7 @@ await runTask({
     ...turnOptions,
     ...pick("input", "output", "data"),
   },
+  resumes: "metrics",
   plan: (options) => planMemory("train", options),
   async run(options, io) {
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });

@@ -65,6 +65,10 @@ export interface Problem {
   readonly choices?: readonly string[];
   /** What the answer is, where its data set says another thing than it looks like. */
   readonly answer_kind?: AnswerKind;
+  /** The prompt that its log-probs stand behind, as `score` had it: a digest of its token ids. */
+  readonly prompt_digest?: string;
+  /** The model that made them: a digest of its weights. */
+  readonly model_digest?: string;
   /** Name of the data set it comes from. */
   readonly dataset?: string;
   /** The prompt template of its data set, where that is none of the project's own. */
@@ -127,6 +131,8 @@ const problemShape = {
   answer: optional.string,
   choices: z.optional(z.array(z.string())),
   answer_kind: z.optional(z.enum(["number", "option", "text"])),
+  prompt_digest: optional.string,
+  model_digest: optional.string,
   dataset: optional.string,
   prompt_template: optional.string,
 };

@@ -21,13 +21,15 @@ export interface SampleRequest {
   readonly prompt: readonly number[];
   /** The stream of random numbers of each wanted sample: a sample is a function of the prompt and its stream. */
   readonly streams: readonly number[];
+  /** Whether a continuation ends with its last id, as one that spells a stop text does; that id is among its `ids`. */
+  readonly stopped?: (ids: readonly number[]) => boolean;
 }
 
 /** One continuation. */
 export interface Sampled {
   /** Generated ids, the end token left out. */
   readonly ids: number[];
-  /** `stop`: an end token was drawn; `length`: the limit of new tokens or of the context was reached. */
+  /** `stop`: an end token was drawn, or the request's `stopped`; `length`: the limit of new tokens or of the context was reached. */
   readonly finish: "stop" | "length";
 }
 
@@ -298,7 +300,8 @@ export class DecodingSession {
         if (this.#ends.has(id)) finish = "stop";
         else {
           ids.push(id);
-          if (ids.length >= ownRows) finish = "length";
+          if (question.request.stopped?.(ids)) finish = "stop";
+          else if (ids.length >= ownRows) finish = "length";
         }
       }
       if (!finish) return void staying.push(sequence);

@@ -38,6 +38,8 @@ export interface StagesOptions extends Watched {
   readonly recompute?: boolean;
   /** Longest response, in tokens. */
   readonly maxTokens: number;
+  /** Texts that end a response (default: the next question of a plain template). */
+  readonly stop?: readonly string[];
   /** Tokens computed at once. */
   readonly microBatch: number;
   readonly prompt: PromptOptions;
@@ -166,7 +168,7 @@ export class Stages {
     path: string,
     { from, problems, label, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
   ): Promise<string> {
-    const { maxTokens, prompt, microBatch, signal } = this.options;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options;
     if (await exists(path)) return path;
     using model = await this.open(from);
     const listener: Listener = {
@@ -176,6 +178,7 @@ export class Stages {
     const generated = generate(model, this.problems(problems), {
       ...sampling,
       maxTokens,
+      stop,
       prompt,
       listener,
       signal,
@@ -221,11 +224,12 @@ export class Stages {
     records: Source<Problem>,
     options: EvaluateOptions & { readonly label: string },
   ): Promise<Evaluated[]> {
-    const { maxTokens, prompt, microBatch, signal } = this.options, { label, ...measuring } = options;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options, { label, ...measuring } = options;
     const { progress } = inStage(this.listener, label);
     return await Array.fromAsync(
       evaluate(model, records(), {
         maxTokens,
+        stop,
         prompt,
         microBatchTokens: microBatch,
         signal,

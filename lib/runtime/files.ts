@@ -258,6 +258,11 @@ export async function rename(from: string, to: string): Promise<void> {
   await named("write", to, () => fs.rename(from, to));
 }
 
+/** Cuts a file down to its first `bytes`. */
+export async function cutFile(path: string, bytes: number): Promise<void> {
+  await named("write", path, () => fs.truncate(path, bytes));
+}
+
 /** Removes a file or a whole directory; nothing happens when there is none. */
 export async function remove(path: string): Promise<void> {
   await named("remove", path, () => fs.rm(path, { recursive: true, force: true }));

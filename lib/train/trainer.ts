@@ -2,6 +2,7 @@ import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
+import { modelDigest } from "../model/digests.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import { warnOfPrompts } from "../model/prompt_warnings.ts";
@@ -182,7 +183,7 @@ async function encodeAll(
   settings: TrainSettings,
 ): Promise<RecordStore<StoredRecord>> {
   const context = model.config.maxPositions;
-  const teachable = watchTeachable(settings.objective);
+  const teachable = watchTeachable(settings.objective), models = new Map<string, number>();
   const look = warnOfPrompts(model, settings.prompt, settings.listener);
   let seen = 0, skipped = 0;
   const encoded = async function* (): AsyncGenerator<StoredRecord> {
@@ -192,7 +193,9 @@ async function encodeAll(
       look(record);
       const turns = encodeTurns(model, record, settings);
       const tooLong = turns.reduce((sum, turn) => sum + turn.tooLong, 0);
-      for (const turn of turns) teachable.take(turn.group?.id ?? record.id, turn);
+      for (const turn of turns) teachable.take({ ...record, id: turn.group?.id ?? record.id }, turn);
+      const { model_digest: by } = record;
+      if (by !== undefined) models.set(by, (models.get(by) ?? 0) + 1);
       if (tooLong > 0 && settings.tooLong === "refuse") {
         throw new InputError(
           `Cannot train on "${record.id}": prompt and response exceed the context of ${context} tokens`,
@@ -211,6 +214,8 @@ async function encodeAll(
         : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
     );
   }
+  const strange = settings.objective.needsReferenceLogprobs ? await otherModels(model, models) : undefined;
+  if (strange) settings.listener?.warn?.(strange);
   for (const line of teachable.warnings()) settings.listener?.warn?.(line);
   const refusal = teachable.refusal();
   if (store.size > 0 && refusal === undefined) return store;
@@ -223,6 +228,21 @@ async function encodeAll(
       ? `Cannot train: all ${seen} records exceed the model's context of ${context} tokens`
       : `Cannot train ${settings.objective.name}: none of the ${seen} records has a response to train on`,
   );
+}
+
+/** What is said of reference log-probs that another model made; undefined where none did. */
+async function otherModels(model: Model, records: ReadonlyMap<string, number>): Promise<string | undefined> {
+  if (records.size === 0) return undefined;
+  const own = await modelDigest(model), others = [...records].filter(([digest]) => digest !== own);
+  if (others.length === 0) return undefined;
+  const count = others.reduce((sum, [, records]) => sum + records, 0);
+  return `The reference log-probs of ${count} ${
+    count === 1 ? "record" : "records"
+  } were made by another model ` +
+    `(model_digest ${
+      others[0]![0]
+    }) than the one that is trained (${own}): fine where that is the reference; else ` +
+    "score them with the model as it is before training";
 }
 
 /** Refuses to go on with other records or settings than the run was started with. */

@@ -274,7 +274,7 @@ test("a group of one side adds only its VFT term", async () => {
     if (!correct) {
       await assert.rejects(
         collect(train(model, records, { objective: "aft", steps: 1 })),
-        /^InputError: Cannot train aft: none of the 1 groups has a better and a worse candidate: got candidates that/,
+        /^InputError: Cannot train aft: none of the 1 groups has a better and a worse candidate: got 3 responses, all marked wrong/,
       );
       continue;
     }

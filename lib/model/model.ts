@@ -237,6 +237,7 @@ export class Model {
     this.decoder.parameters.forEach((t) => t.dispose());
     this.decoder.quantized?.forEach((matrix) => matrix.dispose());
     this.decoder.ropeTable?.dispose();
+    this.#tokenizer?.[Symbol.dispose]();
   }
 
   /** The same, at the end of a `using` block. */

@@ -1,5 +1,6 @@
 /** Which ids a tokenizer's tokens have, from its file alone: nobody who asks for one waits for a thread. */
 
+import { checkEntry, wrongIn } from "./_tokenizer_json.ts";
 import { addedTokens, type ControlTokens } from "./_control_tokens.ts";
 
 /** Tokens by id and ids by token, with the tokens' own spellings. */
@@ -24,8 +25,10 @@ export function vocabularyOf({ json, inner, reveal }: ControlTokens): Vocabulary
     tokens[id] = token;
     if (id >= vocabularySize) vocabularySize = id + 1;
   };
-  if (Array.isArray(vocab)) vocab.forEach(([token], id) => add(token, id));
-  else for (const [token, id] of Object.entries(vocab as Readonly<Record<string, number>>)) add(token, id);
+  const entries = Array.isArray(vocab)
+    ? (vocab as readonly (readonly [string])[]).map(([token], id) => [token, id] as const)
+    : Object.entries(vocab);
+  for (const [token, id] of entries) add(token, checkEntry(token, id, wrong));
   for (const { content, id } of addedTokens(json)) add(content, id);
   return {
     tokenOfId: (id) => tokens[id] === undefined ? undefined : reveal(tokens[id]),

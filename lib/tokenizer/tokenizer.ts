@@ -136,7 +136,7 @@ export function makeTokenizer(
     additional_special_tokens: [],
   };
   for (const [role, text] of Object.entries(specials)) config[role] = controls.inner(text);
-  const { tokenOfId, idOfToken, vocabularySize } = vocabularyOf(controls);
+  const { tokenOfId, idOfToken, vocabularySize } = vocabularyOf(controls, path);
   const rows = options.vocabularySize ?? vocabularySize;
   if (vocabularySize > rows) {
     throw new InputError(

@@ -13,11 +13,17 @@ export interface Vocabulary {
   readonly vocabularySize: number;
 }
 
-/** The vocabulary of a checked tokenizer.json: its model's, and over it the added tokens. */
-export function vocabularyOf({ json, inner, reveal }: ControlTokens): Vocabulary {
+/**
+ * The vocabulary of a tokenizer.json that was checked but for its entries: its model's, and over it the added tokens.
+ *
+ * @param where the file's path
+ * @throws {InputError} for an id that is none, or a token that is too long
+ */
+export function vocabularyOf({ json, inner, reveal }: ControlTokens, where: string): Vocabulary {
   const { vocab } = json.model as {
-    vocab: Readonly<Record<string, number>> | readonly (readonly [string])[];
+    vocab: Readonly<Record<string, unknown>> | readonly (readonly [string])[];
   };
+  const wrong = wrongIn(where);
   const ids = new Map<string, number>(), tokens: string[] = [];
   let vocabularySize = 0;
   const add = (token: string, id: number) => {

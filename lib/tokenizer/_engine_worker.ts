@@ -1,7 +1,7 @@
 /** Tokenizers in a thread of their own: a stranger's regular expressions may try for ever. */
 
 import { answerSyncRequests } from "../runtime/worker_requests.ts";
-import { type Engine, type EngineRequest, libraryEngine } from "./_engine.ts";
+import { type Engine, type EngineRequest, libraryEngine } from "./_library_engine.ts";
 
 let engines: readonly Engine[] = [];
 

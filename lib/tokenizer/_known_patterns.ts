@@ -2,7 +2,7 @@
  * Regular expressions of public tokenizers that take linear time on any text: they run as they are. Whatever else a file
  * brings runs in a thread that can be ended (`_engine.ts`).
  *
- * test/tokenizer/hostile_tokenizer_test.ts gives each of them texts of 30,000 characters made to backtrack.
+ * test/tokenizer/hostile_tokenizer_test.ts gives each of them texts of 100,000 characters made to backtrack.
  */
 
 const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";

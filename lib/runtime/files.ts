@@ -34,14 +34,29 @@ export interface RandomAccessFile extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Opens a file for random access. Throws InputError when it is missing, unreadable or a directory. */
+/**
+ * Refuses what is no file before it is opened: opening a named pipe waits for a writer, and a device may never end.
+ *
+ * @param streams whether a pipe or a device will do: `/dev/stdin`, or what a shell puts in place of `<(command)`
+ */
+async function refuseOther(path: string, streams = false): Promise<void> {
+  const status = await named("read", path, () => fs.stat(path));
+  if (status.isFile() || (streams && !status.isDirectory())) return;
+  const found = status.isDirectory()
+    ? reasons.EISDIR
+    : status.isFIFO()
+    ? "it is a pipe"
+    : status.isSocket()
+    ? "it is a socket"
+    : "it is a device";
+  throw new InputError(`Cannot read ${path}: ${found}${status.isDirectory() ? "" : ", not a file"}`);
+}
+
+/** Opens a file for random access. Throws InputError when it is missing, unreadable or no file (a directory, pipe, device). */
 export async function openFile(path: string): Promise<RandomAccessFile> {
+  await refuseOther(path);
   const handle = await named("read", path, () => fs.open(path, "r"));
   const status = await handle.stat();
-  if (status.isDirectory()) {
-    await handle.close();
-    throw new InputError(`Cannot read ${path}: ${reasons.EISDIR}`);
-  }
   const close = () => handle.close();
   const short = (offset: number, target: Uint8Array, filled: number) =>
     new InputError(
@@ -81,8 +96,16 @@ export async function openFile(path: string): Promise<RandomAccessFile> {
   return { path, size: status.size, read, readInto, readNow, close, [Symbol.asyncDispose]: close };
 }
 
-/** The bytes of a file, in chunks of at most 256 KiB. Throws InputError when it cannot be read. */
-export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
+/**
+ * The bytes of a file, in chunks of at most 256 KiB. Throws InputError when it cannot be read, or is no file.
+ *
+ * @param options `streams`: pipes and devices are read too
+ */
+export async function* readBytes(
+  path: string,
+  options: { readonly streams?: boolean } = {},
+): AsyncGenerator<Uint8Array> {
+  await refuseOther(path, options.streams);
   const handle = await named("read", path, () => fs.open(path, "r"));
   try {
     while (true) {
@@ -99,6 +122,7 @@ export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
 
 /** The whole of a UTF-8 text file. Throws InputError when it cannot be read or is not UTF-8. */
 export async function readText(path: string): Promise<string> {
+  await refuseOther(path);
   const bytes = await named("read", path, () => fs.readFile(path));
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -69,11 +69,11 @@ async function* untilAborted(
   }
 }
 
-/** The input at `path`; `-` is standard input. The file must exist, though it is opened only when it is read. */
+/** The input at `path`; `-` is standard input, and a pipe or a device is read as it comes. The file must exist, though it is opened only when it is read. */
 export async function openInput(path: string, signal: AbortSignal): Promise<TaskInput> {
   if (path !== "-") {
     if (!await exists(path)) throw new UsageError(`Cannot read ${path}: no such file or directory`);
-    return { name: path, bytes: untilAborted(readBytes(path), signal) };
+    return { name: path, bytes: untilAborted(readBytes(path, { streams: true }), signal) };
   }
   async function* standardInput() {
     if (isTerminal("input")) writeError("Reading records from the terminal: end with Ctrl-D");

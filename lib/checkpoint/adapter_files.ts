@@ -6,7 +6,9 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { InputError } from "../runtime/errors.ts";
 import { exists, isDirectory, readJson, writeJson } from "../runtime/files.ts";
+import type { Listener } from "../runtime/listener.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
+import { modelFileNames } from "./model_file_names.ts";
 import type { AdapterValues } from "./lora.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import {
@@ -243,6 +245,8 @@ export interface AdapterToWrite {
   readonly parameter: (name: string) => Promise<Float32Array>;
   /** Whether a directory that is there already is replaced. */
   readonly overwrite?: boolean;
+  /** Told of companions that are left out. */
+  readonly listener?: Listener;
 }
 
 /** Writes an adapter directory, atomically: PEFT's two files, and the base's tokenizer beside them. */
@@ -276,7 +280,7 @@ export async function writeAdapter(directory: string, options: AdapterToWrite): 
     await writeSafetensors(join(temporary, weightsName), tensors, {
       metadata: { format: "pt", base_fingerprint: fingerprint },
     });
-    await copyCompanions(source.directory, temporary);
+    await copyCompanions(source.directory, temporary, options.listener?.warn);
     const modules = projections.flatMap(({ parts }) => parts.map((part) => part.module));
     await writeJson(join(temporary, configName), {
       peft_type: "LORA",
@@ -299,7 +303,7 @@ export async function writeAdapter(directory: string, options: AdapterToWrite): 
       use_rslora: false,
       use_dora: false,
     });
-  }, { overwrite });
+  }, { overwrite, owned: modelFileNames });
 }
 
 /** How PEFT is told which modules: by the end of their paths. GPT-2 has two modules `c_proj` in a layer. */

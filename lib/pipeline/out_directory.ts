@@ -3,6 +3,7 @@
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { UsageError } from "../runtime/errors.ts";
 import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
+import { refuseLocked } from "../runtime/run_lock.ts";
 
 /** What was asked for. */
 export interface OutOptions {
@@ -30,6 +31,7 @@ export async function checkOut(options: OutOptions): Promise<boolean> {
     }
   }
   if (!await isDirectory(out)) throw new UsageError(`Cannot write ${out}: it is a file, not a directory`);
+  await refuseLocked(out);
   if ((await listDirectory(out)).length === 0) return false;
   if (!resume && !overwrite) {
     throw new UsageError(

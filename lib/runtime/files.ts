@@ -8,7 +8,7 @@ import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { InputError } from "./errors.ts";
-import { syncToDisk, temporaryName } from "./temporary_name.ts";
+import { nameToBe, syncToDisk, temporaryName } from "./temporary_name.ts";
 import { bufferedSink, type FileSink, largestTransfer, named, namedNow, reasons } from "./_file_sink.ts";
 
 export type { FileSink };
@@ -142,14 +142,15 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/**
- * Removes what a killed process left in a folder: files and directories that had not got their names yet, all of them or
- * those that were to become `only`.
- */
-export async function removeTemporaries(directory: string, only?: string): Promise<void> {
-  for (const name of await listDirectory(directory)) {
-    const wanted = name.match(/^\.+(.+?)(?:\.[0-9a-f]{8}\.tmp)+$/)?.[1];
-    if (wanted !== undefined && (only ?? wanted) === wanted) await remove(join(directory, name));
+/** Removes what a killed process left in a folder that nobody else writes to: files that had not got their names yet. */
+export async function removeTemporaries(directory: string): Promise<void> {
+  const entries = await named(
+    "list directory",
+    directory,
+    () => fs.readdir(directory, { withFileTypes: true }),
+  );
+  for (const entry of entries) {
+    if (entry.isFile() && nameToBe(entry.name) !== undefined) await remove(join(directory, entry.name));
   }
 }
 
@@ -265,6 +266,16 @@ export async function exists(path: string): Promise<boolean> {
 /** Whether a directory has this path. */
 export async function isDirectory(path: string): Promise<boolean> {
   return await fs.stat(path).then((status) => status.isDirectory(), () => false);
+}
+
+/** Whether a file, by itself or by a link, has this path: no directory, pipe or device. */
+export async function isFile(path: string): Promise<boolean> {
+  return await fs.stat(path).then((status) => status.isFile(), () => false);
+}
+
+/** The path that links lead to; undefined where there is nothing. */
+export async function realPath(path: string): Promise<string | undefined> {
+  return await fs.realpath(path).catch(() => undefined);
 }
 
 /** Makes a directory and the ones above it; one that is there already is fine. */

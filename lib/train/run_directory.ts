@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { checkpointNames, modelFileNames } from "../checkpoint/model_file_names.ts";
 import { type Decoder, parameter } from "../model/state.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoint/safetensors.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
@@ -15,9 +16,12 @@ import {
   readJson,
   readText,
   remove,
+  removeTemporaries,
   writeJson,
   writeText,
 } from "../runtime/files.ts";
+import { removeOwned, takeFolder } from "../runtime/owned_files.ts";
+import { lockFolder, lockName } from "../runtime/run_lock.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import * as z from "zod/mini";
 import type { Metrics } from "./metrics.ts";
@@ -54,29 +58,35 @@ const KEPT = 2;
 export class RunDirectory implements AsyncDisposable {
   #metrics?: AppendFile;
 
-  private constructor(readonly path: string) {}
+  private constructor(readonly path: string, readonly lock: AsyncDisposable) {}
 
   /** Makes the folder, or opens it again to resume. Throws UsageError when it exists and neither option was given. */
   static async open(path: string, options: RunDirectoryOptions): Promise<RunDirectory> {
-    const run = new RunDirectory(path), there = await exists(path);
+    const there = await exists(path);
     if (options.resume) {
       if (!there) throw new UsageError(`Cannot resume ${path}: no such run directory`);
       if (!await exists(join(path, "run.json"))) {
         throw new UsageError(`Cannot resume ${path}: it has no run.json, so it is no run directory`);
       }
+      const run = new RunDirectory(path, await lockFolder(path));
+      await removeTemporaries(path);
       return run;
     }
-    if (there && (await listDirectory(path)).length > 0) {
-      if (!options.overwrite) {
+    const overwrite = options.overwrite ?? false;
+    const lock = await takeFolder(path, { owned: modelFileNames, overwrite });
+    const run = new RunDirectory(path, lock);
+    try {
+      if (!overwrite && (await listDirectory(path)).some((name) => name !== lockName)) {
         throw new UsageError(
           `Cannot write ${path}: it already exists; use option \`overwrite\`, option \`resume\` or another option \`out\``,
         );
       }
-      await remove(path);
+      await writeJson(join(path, "run.json"), options.configuration);
+      return run;
+    } catch (error) {
+      await run[Symbol.asyncDispose]();
+      throw error;
     }
-    await makeDirectory(path);
-    await writeJson(join(path, "run.json"), options.configuration);
-    return run;
   }
 
   /** Adds a line to metrics.jsonl. */
@@ -184,12 +194,14 @@ export class RunDirectory implements AsyncDisposable {
 
   /** Removes the checkpoints: the run is done and its model written. */
   async removeCheckpoints(): Promise<void> {
-    await remove(join(this.path, "checkpoints"));
+    const folder = join(this.path, "checkpoints");
+    if (await exists(folder)) await removeOwned(folder, checkpointNames);
   }
 
-  /** Closes metrics.jsonl. */
+  /** Closes metrics.jsonl and lets others write. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#metrics?.close();
+    await this.lock[Symbol.asyncDispose]();
   }
 }
 

@@ -144,7 +144,8 @@ export async function* train(
     }
     if (directory && out) {
       const run = { settings, steps, records: store.size, data: [...data], metrics: last };
-      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype });
+      const listener = { warn: settings.listener?.warn };
+      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype, listener });
       await directory.removeCheckpoints();
     }
   } finally {

@@ -144,6 +144,7 @@ export class Stages {
       prompt,
       out,
       resume,
+      overwrite: !resume, // what others keep in the folder of a model that is not there stays
       configuration: { ...configuration as object, run: label, training: settings },
       listener: {
         ...inStage(this.listener, label),

@@ -25,24 +25,13 @@ import { lockFolder, lockName } from "../runtime/run_lock.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import * as z from "zod/mini";
 import type { Metrics } from "./metrics.ts";
+import { count, identitySchema, type RunRecord, type RunState, writeRecord } from "./run_record.ts";
 import type { Optimizer } from "./optimizer.ts";
-
-/** Where a run stands: everything beside tensors that going on needs. Random choices follow from seed and epoch. */
-export interface RunState {
-  /** Optimizer steps done. */
-  readonly step: number;
-  /** All optimizer steps. */
-  readonly steps: number;
-  /** Digest and number of the records trained on. */
-  readonly records: { readonly count: number; readonly digest: number };
-  /** What decides the path of the training besides records: seed, batch size, schedule, …. */
-  readonly settings: Readonly<Record<string, unknown>>;
-}
 
 /** How to open a run directory. */
 export interface RunDirectoryOptions {
-  /** Resolved configuration and versions, kept in run.json. */
-  readonly configuration: unknown;
+  /** What run.json keeps. */
+  readonly record: RunRecord;
   readonly resume?: boolean;
   readonly overwrite?: boolean;
 }
@@ -81,7 +70,7 @@ export class RunDirectory implements AsyncDisposable {
           `Cannot write ${path}: it already exists; use option \`overwrite\`, option \`resume\` or another option \`out\``,
         );
       }
-      await writeJson(join(path, "run.json"), options.configuration);
+      await writeRecord(path, options.record);
       return run;
     } catch (error) {
       await run[Symbol.asyncDispose]();
@@ -120,10 +109,9 @@ export class RunDirectory implements AsyncDisposable {
     for (const step of (await this.#steps()).slice(0, -KEPT)) await remove(this.#checkpoint(step));
   }
 
-  /** Whether the run came to its end: its model is written and its checkpoints are gone. */
+  /** Whether the run came to its end: its model is written, the file that makes it one last. */
   async isFinished(): Promise<boolean> {
-    const written = await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
-    return written && (await this.#steps()).length === 0;
+    return await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
   }
 
   /** Puts the parameters of the finished run's model, or of its adapter, in place. */
@@ -205,12 +193,9 @@ export class RunDirectory implements AsyncDisposable {
   }
 }
 
-const count = z.int().check(z.positive());
 const stateSchema = z.object({
+  ...identitySchema.shape,
   step: count,
-  steps: count,
-  records: z.object({ count, digest: z.int() }),
-  settings: z.record(z.string(), z.unknown()),
   /** Updates that the moments have seen: one a step. */
   updates: count,
 });

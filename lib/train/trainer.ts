@@ -11,7 +11,8 @@ import type { Metrics } from "./metrics.ts";
 import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
 import { RecordStore } from "./record_store.ts";
-import { RunDirectory, type RunState } from "./run_directory.ts";
+import { RunDirectory } from "./run_directory.ts";
+import { checkRecord, computedBy, readRecord, recordResumed, type RunIdentity } from "./run_record.ts";
 import { learningRateAt } from "./schedule.ts";
 import { pathOf, resolveSettings, type TrainOptions, type TrainSettings } from "./settings.ts";
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
@@ -64,30 +65,45 @@ export async function* train(
   await using store = await encodeAll(model, noting(records, data), settings);
   const batches = Math.ceil(store.size / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
-  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+  const identity = {
+    steps,
+    records: { count: store.size, digest: store.digest },
+    settings: {
+      ...pathOf(settings, steps),
+      ...(model.decoder.adapter && { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
+    },
+  };
+  const record = {
     configuration: settings.configuration ?? plain(options),
+    identity,
+    computedBy: computedBy(model.device),
+  };
+  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+    record,
     resume: settings.resume,
     overwrite: settings.overwrite,
   });
-  if (settings.resume && await directory?.isFinished()) {
+  const check = (before: RunIdentity) => checkSame(before, identity, out!);
+  const before = settings.resume && out !== undefined ? await readRecord(out) : undefined;
+  if (before && out !== undefined) checkRecord(out, before, check);
+  if (before && await directory!.isFinished()) {
+    await directory!.removeCheckpoints(); // a process that was killed may have had no time for them
     settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);
     return await directory!.restoreFinished(model.decoder);
   }
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
   try {
-    const identity = {
-      steps,
-      records: { count: store.size, digest: store.digest },
-      settings: {
-        ...pathOf(settings, steps),
-        ...(model.decoder.adapter &&
-          { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
-      },
-    };
     let step = 0;
-    if (settings.resume && directory) {
-      const state = await directory.restore(optimizer, (state) => checkSame(state, identity, out!));
-      step = state?.step ?? 0;
+    if (before && directory && out !== undefined) {
+      step = (await directory.restore(optimizer, check))?.step ?? 0;
+      settings.listener?.note?.(
+        step === 0
+          ? `Going on from the beginning: ${out} has no checkpoint yet`
+          : `Going on from step ${step} of ${steps}`,
+      );
+      for (const line of await recordResumed(out, before, { step, now: record })) {
+        settings.listener?.warn?.(line);
+      }
     }
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
@@ -212,7 +228,7 @@ async function encodeAll(
 }
 
 /** Refuses to go on with other records or settings than the run was started with. */
-function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): void {
+function checkSame(before: RunIdentity, now: RunIdentity, out: string): void {
   for (const [name, value] of Object.entries(now.settings)) {
     const was = before.settings[name];
     if (JSON.stringify(was) !== JSON.stringify(value)) {

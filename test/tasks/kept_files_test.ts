@@ -12,7 +12,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { at, base, root, run } from "../_commands.ts";
 
@@ -107,7 +106,7 @@ test("of two runs on one --out the second is refused; a killed one locks nothing
     onOutput(child, text) {
       if (refusals.length > 0 || text.split("\n").length < 6) return;
       refusals.push(...[[], ["--overwrite"], ["--resume"]].map((more) => run("vft", [...long, ...more])));
-      Promise.all(refusals).then(() => process.kill(child.pid!, "SIGKILL"));
+      Promise.all(refusals).then(() => child.kill("SIGKILL"));
     },
   });
   assert.equal(first.code, null);
@@ -120,7 +119,7 @@ test("of two runs on one --out the second is refused; a killed one locks nothing
   }
   assert.ok(existsSync(join(out, "run.lock")));
   const resumed = await run("vft", [...long, "--resume"], {
-    onOutput: (child, text) => text.includes("\n") && process.kill(child.pid!, "SIGTERM"),
+    onOutput: (child, text) => text.includes("\n") && child.kill("SIGTERM"),
   });
   assert.equal(resumed.code, 130, resumed.err);
   assert.ok(!existsSync(join(out, "run.lock")));

@@ -72,7 +72,7 @@ await runTask({
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots } = options;
-    await checkData(options, "test");
+    await checkData(options, io, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,

@@ -75,7 +75,7 @@ await runTask({
   async run(options, io) {
     const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =
       options;
-    await checkData(options);
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,

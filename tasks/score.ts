@@ -86,7 +86,7 @@ await runTask({
   plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options;
-    await checkData(options);
+    await checkData(options, io);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,

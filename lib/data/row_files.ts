@@ -13,7 +13,7 @@ export const rowFileEndings: readonly string[] = [".jsonl", ".ndjson", ".json", 
  * The rows of a file, in bounded memory (of Parquet, one row group). JSON files may hold a list or, as AQuA's do, one
  * value a line. Throws InputError for a file that is not what its ending says, that has no row, or that is malformed.
  */
-export async function* readRows(path: string): AsyncGenerator<Row> {
+export async function* readRows(path: string, signal?: AbortSignal): AsyncGenerator<Row> {
   const ending = path.toLowerCase().match(/\.[a-z]+$/)?.[0] ?? "";
   if (ending !== "" && !rowFileEndings.includes(ending)) {
     throw new InputError(
@@ -32,7 +32,7 @@ export async function* readRows(path: string): AsyncGenerator<Row> {
       `Cannot read ${path}: ${ending || "a file without ending"} must hold ${wanted}: got ${found}`,
     );
   }
-  if (wanted === "Parquet") yield* parquetRows(path, file.size);
+  if (wanted === "Parquet") yield* parquetRows(path, file.size, signal);
   else if (wanted === "CSV") yield* csvRows(path, ending === ".tsv" ? "\t" : ",");
   else if (found === "JSON" && await startsWithBracket(file)) {
     yield* readJsonArray(readBytes(path), { source: path });

@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { label, type LabelCounts, type LabelOptions } from "../feedback/label.ts";
@@ -62,16 +63,18 @@ export async function* score(
   const progress = (tokens: number) => listener?.progress?.({ part: "score", done: ++done, tokens });
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
   let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0;
+  const turn = turns();
   const flush = async function* (): AsyncGenerator<Group> {
     const ready = waiting;
     waiting = [];
     rows = 0;
-    for (const group of await addScores(model!, ready, microBatchTokens)) {
+    for (const group of await addScores(model!, ready, { budget: microBatchTokens, signal, turn })) {
       progress(group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
       yield group;
     }
   };
   for await (const group of groups) {
+    await turn();
     signal?.throwIfAborted();
     const labelled = label(group, { ...options, counts });
     if (!model) {
@@ -130,9 +133,19 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
   return { group, tokens: { prompt, responses }, places, tooLong };
 }
 
-async function addScores(model: Model, encoded: readonly Encoded[], budget: number): Promise<Group[]> {
+async function addScores(
+  model: Model,
+  encoded: readonly Encoded[],
+  { budget, signal, turn }: {
+    readonly budget: number;
+    readonly signal: AbortSignal | undefined;
+    readonly turn: () => Promise<void>;
+  },
+): Promise<Group[]> {
   const sums = encoded.map((e) => new Float64Array(e.places.length));
   for (const planned of planMicroBatches(encoded.map((e) => e.tokens), budget)) {
+    await turn();
+    signal?.throwIfAborted();
     // A group that has nothing to score may have a prompt beyond the context.
     const pieces = planned.pieces.filter((p) => p.candidates.length > 0);
     if (pieces.length === 0) continue;

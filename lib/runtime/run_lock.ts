@@ -93,11 +93,15 @@ function parse(text: string): Holder | undefined {
 async function isAlive({ pid, socket }: Holder): Promise<boolean | undefined> {
   if (socket !== null && isSocketName(socket)) {
     return await new Promise((resolve) => {
-      const asked = connect(socket, () => {
+      const asked = connect(socket, () => end(true));
+      // Nobody refused: it is held by somebody who has no time.
+      const timer = setTimeout(() => end(true), 2000);
+      const end = (alive: boolean) => {
+        clearTimeout(timer);
         asked.destroy();
-        resolve(true);
-      });
-      asked.on("error", () => resolve(false));
+        resolve(alive);
+      };
+      asked.on("error", () => end(false));
     });
   }
   try {

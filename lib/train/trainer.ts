@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
@@ -108,7 +109,16 @@ export async function* train(
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
     let order: number[] = [], orderOf = -1, last: Metrics | undefined;
+    let saved = step;
+    const turn = turns();
     while (step < steps) {
+      await turn();
+      if (signal?.aborted && directory && saveEvery > 0 && step > 0) {
+        if (saved < step) await directory.save(optimizer, { ...identity, step });
+        settings.listener?.warn?.(
+          `Kept step ${step} of ${steps} in ${out}: option \`resume\` goes on from there`,
+        );
+      }
       signal?.throwIfAborted();
       const epoch = Math.floor(step / batches), at = step % batches;
       if (epoch !== orderOf) {
@@ -156,6 +166,7 @@ export async function* train(
       trimWhenIdle(model.device);
       if (directory && saveEvery > 0 && step % saveEvery === 0 && step < steps) {
         await directory.save(optimizer, { ...identity, step });
+        saved = step;
       }
     }
     if (directory && out) {
@@ -190,8 +201,10 @@ async function encodeAll(
   const context = model.config.maxPositions;
   const teachable = watchTeachable(settings.objective);
   let seen = 0, skipped = 0;
+  const turn = turns();
   const encoded = async function* (): AsyncGenerator<TrainingGroup> {
     for await (const record of records) {
+      await turn();
       settings.signal?.throwIfAborted();
       seen++;
       const encoded = encodeGroup(model, record, settings), { group, tooLong } = encoded;

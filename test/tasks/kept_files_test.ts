@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { at, base, root, run } from "../_commands.ts";
+import { at, base, root, run, send } from "../_commands.ts";
 
 const quick = ["--backend", "wasm", "--quiet"];
 const train = [
@@ -106,7 +106,7 @@ test("of two runs on one --out the second is refused; a killed one locks nothing
     onOutput(child, text) {
       if (refusals.length > 0 || text.split("\n").length < 6) return;
       refusals.push(...[[], ["--overwrite"], ["--resume"]].map((more) => run("vft", [...long, ...more])));
-      Promise.all(refusals).then(() => child.kill("SIGKILL"));
+      Promise.all(refusals).then(() => send(child, "SIGKILL"));
     },
   });
   assert.equal(first.code, null);
@@ -119,7 +119,7 @@ test("of two runs on one --out the second is refused; a killed one locks nothing
   }
   assert.ok(existsSync(join(out, "run.lock")));
   const resumed = await run("vft", [...long, "--resume"], {
-    onOutput: (child, text) => text.includes("\n") && child.kill("SIGTERM"),
+    onOutput: (child, text) => text.includes("\n") && send(child, "SIGTERM"),
   });
   assert.equal(resumed.code, 130, resumed.err);
   assert.ok(!existsSync(join(out, "run.lock")));

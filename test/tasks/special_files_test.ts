@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { at, base, inPairs, lines, root, run, shell, write } from "../_commands.ts";
+import { at, base, inPairs, lines, root, run, send, shell, write } from "../_commands.ts";
 
 const fifo = (path: string): string => {
   rmSync(path, { force: true, recursive: true });
@@ -83,7 +83,7 @@ test("a pipe that nobody writes to, or whose writer pauses, can be interrupted",
     `(cat ${at("first")}; sleep 30) > ${paused} 2> /dev/null & exec @score --input ${paused} --quiet`,
   ], (line) =>
     shell(line, {
-      onStart: (child) => setTimeout(() => child.kill("SIGINT"), 4000),
+      onStart: (child) => setTimeout(() => send(child, "SIGINT"), 4000),
     }));
   for (const { code, err } of results) assert.deepEqual([code, err], [130, "score: Interrupted\n"]);
 });

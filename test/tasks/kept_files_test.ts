@@ -118,8 +118,11 @@ test("of two runs on one --out the second is refused; a killed one locks nothing
     );
   }
   assert.ok(existsSync(join(out, "run.lock")));
+  let sent = false;
   const resumed = await run("vft", [...long, "--resume"], {
-    onOutput: (child, text) => text.includes("\n") && send(child, "SIGTERM"),
+    onOutput(child, text) {
+      if (!sent && text.includes("\n")) sent = send(child, "SIGTERM");
+    },
   });
   assert.equal(resumed.code, 130, resumed.err);
   assert.ok(!existsSync(join(out, "run.lock")));

@@ -5,7 +5,7 @@
 import { stat } from "node:fs/promises";
 import { formatRecord } from "../../lib/data/jsonl.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
-import { exists, openAppend, readBytes, remove, rename } from "../../lib/runtime/files.ts";
+import { exists, inWords, openAppend, readBytes, remove, rename } from "../../lib/runtime/files.ts";
 import {
   ClosedOutputError,
   isTerminal,
@@ -71,7 +71,8 @@ async function* untilAborted(
 
 /** The input at `path`; `-` is standard input, and a pipe or a device is read as it comes. The file must exist, though it is opened only when it is read. */
 export async function openInput(path: string, signal: AbortSignal): Promise<TaskInput> {
-  if (path !== "-") {
+  // Of what is under /dev Deno asks for all permissions.
+  if (path !== "-" && path !== "/dev/stdin") {
     if (!await exists(path)) throw new UsageError(`Cannot read ${path}: no such file or directory`);
     return { name: path, bytes: untilAborted(readBytes(path, { streams: true }), signal) };
   }
@@ -91,7 +92,7 @@ function jsonLines(write: (line: string) => Promise<void>): TaskOutput {
  * an error, the lines written so far are in `FILE.partial`. Devices and named pipes are written directly.
  */
 export async function openOutput(path: string, options: OutputOptions): Promise<EndingOutput> {
-  if (path === "-") {
+  if (path === "-" || path === "/dev/stdout") {
     const write = async (line: string) => {
       try {
         await writeOutput(`${line}\n`);
@@ -102,7 +103,9 @@ export async function openOutput(path: string, options: OutputOptions): Promise<
     };
     return { ...jsonLines(write), finish: async () => {}, abandon: () => Promise.resolve(undefined) };
   }
-  const status = await stat(path).catch(() => undefined);
+  const status = await stat(path).catch((error) => {
+    if (error.name === "NotCapable") throw inWords(error, "write", path);
+  });
   if (status?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a directory`);
   if (status?.isFile() && options.overwrite === false) {
     throw new UsageError(`Cannot write ${path}: it already exists: use --overwrite to replace it`);

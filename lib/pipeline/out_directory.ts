@@ -2,7 +2,8 @@
 
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { UsageError } from "../runtime/errors.ts";
-import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
+import { exists, isDirectory } from "../runtime/files.ts";
+import { isFilled } from "../runtime/owned_files.ts";
 import { refuseLocked } from "../runtime/run_lock.ts";
 
 /** What was asked for. */
@@ -32,7 +33,7 @@ export async function checkOut(options: OutOptions): Promise<boolean> {
   }
   if (!await isDirectory(out)) throw new UsageError(`Cannot write ${out}: it is a file, not a directory`);
   await refuseLocked(out);
-  if ((await listDirectory(out)).length === 0) return false;
+  if (!await isFilled(out)) return false;
   if (!resume && !overwrite) {
     throw new UsageError(
       `Cannot write ${out}: it already exists; use option \`resume\`, option \`overwrite\` or another option \`out\``,

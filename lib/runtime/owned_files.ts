@@ -44,11 +44,18 @@ export async function takeFolder(
   const lock = await lockFolder(folder);
   try {
     if (overwrite) await removeInside(folder, owned);
+    else await removeScratches(folder);
     return lock;
   } catch (error) {
     await lock[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Whether a folder holds anything but what a killed run left before it had begun: a lock, and files without their names. */
+export async function isFilled(folder: string): Promise<boolean> {
+  const names = await named("list directory", folder, () => fs.readdir(folder));
+  return names.some((name) => name !== lockName && nameToBe(name) === undefined);
 }
 
 async function unlinkLink(path: string): Promise<boolean> {

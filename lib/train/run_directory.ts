@@ -20,8 +20,8 @@ import {
   writeJson,
   writeText,
 } from "../runtime/files.ts";
-import { removeOwned, takeFolder } from "../runtime/owned_files.ts";
-import { lockFolder, lockName } from "../runtime/run_lock.ts";
+import { isFilled, removeOwned, takeFolder } from "../runtime/owned_files.ts";
+import { lockFolder } from "../runtime/run_lock.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import * as z from "zod/mini";
 import type { Metrics } from "./metrics.ts";
@@ -65,11 +65,12 @@ export class RunDirectory implements AsyncDisposable {
     const lock = await takeFolder(path, { owned: modelFileNames, overwrite });
     const run = new RunDirectory(path, lock);
     try {
-      if (!overwrite && (await listDirectory(path)).some((name) => name !== lockName)) {
+      if (!overwrite && await isFilled(path)) {
         throw new UsageError(
           `Cannot write ${path}: it already exists; use option \`overwrite\`, option \`resume\` or another option \`out\``,
         );
       }
+      await removeTemporaries(path);
       await writeRecord(path, options.record);
       return run;
     } catch (error) {

@@ -63,17 +63,21 @@ async function watch(
       new Promise<number | null>((resolve) => child.on("close", resolve))
     ),
   );
+  // The first of a pipe is done before the last: what it held then counts.
+  const latest: Record<string, number> = {};
+  const look = () => {
+    for (const [which, child] of Object.entries(processes)) {
+      latest[which] = resident(child) ?? latest[which] ?? 0;
+    }
+  };
+  const timer = setInterval(look, 100);
   let count = 0;
   for await (const _ of createInterface({ input: last.stdout! })) {
     if (!at.includes(++count)) continue;
-    for (const [which, child] of Object.entries(processes)) {
-      {
-        // The first of a pipe is done before the last: what it held then is what it held.
-        const held = seen[which] ??= [];
-        held.push(resident(child) ?? held.at(-1) ?? 0);
-      }
-    }
+    look();
+    for (const which of Object.keys(processes)) (seen[which] ??= []).push(latest[which]!);
   }
+  clearInterval(timer);
   const ended = await codes;
   for (const [which, mib] of Object.entries(seen)) {
     const flat = mib.length === 3 && mib[2]! <= 1.1 * mib[1]! + 64 && ended.every((code) => code === 0) &&

@@ -22,6 +22,7 @@ import {
 } from "../runtime/files.ts";
 import { isFilled, removeOwned, takeFolder } from "../runtime/owned_files.ts";
 import { lockFolder } from "../runtime/run_lock.ts";
+import { removeScratches } from "../runtime/scratch.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import * as z from "zod/mini";
 import type { Metrics } from "./metrics.ts";
@@ -183,8 +184,7 @@ export class RunDirectory implements AsyncDisposable {
 
   /** Removes the checkpoints: the run is done and its model written. */
   async removeCheckpoints(): Promise<void> {
-    const folder = join(this.path, "checkpoints");
-    if (await exists(folder)) await removeOwned(folder, checkpointNames);
+    await tidyFinished(this.path);
   }
 
   /** Closes metrics.jsonl and lets others write. */
@@ -200,6 +200,14 @@ const stateSchema = z.object({
   /** Updates that the moments have seen: one a step. */
   updates: count,
 });
+
+/** Removes what a process that was killed had no time for, from the folder of a run whose model is written. */
+export async function tidyFinished(path: string): Promise<void> {
+  const folder = join(path, "checkpoints");
+  if (await exists(folder)) await removeOwned(folder, checkpointNames);
+  await removeScratches(path);
+  await removeTemporaries(path);
+}
 
 /** A checkpoint's state.json, which must be that of its folder. */
 function readState(

@@ -74,7 +74,7 @@ await runTask({
     const { objective, constraint } = options, given = objectiveValues(options);
     // Before the model is loaded: what cannot be trained is said at once.
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: given });
-    await checkData(options);
+    await checkData(options, io);
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.input] });
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);

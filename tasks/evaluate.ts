@@ -77,7 +77,7 @@ await runTask({
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots } = options;
     const stop = stopTexts(options.stop, io.listener);
-    await checkData(options, "test");
+    await checkData(options, io, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,

@@ -82,7 +82,7 @@ await runTask({
     const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =
       options;
     const stop = stopTexts(options.stop, io.listener);
-    await checkData(options);
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,

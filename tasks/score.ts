@@ -110,7 +110,7 @@ await runTask({
     if (majority && options.rank !== undefined) {
       throw new UsageError("Only one of --rank and --label majority can be given: both write rewards");
     }
-    await checkData(options);
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {

@@ -46,7 +46,7 @@ await runTask({
   plan: (options) => planMemory("train", options),
   async run(options, io) {
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });
-    await checkData(options);
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     await runTraining(model, problemsOf(options, io), {

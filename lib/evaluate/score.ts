@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { label, type LabelCounts, type LabelOptions } from "../feedback/label.ts";
@@ -77,19 +78,21 @@ export async function* score(
   };
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
   let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0, digest: string | undefined;
+  const turn = turns();
   const flush = async function* (): AsyncGenerator<Group> {
     const ready = waiting;
     waiting = [];
     rows = 0;
     if (done + ready.length <= skip) return void (done += ready.length);
     digest ??= await modelDigest(model!);
-    for (const group of await addScores(model!, ready, { budget: microBatchTokens, digest })) {
+    for (const group of await addScores(model!, ready, { budget: microBatchTokens, digest, signal, turn })) {
       progress(group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
       if (done > skip) yield group;
     }
   };
   const look = model && warnOfPrompts(model, options.prompt, listener);
   for await (const group of groups) {
+    await turn();
     look?.(group);
     signal?.throwIfAborted();
     const labelled = label(group, { ...options, counts });
@@ -153,10 +156,17 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
 async function addScores(
   model: Model,
   encoded: readonly Encoded[],
-  { budget, digest }: { readonly budget: number; readonly digest: string },
+  { budget, digest, signal, turn }: {
+    readonly budget: number;
+    readonly digest: string;
+    readonly signal: AbortSignal | undefined;
+    readonly turn: () => Promise<void>;
+  },
 ): Promise<Group[]> {
   const sums = encoded.map((e) => new Float64Array(e.places.length));
   for (const planned of planMicroBatches(encoded.map((e) => e.tokens), budget)) {
+    await turn();
+    signal?.throwIfAborted();
     // A group that has nothing to score may have a prompt beyond the context.
     const pieces = planned.pieces.filter((p) => p.candidates.length > 0);
     if (pieces.length === 0) continue;

@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import type { Tensor } from "../backend/device.ts";
 import { empty, joined, read, upload } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
@@ -81,6 +82,7 @@ export class DecodingSession {
   readonly #caches: Tensor[];
   readonly #live: Sequence[] = [];
   readonly #ends: ReadonlySet<number>;
+  readonly #turn = turns();
   /** Tokens generated, for throughput. */
   generated = 0;
 
@@ -210,14 +212,22 @@ export class DecodingSession {
     const streamTensor = upload(this.#decoder.device, streams, [rows]);
     let current = upload(this.#decoder.device, ids, [rows]);
     const history: Tensor[] = [];
-    for (let step = 0; step < steps; step++) {
-      const next = this.#step(current, { rows, step, streams: streamTensor });
+    try {
+      for (let step = 0; step < steps; step++) {
+        await this.#turn();
+        this.#options.signal?.throwIfAborted();
+        const next = this.#step(current, { rows, step, streams: streamTensor });
+        current.dispose();
+        history.push(next);
+        current = next.share();
+      }
+    } catch (error) {
+      history.forEach((t) => t.dispose());
+      throw error;
+    } finally {
       current.dispose();
-      history.push(next);
-      current = next.share();
+      streamTensor.dispose();
     }
-    current.dispose();
-    streamTensor.dispose();
     using drawnIds = joined(history);
     const drawn = await read(drawnIds) as Int32Array;
     this.#collect(drawn, rows, steps);

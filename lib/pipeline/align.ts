@@ -8,15 +8,9 @@ import { roundsTable } from "../report/rounds_table.ts";
 import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
-import {
-  exists,
-  makeDirectory,
-  readJson,
-  remove,
-  removeTemporaries,
-  writeJson,
-  writeText,
-} from "../runtime/files.ts";
+import { exists, readJson, removeTemporaries, writeJson, writeText } from "../runtime/files.ts";
+import { modelFileNames } from "../checkpoint/model_file_names.ts";
+import { type Owned, takeFolder } from "../runtime/owned_files.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
@@ -27,6 +21,13 @@ import { checkOut, configurationDifference } from "./out_directory.ts";
 import { readRecords, Stages } from "./stages.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
+
+/** What a run writes into its folder. */
+const alignFileNames: Owned = {
+  files:
+    /^(?:align\.json|results\.json|report\.html|run\.lock|(?:test-)?candidates(?:-aft-\w+-round-\d+)?\.jsonl)$/,
+  folders: [[/^(?:vft|control|aft-(?:none|dc|bc))(?:-round-\d+)?$/, modelFileNames]],
+};
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {
@@ -97,9 +98,8 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
     if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
   }
   await checkSources(settings, listener);
-  if (taken && resume) await removeTemporaries(out);
-  else if (taken) await remove(out);
-  await makeDirectory(out);
+  await using _lock = await takeFolder(out, { owned: alignFileNames, overwrite: taken && !resume });
+  await removeTemporaries(out);
   await writeJson(file, configuration);
   return await new AlignRun(settings, listener).all();
 }

@@ -21,6 +21,7 @@ import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
 import type { Metrics } from "../train/metrics.ts";
+import { tidyFinished } from "../train/run_directory.ts";
 import { train, type TrainOptions } from "../train/trainer.ts";
 import { memoryCheck } from "../model/needs.ts";
 import { inStage, type Listener, type Watched } from "../runtime/listener.ts";
@@ -137,7 +138,10 @@ export class Stages {
   /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
   async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
     const { microBatch, prompt, signal, configuration } = this.options;
-    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) return out;
+    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) {
+      await tidyFinished(out);
+      return out;
+    }
     const resume = await exists(join(out, "run.json")), { lora, recompute } = this.options;
     const whole = lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
     using model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
@@ -149,6 +153,7 @@ export class Stages {
       prompt,
       out,
       resume,
+      overwrite: !resume, // what others keep in the folder of a model that is not there stays
       configuration: { ...configuration as object, run: label, training: settings },
       listener: {
         ...inStage(this.listener, label),

@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
@@ -14,7 +15,8 @@ import type { Metrics } from "./metrics.ts";
 import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
 import { RecordStore } from "./record_store.ts";
-import { RunDirectory, type RunState } from "./run_directory.ts";
+import { RunDirectory } from "./run_directory.ts";
+import { checkRecord, computedBy, readRecord, recordResumed, type RunIdentity } from "./run_record.ts";
 import { learningRateAt } from "./schedule.ts";
 import { pathOf, resolveSettings, type TrainOptions, type TrainSettings } from "./settings.ts";
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
@@ -63,42 +65,66 @@ export async function* train(
   await using store = await encodeAll(model, noting(records, data), settings);
   const batches = Math.ceil(store.size / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
-  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+  const identity = {
+    steps,
+    records: { count: store.size, digest: store.digest },
+    settings: {
+      ...pathOf(settings, steps),
+      ...(model.decoder.adapter && { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
+    },
+  };
+  const record = {
     configuration: settings.configuration ?? plain(options),
+    identity,
+    computedBy: computedBy(model.device),
+  };
+  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+    record,
     resume: settings.resume,
     overwrite: settings.overwrite,
   });
-  if (settings.resume && await directory?.isFinished()) {
+  const check = (before: RunIdentity) => {
+    const { base } = before.settings, { former, fingerprint } = model.adapter ?? {};
+    // A run that was begun when a base was known by less.
+    const same = base !== undefined && base === former
+      ? { ...before.settings, base: fingerprint }
+      : before.settings;
+    checkSame({ ...before, settings: same }, identity, out!);
+  };
+  const before = settings.resume && out !== undefined ? await readRecord(out) : undefined;
+  if (before && out !== undefined) checkRecord(out, before, check);
+  if (before && await directory!.isFinished()) {
+    await directory!.removeCheckpoints(); // a process that was killed may have had no time for them
     settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);
     return await directory!.restoreFinished(model.decoder);
   }
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
   try {
-    const identity = {
-      steps,
-      records: { count: store.size, digest: store.digest },
-      settings: {
-        ...pathOf(settings, steps),
-        ...(model.decoder.adapter &&
-          { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
-      },
-    };
     let step = 0;
-    if (settings.resume && directory) {
-      const state = await directory.restore(optimizer, (state) => {
-        const { base } = state.settings, { former, fingerprint } = model.adapter ?? {};
-        // A run that was begun when a base was known by less.
-        const same = base !== undefined && base === former
-          ? { ...state.settings, base: fingerprint }
-          : state.settings;
-        checkSame({ ...state, settings: same }, identity, out!);
-      });
-      step = state?.step ?? 0;
+    if (before && directory && out !== undefined) {
+      step = (await directory.restore(optimizer, check))?.step ?? 0;
+      settings.listener?.note?.(
+        step === 0
+          ? `Going on from the beginning: ${out} has no checkpoint yet`
+          : `Going on from step ${step} of ${steps}`,
+      );
+      for (const line of await recordResumed(out, before, { step, now: record })) {
+        settings.listener?.warn?.(line);
+      }
     }
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
     let order: number[] = [], orderOf = -1, last: Metrics | undefined;
+    let saved = step;
+    const turn = turns();
     while (step < steps) {
+      await turn();
+      if (signal?.aborted && directory && saveEvery > 0 && step > 0) {
+        if (saved < step) await directory.save(optimizer, { ...identity, step });
+        settings.listener?.warn?.(
+          `Kept step ${step} of ${steps} in ${out}: option \`resume\` goes on from there`,
+        );
+      }
       signal?.throwIfAborted();
       const epoch = Math.floor(step / batches), at = step % batches;
       if (epoch !== orderOf) {
@@ -147,11 +173,13 @@ export async function* train(
       trimWhenIdle(model.device);
       if (directory && saveEvery > 0 && step % saveEvery === 0 && step < steps) {
         await directory.save(optimizer, { ...identity, step });
+        saved = step;
       }
     }
     if (directory && out) {
       const run = { settings, steps, records: store.size, data: [...data], metrics: last };
-      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype });
+      const listener = { warn: settings.listener?.warn };
+      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype, listener });
       await directory.removeCheckpoints();
     }
   } finally {
@@ -186,8 +214,10 @@ async function encodeAll(
   const teachable = watchTeachable(settings.objective), models = new Map<string, number>();
   const look = warnOfPrompts(model, settings.prompt, settings.listener);
   let seen = 0, skipped = 0;
+  const turn = turns();
   const encoded = async function* (): AsyncGenerator<StoredRecord> {
     for await (const record of records) {
+      await turn();
       settings.signal?.throwIfAborted();
       seen++;
       look(record);
@@ -246,7 +276,7 @@ async function otherModels(model: Model, records: ReadonlyMap<string, number>): 
 }
 
 /** Refuses to go on with other records or settings than the run was started with. */
-function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): void {
+function checkSame(before: RunIdentity, now: RunIdentity, out: string): void {
   for (const [name, value] of Object.entries(now.settings)) {
     const was = before.settings[name];
     if (JSON.stringify(was) !== JSON.stringify(value)) {

@@ -104,17 +104,21 @@ export interface ProblemSource {
 }
 
 /** Finds what is wrong with `--data` before a model is loaded: both sources given, an unknown name, a missing file. */
-export async function checkData(options: ProblemSource, split = "train"): Promise<void> {
+export async function checkData(
+  options: ProblemSource,
+  { signal }: Pick<TaskIo, "signal">,
+  split = "train",
+): Promise<void> {
   const { data, dataDirectory: directory, seed } = options, reading = readingOf(options);
   if (data === undefined) return;
   if (options.input !== "-") throw new UsageError("Only one of --data and --input can be given");
-  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed, ...reading }));
+  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed, signal, ...reading }));
 }
 
 /** The problems of `--data`, or the records of the input, whichever way they are written; at most `--limit`. */
 export async function* problemsOf(
   options: ProblemSource,
-  io: Pick<TaskIo, "input" | "listener">,
+  io: Pick<TaskIo, "input" | "listener" | "signal">,
   split = "train",
 ): AsyncGenerator<Problem> {
   for await (const { problem } of placedProblems(options, io, split)) yield problem;
@@ -123,7 +127,7 @@ export async function* problemsOf(
 /** As {@linkcode problemsOf}, of records that must have candidates. */
 export async function* groupsOf(
   options: ProblemSource,
-  io: Pick<TaskIo, "input" | "listener">,
+  io: Pick<TaskIo, "input" | "listener" | "signal">,
 ): AsyncGenerator<Group> {
   for await (const { problem, where } of placedProblems(options, io)) {
     if (problem.candidates === undefined) {
@@ -147,14 +151,16 @@ export function readingOf(
 
 async function* placedProblems(
   { data, dataDirectory: directory, calculator, limit, seed, ...options }: ProblemSource,
-  io: Pick<TaskIo, "input" | "listener">,
+  io: Pick<TaskIo, "input" | "listener" | "signal">,
   split = "train",
 ): AsyncGenerator<{ readonly problem: Problem; readonly where: Where }> {
   const reading = readingOf(options);
   const placed = async function* () {
     let record = 0;
     if (data !== undefined) {
-      for await (const problem of loadDataset(data, { split, directory, limit, seed, ...reading })) {
+      for await (
+        const problem of loadDataset(data, { split, directory, limit, seed, signal: io.signal, ...reading })
+      ) {
         yield { problem, where: { source: data, record: ++record } };
       }
     } else {

@@ -5,7 +5,7 @@
 import { stat } from "node:fs/promises";
 import { errorRecord, formatRecord, readJsonl } from "../../lib/data/jsonl.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
-import { exists, openAppend, openFile, remove, rename, writeText } from "../../lib/runtime/files.ts";
+import { exists, inWords, openAppend, openFile, remove, rename, writeText } from "../../lib/runtime/files.ts";
 import { readUnpacked } from "../../lib/runtime/packed_files.ts";
 import {
   ClosedOutputError,
@@ -104,11 +104,12 @@ async function* untilAborted(
   }
 }
 
-/** The input at `path`; `-` is standard input. The file must exist, though it is opened only when it is read. */
+/** The input at `path`; `-` is standard input, and a pipe or a device is read as it comes. The file must exist, though it is opened only when it is read. */
 export async function openInput(path: string, signal: AbortSignal): Promise<TaskInput> {
-  if (path !== "-") {
+  // Of what is under /dev Deno asks for all permissions.
+  if (path !== "-" && path !== "/dev/stdin") {
     if (!await exists(path)) throw new UsageError(`Cannot read ${path}: no such file or directory`);
-    return { name: path, bytes: untilAborted(readUnpacked(path), signal) };
+    return { name: path, bytes: untilAborted(readUnpacked(path, { streams: true }), signal) };
   }
   async function* standardInput() {
     if (isTerminal("input")) writeError("Reading records from the terminal: end with Ctrl-D");
@@ -131,9 +132,11 @@ export async function openOutput(
   path: string,
   options: OutputOptions,
 ): Promise<EndingOutput | FinishedOutput> {
-  if (path === "-") return standardOutput(options);
+  if (path === "-" || path === "/dev/stdout") return standardOutput(options);
   const { overwrite, resuming } = options;
-  const status = await stat(path).catch(() => undefined);
+  const status = await stat(path).catch((error) => {
+    if (error.name === "NotCapable") throw inWords(error, "write", path);
+  });
   if (status?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a directory`);
   if (status !== undefined && !status.isFile()) return await deviceOutput(path, options);
   const configuration = resuming?.configuration;

@@ -10,7 +10,7 @@ import { runTask } from "./cli/run_task.ts";
 import { objectiveOption, objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
 import { choice } from "./cli/option.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
+import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick } from "./cli/shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
@@ -54,7 +54,7 @@ await runTask({
     ...trainingOptions,
     ...pick("input", "output", "data"),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     objective: objectiveOption,
     constraint: choice("--constraint", {
       choices: ["none", "dc", "bc"],

@@ -11,14 +11,7 @@ import { loadModel } from "../lib/model/load_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
-import {
-  checkData,
-  dataOptions,
-  problemsOf,
-  promptOptions,
-  promptsOf,
-  recordOptions,
-} from "./cli/records.ts";
+import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { checkKept, resumeOption } from "./cli/resume.ts";
@@ -52,7 +45,7 @@ await runTask({
     ...pick("adapter", "baseDtype", "unknownTensors"),
     ...pick("input", "output", "data", "maxTokens", "stop", "seed", "limit", "backend", "overwrite"),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
     ...resumeOption,
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote; 0 for none" }), 0),

@@ -8,14 +8,7 @@ import { generate } from "../lib/model/generate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, required, toggle } from "./cli/option.ts";
-import {
-  checkData,
-  dataOptions,
-  problemsOf,
-  promptOptions,
-  promptsOf,
-  recordOptions,
-} from "./cli/records.ts";
+import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { behind, checkKept, resumeOption } from "./cli/resume.ts";
@@ -57,7 +50,7 @@ await runTask({
       "overwrite",
     ),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
     ...resumeOption,
     keepDuplicates: toggle("--keep-duplicates", { help: "Keep candidates with equal texts" }),

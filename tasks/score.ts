@@ -15,7 +15,7 @@ import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { openRewardSource, rankOptions } from "./cli/ranking.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
+import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { checkKept, resumeOption } from "./cli/resume.ts";
@@ -70,7 +70,7 @@ await runTask({
       "overwrite",
     ),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
     label: preset(
       choice("--label", {

@@ -8,10 +8,10 @@ import { checkOut } from "../lib/pipeline/out_directory.ts";
 import {
   checkData,
   dataOptions,
+  inputOptions,
   problemsOf,
   promptOptions,
   promptsOf,
-  recordOptions,
   turnOptions,
 } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
@@ -37,7 +37,7 @@ await runTask({
   options: {
     ...trainingOptions,
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
     ...turnOptions,
     ...pick("input", "output", "data"),

@@ -35,6 +35,11 @@ export const recordOptions = {
     choices: ["0", "1", "letter", "text"],
     help: "What answers to choices are: an index from 0 or from 1, a letter, or a choice's text",
   }),
+} as const;
+
+/** Options of every task that reads a stream of records. */
+export const inputOptions = {
+  ...recordOptions,
   allowPartial: toggle("--allow-partial", {
     help: "Take what came before the input broke off: its writer failed, or its last line has no end",
   }),

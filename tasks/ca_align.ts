@@ -62,6 +62,7 @@ await runTask({
     ...promptOptions,
   },
   plan: (options) => planMemory("train", options),
+  outlivesOutput: true,
   async run(options, io) {
     const { objective, constraint } = options, given = objectiveValues(options);
     // Before the model is loaded: what cannot be trained is said at once.

@@ -71,6 +71,8 @@ export interface Task<O extends Options> {
   readonly examples: readonly { readonly does: string; readonly command: string }[];
   /** The options it takes, beside those of every task. */
   readonly options: O;
+  /** Whether the work goes on when the reader of standard output goes away: what it makes is elsewhere (default false). */
+  readonly outlivesOutput?: boolean;
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -132,7 +134,7 @@ async function execute<O extends Options>(
   const source = await openInput(input as string, signal);
   const sink = await openOutput(output as string, {
     overwrite: overwrite as boolean | undefined,
-    closed: (error) => closed.abort(error),
+    closed: (error) => task.outlivesOutput ? undefined : closed.abort(error),
   });
   using listener = createListener({
     task: task.name,

@@ -12,6 +12,7 @@ import { train, type TrainOptions } from "../../lib/train/trainer.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { isDirectory } from "../../lib/runtime/files.ts";
 import { resolve } from "node:path";
+import { ClosedOutputError } from "../../lib/runtime/stdio.ts";
 import type { TaskIo } from "./run_task.ts";
 import { memoryCheck } from "../../lib/model/needs.ts";
 import { choice, integer, number, preset, required } from "./option.ts";
@@ -140,6 +141,18 @@ export async function runTraining(
     listener: io.listener,
     signal: io.signal,
   });
-  for await (const line of metrics) await io.output.writeRecord(line);
+  let isRead = true;
+  for await (const line of metrics) {
+    if (!isRead) continue;
+    try {
+      await io.output.writeRecord(line);
+    } catch (error) {
+      if (!(error instanceof ClosedOutputError)) throw error;
+      isRead = false;
+      io.listener.note(
+        `Nobody reads the metrics any more: the training goes on, and they are in ${out}/metrics.jsonl`,
+      );
+    }
+  }
   io.listener.note(`Wrote ${settings.out}`);
 }

@@ -64,6 +64,7 @@ await runTask({
     ...objectiveOptions,
     ...promptOptions,
   },
+  outlivesOutput: true,
   resumes: "metrics",
   async plan(options) {
     const { objective, constraint } = options;

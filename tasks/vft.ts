@@ -44,6 +44,7 @@ await runTask({
   },
   resumes: "metrics",
   plan: (options) => planMemory("train", options),
+  outlivesOutput: true,
   async run(options, io) {
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });
     await checkData(options, io);

@@ -75,6 +75,8 @@ export interface Task<O extends Options> {
    * for in the same way, or the metrics of a run that compares that itself.
    */
   readonly resumes?: "records" | "metrics";
+  /** Whether the work goes on when the reader of standard output goes away: what it makes is elsewhere (default false). */
+  readonly outlivesOutput?: boolean;
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -151,7 +153,7 @@ async function execute<O extends Options>(
       resuming: { resume: resume === true, ...(task.resumes === "records" && { configuration }) },
     }),
     warn: (line) => writeError(`${task.name}: ${line}`),
-    closed: (error) => closed.abort(error),
+    closed: (error) => task.outlivesOutput ? undefined : closed.abort(error),
   });
   if (sink instanceof FinishedOutput) {
     return writeError(`${task.name}: ${sink.path} is finished: nothing is left to resume`);

@@ -13,6 +13,7 @@ import { train, type TrainOptions } from "../../lib/train/trainer.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { isDirectory } from "../../lib/runtime/files.ts";
 import { resolve } from "node:path";
+import { ClosedOutputError } from "../../lib/runtime/stdio.ts";
 import type { TaskIo } from "./run_task.ts";
 import { memoryCheck } from "../../lib/model/needs.ts";
 import { choice, integer, number, preset, required } from "./option.ts";
@@ -141,12 +142,21 @@ export async function runTraining(
     listener: io.listener,
     signal: io.signal,
   });
-  let begun = false;
+  let begun = false, isRead = true;
   for await (const line of metrics) {
-    // What came behind the checkpoint that is taken up is computed again.
-    if (!begun) await io.output.keepWhile(({ step }) => Number(step) < line.step);
-    begun = true;
-    await io.output.writeRecord(line);
+    if (!isRead) continue;
+    try {
+      // What came behind the checkpoint that is taken up is computed again.
+      if (!begun) await io.output.keepWhile(({ step }) => Number(step) < line.step);
+      begun = true;
+      await io.output.writeRecord(line);
+    } catch (error) {
+      if (!(error instanceof ClosedOutputError)) throw error;
+      isRead = false;
+      io.listener.note(
+        `Nobody reads the metrics any more: the training goes on, and they are in ${out}/metrics.jsonl`,
+      );
+    }
   }
   io.listener.note(`Wrote ${settings.out}`);
 }

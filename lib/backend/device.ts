@@ -17,6 +17,8 @@ export interface Slot {
   owners: number;
   /** On the CPU: where it begins in the heap. */
   readonly pointer?: number;
+  /** On the CPU, in place of it: memory outside the heap, which kernels do not reach. */
+  readonly outside?: Uint8Array;
   /** On a GPU: the buffer. */
   readonly buffer?: GPUBuffer;
   /** What keeps memory alive that is another program's. */
@@ -77,7 +79,9 @@ export interface CpuDevice extends AnyDevice {
   readonly memory: WebAssembly.Memory;
   /** A native library for products, where one was found. */
   readonly blas?: NativeBlas;
-  /** Byte offset of a tensor's first element. Throws for a tensor of another device. */
+  /** Zeros outside the heap, for what is too large for it and seldom used: to be read, written and copied, no more. */
+  takeOutside(bytes: number): Slot;
+  /** Byte offset of a tensor's first element. Throws for a tensor of another device, and for one outside the heap. */
   readonly pointer: (tensor: Tensor) => number;
   /** Bytes outside any tensor, for the caller to free. */
   readonly allocate: (bytes: number) => number;

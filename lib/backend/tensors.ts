@@ -19,6 +19,16 @@ export function zeros(device: Device, shape: readonly number[], dtype: Dtype = "
   return made;
 }
 
+/**
+ * A tensor of zeros outside the heap of the CPU, whose 4 GiB are all that kernels reach; on a GPU the same as
+ * {@linkcode zeros}. It can be read, written and copied; kernels that take such a tensor say so.
+ */
+export function zerosOutside(device: Device, shape: readonly number[]): Tensor {
+  return device.name === "wasm"
+    ? new Tensor(shape, "float32", device, device.takeOutside(bytesOf(shape)))
+    : zeros(device, shape);
+}
+
 /** Sets every element to zero, in place. */
 export function fillZero(tensor: Tensor): void {
   tensor.device.zero(tensor.slot);

@@ -60,6 +60,14 @@ export interface MemoryPlan {
   readonly largestParameter: { readonly name: string; readonly bytes: number };
 }
 
+/** Trained parameters from which the CPU keeps moments outside its heap: half a gigabyte of them. */
+const OUTSIDE = 2 ** 26;
+
+/** Whether the moments of so many trained parameters lie outside the heap of the CPU, so that weights and gradients fit. */
+export function momentsOutside(trained: number): boolean {
+  return trained >= OUTSIDE;
+}
+
 /** Logits that the head keeps at once in training and scoring. */
 const LOGIT_BYTES = 16 * 2 ** 20;
 
@@ -145,8 +153,10 @@ export interface MemoryLimits {
 /** Why a plan does not fit; undefined when nothing says so. */
 export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | undefined {
   const { total, binding, buffer, backend } = limits, { largest, largestParameter } = plan;
-  if (total !== undefined && plan.bytes.total > total) {
-    return `it needs about ${bytesText(plan.bytes.total)}, the ${backend} heap holds ${bytesText(total)}`;
+  const inHeap = plan.bytes.total -
+    (backend === "wasm" && momentsOutside(plan.trainable) ? plan.bytes.optimizer : 0);
+  if (total !== undefined && inHeap > total) {
+    return `it needs about ${bytesText(inHeap)}, the ${backend} heap holds ${bytesText(total)}`;
   }
   if (buffer !== undefined && largestParameter.bytes > buffer) {
     return `${largestParameter.name} takes ${

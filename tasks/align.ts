@@ -12,7 +12,11 @@ import { runTask } from "./cli/run_task.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { choice, integer, number, preset, text } from "./cli/option.ts";
 import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
+import { evaluationOptions } from "./cli/evaluating.ts";
+import type { EvaluationMetric } from "../lib/train/evaluation_figures.ts";
 import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
+
+const { evalMaxTokens: _, ...asked } = evaluationOptions; // answers are as long as candidates
 
 const base = relative(".", embeddedBase());
 
@@ -69,14 +73,24 @@ await runTask({
       integer("--rounds", { help: "How often to sample and align, each time with the newest models" }),
       1,
     ),
+    ...asked,
+    ...pick("logEvery"),
     ...dataOptions,
     ...promptOptions,
   },
   plan: (options) => planMemory("train", options),
   async run(options, io) {
-    const { template: _, chat: __, system: ___, fewShot: ____, ...settings } = withoutCommon(options);
+    const { template: _, chat: __, system: ___, fewShot: ____, ...given } = withoutCommon(options);
+    const { evalData: data, evalShare: share, evalLimit, evalEvery: every, evalGenerate, ...more } = given;
+    const { keepBest, patience, ...settings } = more;
+    const evaluation = {
+      ...{ data, share, every, patience },
+      ...{ limit: evalLimit, generate: evalGenerate, keepBest: keepBest as EvaluationMetric | undefined },
+    };
+    const measures = Object.values(evaluation).some((value) => value !== undefined);
     const { table } = await align({
       ...settings,
+      ...(measures && { evaluation }),
       prompt: await promptsOf(options),
       configuration: io.configuration,
       signal: io.signal,

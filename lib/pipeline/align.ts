@@ -3,9 +3,6 @@
 import { join } from "node:path";
 import type { Problem } from "../data/records.ts";
 import { score } from "../evaluate/score.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
-import { openCheckpoint } from "../checkpoint/checkpoint.ts";
-import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { renderReport } from "../report/report.ts";
 import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
@@ -19,13 +16,15 @@ import {
   writeJson,
   writeText,
 } from "../runtime/files.ts";
+import type { EvaluationOptions } from "../train/evaluation_options.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
+import { evaluationOfTraining } from "./align_evaluation.ts";
 import { sharedProblems } from "./held_out.ts";
+import { checkSources } from "./check_sources.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
 import { readRecords, Stages } from "./stages.ts";
-import { refuseFrozen } from "../model/load_model.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
 
@@ -103,6 +102,8 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
 class AlignRun {
   readonly #started = performance.now();
   readonly #stages: Stages;
+  /** The file of VFT's candidates for the evaluation problems, once there is one. */
+  #evaluated?: string | undefined;
 
   constructor(readonly options: AlignSettings, listener: Listener) {
     this.#stages = new Stages({ ...options, listener });
@@ -123,6 +124,8 @@ class AlignRun {
       learningRate: options.learningRate,
       seed: options.seed,
     });
+    this.#evaluated = options.evaluationProblems &&
+      await this.candidates("eval-candidates", vft, options.evaluationProblems);
     const judged = await this.candidates("test-candidates", vft, options.test);
     const models: Trained[] = [{ name: "vft", directory: vft, round: 0 }];
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
@@ -207,13 +210,29 @@ class AlignRun {
     records: () => AsyncIterable<Problem>,
     settings: TrainOptions,
   ): Promise<string> {
-    const { batchSize, out } = this.options;
+    const { batchSize, out, logEvery } = this.options;
     return await this.#stages.train(join(out, name), {
       from,
       records,
       label: name,
-      settings: { ...settings, batchSize },
+      settings: {
+        ...settings,
+        batchSize,
+        logEvery: logEvery(settings.epochs ?? 1),
+        evaluation: this.#evaluationOf(settings),
+      },
     });
+  }
+
+  /** What is measured while a model trains; undefined where nothing is. */
+  #evaluationOf({ objective }: TrainOptions): EvaluationOptions | undefined {
+    const { evaluation, evaluationProblems: problems, seed, maxTokens, prompt } = this.options;
+    if (!evaluation) return undefined;
+    const compares = objective !== "vft";
+    const data = compares && this.#evaluated !== undefined
+      ? readRecords(this.#evaluated)
+      : problems && this.#stages.problems(problems);
+    return evaluationOfTraining(evaluation, { compares, data, seed, maxTokens, prompt });
   }
 
   /** Samples and labels candidates and returns the file they are in. */
@@ -266,21 +285,4 @@ class AlignRun {
 /** `aft-dc` of `aft-dc round 2`. */
 function kindOf(name: string): string {
   return name.replace(/ round \d+$/, "");
-}
-
-/** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
-async function checkSources(options: AlignSettings, listener: Listener): Promise<void> {
-  const { model, train, test, baseDtype, lora, unknownTensors, signal } = options;
-  const directory = await resolveModel(model, { listener, signal }),
-    adapted = await isAdapterDirectory(directory);
-  refuseFrozen(baseDtype, adapted || lora !== undefined);
-  if (adapted && lora) {
-    throw new UsageError(
-      `Cannot make a new adapter on ${model}: it is an adapter itself; merge it first, or leave option \`lora\` out to train it on`,
-    );
-  }
-  if (!adapted) await (await openCheckpoint(directory, { unknown: unknownTensors })).close();
-  for (const source of [train, test]) {
-    for await (const _ of source()) break;
-  }
 }

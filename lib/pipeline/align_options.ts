@@ -1,17 +1,15 @@
 import { fileURLToPath } from "node:url";
 import { checkLora, type Lora, parseLora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
-import { loadDataset } from "../data/load_dataset.ts";
 import { promptNames, type PromptOptions } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
+import { type AlignEvaluation, checkAlignEvaluation } from "./align_evaluation.ts";
+import { problemsFrom, type ProblemSource } from "./problem_source.ts";
 import { testSpecOf } from "./held_out.ts";
-
-/** Problems by a data set's name or a file, or from anywhere else: they are read several times. */
-export type ProblemSource = string | (() => AsyncIterable<Problem>);
 
 /** What `align` is asked to do. Everything has a default: the embedded model on the embedded arithmetic problems. */
 export interface AlignOptions {
@@ -73,6 +71,10 @@ export interface AlignOptions {
   readonly rounds?: number | undefined;
   /** GSM8K's calculator marks in chains (default keep). */
   readonly calculator?: "keep" | "drop" | undefined;
+  /** What is measured while models train (default: nothing). */
+  readonly evaluation?: AlignEvaluation | undefined;
+  /** Steps between two lines of metrics (default: so many that a training has about 60). */
+  readonly logEvery?: number | undefined;
   /** How prompts are made. */
   readonly prompt?: PromptOptions | undefined;
   /** Go on with what is in `out` (default false). */
@@ -93,6 +95,11 @@ export interface AlignSettings extends Filled {
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
   readonly test: () => AsyncIterable<Problem>;
+  /** What is measured while models train; `problems` where they are not the training's own. */
+  readonly evaluation: Omit<AlignEvaluation, "data"> | undefined;
+  readonly evaluationProblems: (() => AsyncIterable<Problem>) | undefined;
+  /** Steps between two lines of metrics, in a training of so many passes. */
+  readonly logEvery: (epochs: number) => number;
   /** Files and folders that the run reads: they must not be written over. */
   readonly sources: readonly string[];
   /** What the report calls the training problems. */
@@ -103,7 +110,7 @@ type Filled = {
   readonly [K in Exclude<keyof AlignOptions, Absent>]-?: Exclude<AlignOptions[K], undefined>;
 };
 
-type Absent = "beta" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
+type Absent = "evaluation" | "logEvery" | "beta" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
 
 /** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
 export function embeddedBase(): string {
@@ -113,6 +120,9 @@ export function embeddedBase(): string {
     "Missing option `model`: the embedded base is not at hand here; name a model directory",
   );
 }
+
+/** Lines of metrics that a training has by default: enough for a curve. */
+const LINES = 60;
 
 const defaults = {
   out: "runs/align",
@@ -153,6 +163,8 @@ const names: NamesOf<AlignOptions> = {
   beta: true,
   lora: true,
   alignLearningRate: true,
+  evaluation: true,
+  logEvery: true,
   prompt: true,
   configuration: true,
   signal: true,
@@ -176,6 +188,7 @@ const numbers = {
   batchSize: "count",
   microBatch: "count",
   rounds: "count",
+  logEvery: "count",
 } as const;
 
 const kinds = {
@@ -188,6 +201,7 @@ const kinds = {
   resume: "switch",
   overwrite: "switch",
   prompt: "object",
+  evaluation: "object",
   configuration: "object",
   signal: "signal",
 } as const;
@@ -213,6 +227,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
       `Option ${name} must be one of ${expected.join(", ")}: got ${JSON.stringify(value)}`,
     );
   }
+  const { evaluation } = options;
+  if (evaluation) checkAlignEvaluation(evaluation, options.out ?? defaults.out);
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const filled = { ...defaults, ...given } as typeof defaults & AlignOptions;
   const { data, dataDirectory: directory, seed, limit, testLimit, lora, ...rest } = filled;
@@ -222,14 +238,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   }
   const model = filled.model ?? embeddedBase();
   const sourceOf = (source: ProblemSource, split: string, count: number) =>
-    typeof source !== "string" ? () => taken(source(), count) : () =>
-      loadDataset(source, {
-        split,
-        limit: count,
-        seed,
-        ...(directory !== undefined && { directory }),
-        ...(filled.signal && { signal: filled.signal }),
-      });
+    problemsFrom(source, { split, limit: count, seed, directory, signal: filled.signal });
   const { signal: _, configuration: __, ...plain } = filled;
   return {
     ...rest,
@@ -246,15 +255,13 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
       { options: JSON.parse(JSON.stringify({ ...plain, model })) },
     train: sourceOf(data, "train", limit),
     test: sourceOf(testData, "test", testLimit),
-    sources: [model, data, testData].filter((source) => typeof source === "string"),
+    sources: [model, data, testData, evaluation?.data].filter((source) => typeof source === "string"),
+    evaluation,
+    evaluationProblems: evaluation?.data === undefined
+      ? undefined
+      : sourceOf(evaluation.data, "test", evaluation.limit ?? Infinity),
+    logEvery: (epochs) =>
+      filled.logEvery ?? Math.max(1, Math.round(Math.ceil(limit / filled.batchSize) * epochs / LINES)),
     dataName: typeof data === "string" ? data : "problems of a function",
   };
-}
-
-async function* taken<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<T> {
-  let left = count;
-  for await (const item of items) {
-    yield item;
-    if (--left <= 0) return;
-  }
 }

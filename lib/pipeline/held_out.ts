@@ -1,5 +1,6 @@
 /** Test problems apart from the training problems: where they come from by default, and how many are not apart. */
 
+import { askedText } from "../data/asked.ts";
 import type { Problem } from "../data/records.ts";
 
 /**
@@ -16,14 +17,12 @@ export async function sharedProblems(
   train: AsyncIterable<Problem>,
   test: AsyncIterable<Problem>,
 ): Promise<{ readonly shared: number; readonly tested: number }> {
-  const asked = ({ question, prompt, choices }: Problem) =>
-    JSON.stringify([prompt ?? question, choices ?? null]).replace(/\s+/g, " ");
   const trained = new Set<string>();
-  for await (const problem of train) trained.add(asked(problem));
+  for await (const problem of train) trained.add(askedText(problem));
   let shared = 0, tested = 0;
   for await (const problem of test) {
     tested++;
-    if (trained.has(asked(problem))) shared++;
+    if (trained.has(askedText(problem))) shared++;
   }
   return { shared, tested };
 }

@@ -57,7 +57,12 @@ function isWithin(path: string, folder: string): boolean {
 /** The first option that differs, as "option `seed: 1`, not 2"; undefined when none does. */
 export function configurationDifference(before: unknown, now: unknown): string | undefined {
   const [was, is] = [before, now].map((configuration) => withoutFlow(configuration).kept);
-  const shown = (value: unknown) => value === null || value === undefined ? "none" : String(value);
+  const shown = (value: unknown) =>
+    value === null || value === undefined
+      ? "none"
+      : typeof value === "object"
+      ? JSON.stringify(value)
+      : String(value);
   for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
     if (shown(was[name]) === shown(is[name])) continue;
     return `option \`${name}: ${shown(was[name])}\`, not ${shown(is[name])}`;

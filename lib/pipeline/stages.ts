@@ -19,8 +19,9 @@ import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
+import { type EvaluationLine, isEvaluationLine } from "../train/evaluation_figures.ts";
 import type { Metrics } from "../train/metrics.ts";
-import { train, type TrainOptions } from "../train/trainer.ts";
+import { plainSettings, train, type TrainOptions } from "../train/trainer.ts";
 import { memoryCheck } from "../model/needs.ts";
 import { inStage, type Listener, type Watched } from "../runtime/listener.ts";
 
@@ -144,9 +145,10 @@ export class Stages {
       prompt,
       out,
       resume,
-      configuration: { ...configuration as object, run: label, training: settings },
+      configuration: { ...configuration as object, run: label, training: plainSettings(settings) },
       listener: {
         ...inStage(this.listener, label),
+        note: (line) => this.listener.note?.(`${label}: ${line}`),
         progress: (event) => this.listener.progress?.({ ...event, part: label }),
       },
       signal,
@@ -237,8 +239,9 @@ export function readRecords(path: string): AsyncIterable<Group> {
   return readGroups(readBytes(path), { source: path });
 }
 
-/** The lines of a model directory's metrics.jsonl. */
+/** The lines of a model directory's metrics.jsonl that are a step's. */
 export async function readMetrics(directory: string): Promise<Metrics[]> {
   const text = await readText(join(directory, "metrics.jsonl"));
-  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Metrics);
+  const lines = text.split("\n").filter(Boolean).map((line): Metrics | EvaluationLine => JSON.parse(line));
+  return lines.filter((line): line is Metrics => !isEvaluationLine(line));
 }

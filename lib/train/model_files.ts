@@ -21,6 +21,8 @@ export interface FinishedRun {
   readonly data: readonly string[];
   /** The last line of metrics. */
   readonly metrics?: Metrics;
+  /** The step whose model is kept as the best, and by which figure; absent where it is the last. */
+  readonly kept?: { readonly step: number; readonly metric: string; readonly value: number } | undefined;
 }
 
 /**
@@ -41,7 +43,7 @@ export async function modelFiles(model: Model, run: FinishedRun): Promise<Map<st
 
 async function cardOf(
   model: Model,
-  { settings, steps, records, data, metrics }: FinishedRun,
+  { settings, steps, records, data, metrics, kept }: FinishedRun,
 ): Promise<ModelCard> {
   const hub = hubModelOf(model.directory), readme = join(model.directory, "README.md");
   const head = await exists(readme) ? readCardHead(await readText(readme)) : {};
@@ -62,6 +64,8 @@ async function cardOf(
     records,
     settings: {
       Steps: `${steps} of ${batchSize} questions`,
+      Kept: kept &&
+        `the model of step ${kept.step}, the best by ${kept.metric} on held-out records: ${kept.value}`,
       "Learning rate": `${schedule.learningRate}, ${schedule.decay}, warm-up ${schedule.warmup}`,
       Optimizer: `AdamW, decay ${optimizer.weightDecay}, clipped at ${optimizer.clip}`,
       LoRA: lora,

@@ -19,21 +19,12 @@ import {
   writeText,
 } from "../runtime/files.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
-import * as z from "zod/mini";
+import type { EvaluationLine } from "./evaluation_figures.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { readState, type RunState } from "./run_state.ts";
 
-/** Where a run stands: everything beside tensors that going on needs. Random choices follow from seed and epoch. */
-export interface RunState {
-  /** Optimizer steps done. */
-  readonly step: number;
-  /** All optimizer steps. */
-  readonly steps: number;
-  /** Digest and number of the records trained on. */
-  readonly records: { readonly count: number; readonly digest: number };
-  /** What decides the path of the training besides records: seed, batch size, schedule, …. */
-  readonly settings: Readonly<Record<string, unknown>>;
-}
+export type { RunState };
 
 /** How to open a run directory. */
 export interface RunDirectoryOptions {
@@ -41,24 +32,30 @@ export interface RunDirectoryOptions {
   readonly configuration: unknown;
   readonly resume?: boolean;
   readonly overwrite?: boolean;
+  /** Checkpoints that stay, also at the end (default: two, and none at the end). */
+  readonly keepLast?: number | undefined;
 }
 
-/** Checkpoints that are kept. */
+/** Writes the files of the model as it is into a folder. */
+export type WriteModel = (folder: string) => Promise<void>;
+
+/** Checkpoints that are kept while nothing else is asked for: one may turn out to be damaged. */
 const KEPT = 2;
 
 /**
- * A run's folder: run.json (what was asked for), metrics.jsonl, checkpoints/step-N (parameters, moments, state), and at
- * the end the model's own files. A checkpoint is written under a temporary name and renamed, so a killed run leaves a
- * whole one.
+ * A run's folder: run.json (what was asked for), metrics.jsonl, checkpoints/step-N, and at the end the model's own
+ * files. A checkpoint is a model directory with state.safetensors (parameters in F32, moments) and state.json beside the
+ * model's files; checkpoints/best-N is one without state. Each is written under a temporary name and renamed, so a killed
+ * run leaves a whole one.
  */
 export class RunDirectory implements AsyncDisposable {
   #metrics?: AppendFile;
 
-  private constructor(readonly path: string) {}
+  private constructor(readonly path: string, readonly keepLast: number | undefined) {}
 
   /** Makes the folder, or opens it again to resume. Throws UsageError when it exists and neither option was given. */
   static async open(path: string, options: RunDirectoryOptions): Promise<RunDirectory> {
-    const run = new RunDirectory(path), there = await exists(path);
+    const run = new RunDirectory(path, options.keepLast), there = await exists(path);
     if (options.resume) {
       if (!there) throw new UsageError(`Cannot resume ${path}: no such run directory`);
       if (!await exists(join(path, "run.json"))) {
@@ -80,46 +77,72 @@ export class RunDirectory implements AsyncDisposable {
   }
 
   /** Adds a line to metrics.jsonl. */
-  async log(metrics: Metrics | Readonly<Record<string, unknown>>): Promise<void> {
+  async log(metrics: Metrics | EvaluationLine | Readonly<Record<string, unknown>>): Promise<void> {
     this.#metrics ??= await openAppend(join(this.path, "metrics.jsonl"));
     await this.#metrics.write(`${JSON.stringify(metrics)}\n`);
   }
 
   /** Steps of the checkpoints that are there, ascending. */
-  async #steps(): Promise<number[]> {
+  async #steps(kind: "step" | "best" = "step"): Promise<number[]> {
     const folder = join(this.path, "checkpoints");
     if (!await exists(folder)) return [];
-    return (await listDirectory(folder)).map((n) => n.match(/^step-(\d+)$/)?.[1]).filter((n) =>
-      n !== undefined
-    )
+    const own = new RegExp(`^${kind}-(\\d+)$`);
+    return (await listDirectory(folder)).map((n) => n.match(own)?.[1]).filter((n) => n !== undefined)
       .map(Number).sort((a, b) => a - b);
   }
 
   /** Writes a checkpoint and removes all but the newest. */
-  async save(optimizer: Optimizer, state: RunState): Promise<void> {
-    const folder = join(this.path, "checkpoints");
-    await makeDirectory(folder);
+  async save(optimizer: Optimizer, state: RunState, writeModel: WriteModel): Promise<void> {
+    await makeDirectory(join(this.path, "checkpoints"));
     await writeDirectoryAtomic(
-      join(folder, `step-${String(state.step).padStart(8, "0")}`),
+      this.#checkpoint(state.step),
       async (temporary) => {
+        await writeModel(temporary);
         await writeSafetensors(join(temporary, "state.safetensors"), tensorsOf(optimizer));
         await writeJson(join(temporary, "state.json"), { ...state, updates: optimizer.updates });
       },
       { overwrite: true },
     );
-    for (const step of (await this.#steps()).slice(0, -KEPT)) await remove(this.#checkpoint(step));
+    const kept = this.keepLast ?? KEPT;
+    for (const step of (await this.#steps()).slice(0, -kept)) await remove(this.#checkpoint(step));
   }
 
-  /** Whether the run came to its end: its model is written and its checkpoints are gone. */
+  /**
+   * Writes the best model so far. The one before goes, unless a checkpoint counts on it: a run that is resumed from there
+   * may find another one the best.
+   */
+  async saveBest(step: number, writeModel: WriteModel): Promise<void> {
+    await makeDirectory(join(this.path, "checkpoints"));
+    await writeDirectoryAtomic(this.#checkpoint(step, "best"), writeModel, { overwrite: true });
+    const counted = new Set<number | undefined>([step]);
+    for (const saved of await this.#steps()) {
+      const folder = this.#checkpoint(saved);
+      const state = await readJson(join(folder, "state.json")) as Partial<RunState> | null;
+      counted.add(state?.best?.step);
+    }
+    for (const other of await this.#steps("best")) {
+      if (!counted.has(other)) await remove(this.#checkpoint(other, "best"));
+    }
+  }
+
+  /** Puts the parameters of the best model, that of a step, in place. */
+  async restoreBest(decoder: Decoder, step: number): Promise<void> {
+    await this.#restoreModel(decoder, this.#checkpoint(step, "best"));
+  }
+
+  /** Whether the run came to its end: its model is written. */
   async isFinished(): Promise<boolean> {
-    const written = await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
-    return written && (await this.#steps()).length === 0;
+    return await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
   }
 
   /** Puts the parameters of the finished run's model, or of its adapter, in place. */
   async restoreFinished(decoder: Decoder): Promise<void> {
+    await this.#restoreModel(decoder, this.path);
+  }
+
+  async #restoreModel(decoder: Decoder, directory: string): Promise<void> {
     if (decoder.adapter) {
-      const files = await readAdapterConfig(this.path);
+      const files = await readAdapterConfig(directory);
       const { values } = await readAdapter(files, { config: decoder.config, directory: files.base });
       for (const [name, numbers] of values) {
         const target = parameter(decoder, name);
@@ -127,7 +150,7 @@ export class RunDirectory implements AsyncDisposable {
       }
       return;
     }
-    await using checkpoint = await openCheckpoint(this.path);
+    await using checkpoint = await openCheckpoint(directory);
     for (const entry of checkpoint.plan) {
       const target = parameter(decoder, entry.name);
       assign(target, upload(target.device, await checkpoint.readParameter(entry), entry.shape));
@@ -142,7 +165,7 @@ export class RunDirectory implements AsyncDisposable {
   async restore(optimizer: Optimizer, check: (state: RunState) => void): Promise<RunState | undefined> {
     const newest = (await this.#steps()).at(-1);
     if (newest === undefined) {
-      await this.#cutMetrics(0);
+      await this.#cutMetrics(-1);
       return undefined;
     }
     const folder = this.#checkpoint(newest);
@@ -178,52 +201,20 @@ export class RunDirectory implements AsyncDisposable {
     await writeText(path, kept.map((line) => `${line}\n`).join(""));
   }
 
-  #checkpoint(step: number): string {
-    return join(this.path, "checkpoints", `step-${String(step).padStart(8, "0")}`);
+  #checkpoint(step: number, kind: "step" | "best" = "step"): string {
+    return join(this.path, "checkpoints", `${kind}-${String(step).padStart(8, "0")}`);
   }
 
-  /** Removes the checkpoints: the run is done and its model written. */
+  /** Removes the checkpoints but those to be kept: the run is done and its model written. */
   async removeCheckpoints(): Promise<void> {
-    await remove(join(this.path, "checkpoints"));
+    if (this.keepLast === undefined) return await remove(join(this.path, "checkpoints"));
+    for (const step of await this.#steps("best")) await remove(this.#checkpoint(step, "best"));
   }
 
   /** Closes metrics.jsonl. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#metrics?.close();
   }
-}
-
-const count = z.int().check(z.positive());
-const stateSchema = z.object({
-  step: count,
-  steps: count,
-  records: z.object({ count, digest: z.int() }),
-  settings: z.record(z.string(), z.unknown()),
-  /** Updates that the moments have seen: one a step. */
-  updates: count,
-});
-
-/** A checkpoint's state.json, which must be that of its folder. */
-function readState(
-  value: unknown,
-  { folder, step }: { readonly folder: string; readonly step: number },
-): RunState {
-  const { data: state, error } = stateSchema.safeParse(value);
-  const refuse = (what: string) => {
-    throw new InputError(
-      `Cannot resume from ${folder}: ${what}; remove the folder to go on from the checkpoint before`,
-    );
-  };
-  if (!state) {
-    const [{ path, message }] = error.issues as [z.core.$ZodIssue];
-    return refuse(`state.json is damaged at "${path.join(".")}": ${message}`);
-  }
-  if (state.step !== step || state.updates !== step || state.step > state.steps) {
-    return refuse(
-      `state.json says step ${state.step} of ${state.steps} and ${state.updates} updates: expected step ${step}`,
-    );
-  }
-  return state;
 }
 
 function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: Tensor }> {

@@ -5,21 +5,20 @@ import { chooseDropout } from "../model/adapter.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
-import { InputError, UsageError } from "../runtime/errors.ts";
+import { UsageError } from "../runtime/errors.ts";
+import { EvaluationWatch } from "./evaluation_watch.ts";
 import { watchHealth } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
 import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
-import { RecordStore } from "./record_store.ts";
 import { RunDirectory, type RunState } from "./run_directory.ts";
 import { learningRateAt } from "./schedule.ts";
-import { pathOf, resolveSettings, type TrainOptions, type TrainSettings } from "./settings.ts";
+import { pathOf, plainSettings, resolveSettings, type TrainOptions } from "./settings.ts";
+import { readTrainingRecords } from "./training_records.ts";
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
 import { StepLog } from "./step_log.ts";
-import { watchTeachable } from "./teachable.ts";
-import { encodeGroup } from "./training_group.ts";
 
-export type { TrainOptions };
+export { plainSettings, type TrainOptions };
 
 /**
  * Trains a model in place, and yields a line of metrics every `logEvery` steps.
@@ -59,18 +58,21 @@ export async function* train(
   if (settings.overwrite && inside !== undefined) {
     throw new UsageError(`Cannot overwrite ${out}: the model that is trained, ${inside}, lies in it`);
   }
-  const data = new Set<string>(), endTokens = endTokensOf(model, settings.prompt);
+  const endTokens = endTokensOf(model, settings.prompt);
   if (endTokens.length === 0) settings.listener?.warn?.(nothingEnds);
-  await using store = await encodeAll(model, noting(records, data), settings);
-  const batches = Math.ceil(store.size / batchSize);
+  await using read = await readTrainingRecords(model, records, settings);
+  const { store, trained, data } = read;
+  const batches = Math.ceil(trained.length / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
   await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
-    configuration: settings.configuration ?? plain(options),
+    configuration: settings.configuration ?? plainSettings(options),
     resume: settings.resume,
     overwrite: settings.overwrite,
+    keepLast: settings.keepLast,
   });
   if (settings.resume && await directory?.isFinished()) {
     settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);
+    await directory!.removeCheckpoints();
     return await directory!.restoreFinished(model.decoder);
   }
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
@@ -80,25 +82,36 @@ export async function* train(
       records: { count: store.size, digest: store.digest },
       settings: {
         ...pathOf(settings, steps),
+        ...(read.evaluation && read.evaluation.store !== store &&
+          { "evaluation.data": `${read.evaluation.store.size} records, ${read.evaluation.store.digest}` }),
         ...(model.decoder.adapter &&
           { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
       },
     };
-    let step = 0;
+    let before: RunState | undefined;
     if (settings.resume && directory) {
-      const state = await directory.restore(optimizer, (state) => checkSame(state, identity, out!));
-      step = state?.step ?? 0;
+      before = await directory.restore(optimizer, (state) => checkSame(state, identity, out!));
     }
+    let step = before?.step ?? 0;
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
     let order: number[] = [], orderOf = -1, last: Metrics | undefined;
-    while (step < steps) {
+    const writeModel = async (folder: string, kept?: EvaluationWatch["kept"]) => {
+      const run = { settings, steps: step, records: trained.length, data: [...data], metrics: last, kept };
+      await model.saveInto(folder, { files: await modelFiles(model, run), dtype: settings.dtype });
+    };
+    const watch = read.evaluation &&
+      new EvaluationWatch(model, read.evaluation, {
+        ...{ settings, steps, batches, directory, writeModel },
+        best: before?.best,
+        idle: (milliseconds) => log.idle(milliseconds),
+      });
+    if (watch && step === 0) await watch.after(0);
+    while (step < steps && !watch?.spent) {
       signal?.throwIfAborted();
       const epoch = Math.floor(step / batches), at = step % batches;
       if (epoch !== orderOf) {
-        order = new Random(settings.seed, { stream: `epoch-${epoch}` }).shuffle(
-          Array.from({ length: store.size }, (_, i) => i),
-        );
+        order = new Random(settings.seed, { stream: `epoch-${epoch}` }).shuffle([...trained]);
         orderOf = epoch;
       }
       const groups: TrainingGroup[] = [];
@@ -138,13 +151,15 @@ export async function* train(
         ...(report.loss !== undefined && { values: { loss: report.loss } }),
       });
       trimWhenIdle(model.device);
-      if (directory && saveEvery > 0 && step % saveEvery === 0 && step < steps) {
-        await directory.save(optimizer, { ...identity, step });
+      await watch?.after(step);
+      const ended = step === steps || watch?.spent;
+      if (directory && saveEvery > 0 && (ended ? settings.keepLast : step % saveEvery === 0)) {
+        await directory.save(optimizer, { ...identity, step, best: watch?.best }, writeModel);
       }
     }
     if (directory && out) {
-      const run = { settings, steps, records: store.size, data: [...data], metrics: last };
-      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype });
+      await watch?.restoreBest();
+      await writeModel(out, watch?.kept);
       await directory.removeCheckpoints();
     }
   } finally {
@@ -153,67 +168,10 @@ export async function* train(
   }
 }
 
-/** The same records; notes which data sets they come from. */
-async function* noting<T extends Problem>(
-  records: AsyncIterable<T> | Iterable<T>,
-  data: Set<string>,
-): AsyncGenerator<T> {
-  for await (const record of records) {
-    if (record.dataset !== undefined) data.add(record.dataset);
-    yield record;
-  }
-}
-
-/** The tokens and feedback of all records that can be trained on, on disk. */
-async function encodeAll(
-  model: Model,
-  records: AsyncIterable<Group | Problem> | Iterable<Group | Problem>,
-  settings: TrainSettings,
-): Promise<RecordStore<TrainingGroup>> {
-  const context = model.config.maxPositions;
-  const teachable = watchTeachable(settings.objective);
-  let seen = 0, skipped = 0;
-  const encoded = async function* (): AsyncGenerator<TrainingGroup> {
-    for await (const record of records) {
-      settings.signal?.throwIfAborted();
-      seen++;
-      const encoded = encodeGroup(model, record, settings), { group, tooLong } = encoded;
-      teachable.take(record.id, encoded);
-      if (tooLong > 0 && settings.tooLong === "refuse") {
-        throw new InputError(
-          `Cannot train on "${record.id}": prompt and response exceed the context of ${context} tokens`,
-        );
-      }
-      skipped += tooLong;
-      if (group) yield group;
-    }
-  };
-  const store = await RecordStore.from(encoded());
-  if (skipped > 0) {
-    settings.listener?.warn?.(
-      skipped === 1
-        ? `1 response is left out: with its prompt it exceeds the context of ${context} tokens`
-        : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
-    );
-  }
-  for (const line of teachable.warnings()) settings.listener?.warn?.(line);
-  const refusal = teachable.refusal();
-  if (store.size > 0 && refusal === undefined) return store;
-  await store[Symbol.asyncDispose]();
-  if (refusal !== undefined) throw new InputError(`Cannot train ${settings.objective.name}: ${refusal}`);
-  throw new InputError(
-    seen === 0
-      ? "Cannot train: the input has no records"
-      : skipped > 0
-      ? `Cannot train: all ${seen} records exceed the model's context of ${context} tokens`
-      : `Cannot train ${settings.objective.name}: none of the ${seen} records has a response to train on`,
-  );
-}
-
 /** Refuses to go on with other records or settings than the run was started with. */
 function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): void {
-  for (const [name, value] of Object.entries(now.settings)) {
-    const was = before.settings[name];
+  for (const name of new Set([...Object.keys(now.settings), ...Object.keys(before.settings)])) {
+    const was = before.settings[name], value = now.settings[name];
     if (JSON.stringify(was) !== JSON.stringify(value)) {
       throw new UsageError(
         `Cannot resume ${out}: it was started with ${name} ${show(was)}, not ${show(value)}`,
@@ -229,7 +187,7 @@ function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): 
 }
 
 function show(value: unknown): string {
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return value === undefined ? "none" : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Whether a path is the folder or lies in it. */
@@ -242,9 +200,4 @@ function isWithin(path: string, folder: string): boolean {
 function trimWhenIdle(device: Device): void {
   const { used, held } = device.use();
   if (held > 256 * 2 ** 20 && held > 3 * used) device.trim();
-}
-
-function plain(options: TrainOptions): unknown {
-  const { listener: _, signal: __, ...kept } = options;
-  return JSON.parse(JSON.stringify(kept));
 }

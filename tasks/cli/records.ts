@@ -94,7 +94,9 @@ export async function* groupsOf(options: ProblemSource, io: Pick<TaskIo, "input"
 }
 
 /** How records are read, from the options that say so. */
-function readingOf({ fields, answerIndex }: Pick<ProblemSource, "fields" | "answerIndex">): ReadOptions {
+export function readingOf(
+  { fields, answerIndex }: Pick<ProblemSource, "fields" | "answerIndex">,
+): ReadOptions {
   return {
     ...(fields !== undefined && { fields: parseFields(fields) }),
     ...(answerIndex && { answerIndex }),

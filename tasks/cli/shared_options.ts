@@ -85,6 +85,9 @@ export const shared = {
   recompute: toggle("--recompute", {
     help: "Compute layers again in the backward pass, to need less memory",
   }),
+  logEvery: integer("--log-every", {
+    help: "Steps between two lines of metrics; default: about 60 lines a training",
+  }),
   resume: toggle("--resume", { help: "Go on from the last checkpoint in --out" }),
   overwrite: toggle("--overwrite", { help: "Replace what is already there" }),
 } as const;

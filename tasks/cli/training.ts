@@ -13,6 +13,7 @@ import { UsageError } from "../../lib/runtime/errors.ts";
 import { isDirectory } from "../../lib/runtime/files.ts";
 import { resolve } from "node:path";
 import type { TaskIo } from "./run_task.ts";
+import { evaluationOptions } from "./evaluating.ts";
 import { memoryCheck } from "../../lib/model/needs.ts";
 import { choice, integer, number, preset, required } from "./option.ts";
 import { pick, shared } from "./shared_options.ts";
@@ -43,6 +44,10 @@ export const trainingOptions = {
     integer("--save-every", { min: 0, help: "Steps between two checkpoints; 0 for none" }),
     100,
   ),
+  keepLast: integer("--keep-last", {
+    help: "Checkpoints to keep, also when the run is done; default: two, and none when it is",
+  }),
+  ...evaluationOptions,
   tooLong: preset(
     choice("--too-long", {
       choices: ["skip", "refuse"],
@@ -68,6 +73,7 @@ export function trainerOptions(
     readonly recompute: boolean;
     readonly logEvery: number;
     readonly saveEvery: number;
+    readonly keepLast?: number;
     readonly tooLong: "skip" | "refuse";
     readonly out: string;
     readonly dtype?: FloatDtype;
@@ -76,10 +82,10 @@ export function trainerOptions(
   },
 ): TrainOptions {
   const { epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip } = options;
-  const { recompute, logEvery, saveEvery, tooLong, out, dtype, resume, overwrite } = options;
+  const { recompute, logEvery, saveEvery, keepLast, tooLong, out, dtype, resume, overwrite } = options;
   return {
     ...{ epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip },
-    ...{ recompute, logEvery, saveEvery, tooLong, out, dtype, resume, overwrite },
+    ...{ recompute, logEvery, saveEvery, keepLast, tooLong, out, dtype, resume, overwrite },
     microBatchTokens: options.microBatch,
   };
 }

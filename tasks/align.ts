@@ -74,7 +74,7 @@ await runTask({
       1,
     ),
     ...asked,
-    ...pick("logEvery"),
+    ...pick("logEvery", "tensorboard"),
     ...dataOptions,
     ...promptOptions,
   },

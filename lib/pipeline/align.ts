@@ -210,7 +210,7 @@ class AlignRun {
     records: () => AsyncIterable<Problem>,
     settings: TrainOptions,
   ): Promise<string> {
-    const { batchSize, out, logEvery } = this.options;
+    const { batchSize, out, logEvery, tensorboard } = this.options;
     return await this.#stages.train(join(out, name), {
       from,
       records,
@@ -218,6 +218,7 @@ class AlignRun {
       settings: {
         ...settings,
         batchSize,
+        tensorboard,
         logEvery: logEvery(settings.epochs ?? 1),
         evaluation: this.#evaluationOf(settings),
       },

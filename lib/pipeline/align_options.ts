@@ -75,6 +75,8 @@ export interface AlignOptions {
   readonly evaluation?: AlignEvaluation | undefined;
   /** Steps between two lines of metrics (default: so many that a training has about 60). */
   readonly logEvery?: number | undefined;
+  /** Whether TensorBoard's events are written beside each model's metrics (default false). */
+  readonly tensorboard?: boolean | undefined;
   /** How prompts are made. */
   readonly prompt?: PromptOptions | undefined;
   /** Go on with what is in `out` (default false). */
@@ -147,6 +149,7 @@ const defaults = {
   microBatch: 4096,
   constraints: "all",
   rounds: 1,
+  tensorboard: false,
   calculator: "keep",
   resume: false,
   overwrite: false,
@@ -198,6 +201,7 @@ const kinds = {
   testData: "source",
   dataDirectory: "text",
   recompute: "switch",
+  tensorboard: "switch",
   resume: "switch",
   overwrite: "switch",
   prompt: "object",

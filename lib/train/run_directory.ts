@@ -21,6 +21,7 @@ import {
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import type { EvaluationLine } from "./evaluation_figures.ts";
 import type { Metrics } from "./metrics.ts";
+import { EventFile } from "./tensorboard.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { readState, type RunState } from "./run_state.ts";
 
@@ -34,6 +35,8 @@ export interface RunDirectoryOptions {
   readonly overwrite?: boolean;
   /** Checkpoints that stay, also at the end (default: two, and none at the end). */
   readonly keepLast?: number | undefined;
+  /** Whether TensorBoard's events are written beside metrics.jsonl (default false). */
+  readonly tensorboard?: boolean | undefined;
 }
 
 /** Writes the files of the model as it is into a folder. */
@@ -43,19 +46,22 @@ export type WriteModel = (folder: string) => Promise<void>;
 const KEPT = 2;
 
 /**
- * A run's folder: run.json (what was asked for), metrics.jsonl, checkpoints/step-N, and at the end the model's own
+ * A run's folder: run.json (what was asked for), metrics.jsonl, TensorBoard's events where they are asked for, checkpoints/step-N, and at the end the model's own
  * files. A checkpoint is a model directory with state.safetensors (parameters in F32, moments) and state.json beside the
  * model's files; checkpoints/best-N is one without state. Each is written under a temporary name and renamed, so a killed
  * run leaves a whole one.
  */
 export class RunDirectory implements AsyncDisposable {
   #metrics?: AppendFile;
+  readonly #events: EventFile;
 
-  private constructor(readonly path: string, readonly keepLast: number | undefined) {}
+  private constructor(readonly path: string, readonly options: RunDirectoryOptions) {
+    this.#events = new EventFile(path);
+  }
 
   /** Makes the folder, or opens it again to resume. Throws UsageError when it exists and neither option was given. */
   static async open(path: string, options: RunDirectoryOptions): Promise<RunDirectory> {
-    const run = new RunDirectory(path, options.keepLast), there = await exists(path);
+    const run = new RunDirectory(path, options), there = await exists(path);
     if (options.resume) {
       if (!there) throw new UsageError(`Cannot resume ${path}: no such run directory`);
       if (!await exists(join(path, "run.json"))) {
@@ -77,9 +83,10 @@ export class RunDirectory implements AsyncDisposable {
   }
 
   /** Adds a line to metrics.jsonl. */
-  async log(metrics: Metrics | EvaluationLine | Readonly<Record<string, unknown>>): Promise<void> {
+  async log(metrics: Metrics | EvaluationLine): Promise<void> {
     this.#metrics ??= await openAppend(join(this.path, "metrics.jsonl"));
     await this.#metrics.write(`${JSON.stringify(metrics)}\n`);
+    if (this.options.tensorboard) await this.#events.add(metrics);
   }
 
   /** Steps of the checkpoints that are there, ascending. */
@@ -103,7 +110,7 @@ export class RunDirectory implements AsyncDisposable {
       },
       { overwrite: true },
     );
-    const kept = this.keepLast ?? KEPT;
+    const kept = this.options.keepLast ?? KEPT;
     for (const step of (await this.#steps()).slice(0, -kept)) await remove(this.#checkpoint(step));
   }
 
@@ -158,7 +165,7 @@ export class RunDirectory implements AsyncDisposable {
   }
 
   /**
-   * Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl back to it. Undefined when there is none.
+   * Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl and the events back to it. Undefined when there is none.
    *
    * @param check throws when the state is of another run, before anything is changed
    */
@@ -189,6 +196,7 @@ export class RunDirectory implements AsyncDisposable {
   }
 
   async #cutMetrics(step: number): Promise<void> {
+    await this.#events.cut(step);
     const path = join(this.path, "metrics.jsonl");
     if (!await exists(path)) return;
     const kept = (await readText(path)).split("\n").filter((line) => {
@@ -207,12 +215,13 @@ export class RunDirectory implements AsyncDisposable {
 
   /** Removes the checkpoints but those to be kept: the run is done and its model written. */
   async removeCheckpoints(): Promise<void> {
-    if (this.keepLast === undefined) return await remove(join(this.path, "checkpoints"));
+    if (this.options.keepLast === undefined) return await remove(join(this.path, "checkpoints"));
     for (const step of await this.#steps("best")) await remove(this.#checkpoint(step, "best"));
   }
 
-  /** Closes metrics.jsonl. */
+  /** Closes metrics.jsonl and the events. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#events.close();
     await this.#metrics?.close();
   }
 }

@@ -54,6 +54,8 @@ export interface TrainOptions extends Watched {
   readonly keepLast?: number | undefined;
   /** What is measured on the side, and what is done with it. */
   readonly evaluation?: EvaluationOptions | undefined;
+  /** Whether TensorBoard's events are written beside the metrics: events.out.tfevents.aft (default false). */
+  readonly tensorboard?: boolean | undefined;
   /** Run directory: metrics, checkpoints and, at the end, the model. Without it nothing is written. */
   readonly out?: string;
   /** Kind of the weights in `out` (default: each as it was read). An adapter's are F32. */
@@ -90,6 +92,7 @@ const names: NamesOf<TrainOptions> = {
   logEvery: true,
   saveEvery: true,
   keepLast: true,
+  tensorboard: true,
   evaluation: true,
   out: true,
   dtype: true,

@@ -69,6 +69,7 @@ export async function* train(
     resume: settings.resume,
     overwrite: settings.overwrite,
     keepLast: settings.keepLast,
+    tensorboard: settings.tensorboard,
   });
   if (settings.resume && await directory?.isFinished()) {
     settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);

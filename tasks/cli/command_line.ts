@@ -71,7 +71,11 @@ const off = (name: string) => `no ${name}`;
 function parserOf(of: Option<unknown>): Parser<"sync", unknown, unknown> {
   const description = message`${text(of.required ? `${of.help} (required)` : of.help)}`;
   const duplicate = message`${text(`Option ${of.flag} can be given only once`)}`;
-  if (of.json === "boolean") return optional(flag(of.flag, { description, errors: { duplicate } }));
+  if (of.json === "boolean") {
+    // Help shows the word that changes something.
+    const hidden = of.initial === true ? { hidden: "help" as const } : {};
+    return optional(flag(of.flag, { description, errors: { duplicate }, ...hidden }));
+  }
   const invalidValue = (error: Message) => message`${text(`Option ${of.flag} `)}${error}`;
   const endOfInput = message`${text(`Option ${of.flag} needs a value: ${of.expected}`)}`;
   const settings = { description, errors: { invalidValue, endOfInput, duplicate } };
@@ -147,7 +151,10 @@ export function parseCommandLine(
   for (const [name, of] of Object.entries(options)) {
     parsers[name] = parserOf(of);
     if (of.json === "boolean") {
-      parsers[off(name)] = optional(flag(`--no-${configurationKey(of)}`, { hidden: "help" }));
+      const shown = of.initial === true
+        ? { description: message`${text(of.help)}` }
+        : { hidden: "help" as const };
+      parsers[off(name)] = optional(flag(`--no-${configurationKey(of)}`, shown));
     }
   }
   const { name, summary, description, examples, version, colors, width } = presentation;

@@ -88,6 +88,10 @@ export const shared = {
   logEvery: integer("--log-every", {
     help: "Steps between two lines of metrics; default: about 60 lines a training",
   }),
+  tensorboard: preset(
+    toggle("--tensorboard", { help: "Do not write TensorBoard's events.out.tfevents beside metrics.jsonl" }),
+    true,
+  ),
   resume: toggle("--resume", { help: "Go on from the last checkpoint in --out" }),
   overwrite: toggle("--overwrite", { help: "Replace what is already there" }),
 } as const;

@@ -47,6 +47,7 @@ export const trainingOptions = {
   keepLast: integer("--keep-last", {
     help: "Checkpoints to keep, also when the run is done; default: two, and none when it is",
   }),
+  ...pick("tensorboard"),
   ...evaluationOptions,
   tooLong: preset(
     choice("--too-long", {
@@ -74,6 +75,7 @@ export function trainerOptions(
     readonly logEvery: number;
     readonly saveEvery: number;
     readonly keepLast?: number;
+    readonly tensorboard: boolean;
     readonly tooLong: "skip" | "refuse";
     readonly out: string;
     readonly dtype?: FloatDtype;
@@ -82,10 +84,11 @@ export function trainerOptions(
   },
 ): TrainOptions {
   const { epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip } = options;
-  const { recompute, logEvery, saveEvery, keepLast, tooLong, out, dtype, resume, overwrite } = options;
+  const { recompute, logEvery, saveEvery, keepLast, tensorboard, tooLong, out, dtype, resume, overwrite } =
+    options;
   return {
     ...{ epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip },
-    ...{ recompute, logEvery, saveEvery, keepLast, tooLong, out, dtype, resume, overwrite },
+    ...{ recompute, logEvery, saveEvery, keepLast, tensorboard, tooLong, out, dtype, resume, overwrite },
     microBatchTokens: options.microBatch,
   };
 }

@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, readonly [does: string, run: () => Promi
   generate: ["Sample several candidates per question", () => import("./generate.ts")],
   score: ["Mark candidates and add their log-probs", () => import("./score.ts")],
   "ca-align": ["Calibrate scores with an alignment objective", () => import("./ca_align.ts")],
+  ask: ["Ask a model a question", () => import("./ask.ts")],
   evaluate: ["Measure a model", () => import("./evaluate.ts")],
   study: ["Run the paper's experiments and compare the methods", () => import("./study.ts")],
   table: ["Join the results of several align runs", () => import("./table.ts")],

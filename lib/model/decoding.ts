@@ -20,6 +20,8 @@ export interface SampleRequest {
   readonly prompt: readonly number[];
   /** The stream of random numbers of each wanted sample: a sample is a function of the prompt and its stream. */
   readonly streams: readonly number[];
+  /** Told of each sample's ids after every block of tokens, the end token left out. */
+  readonly drawn?: ((sample: number, ids: readonly number[]) => void) | undefined;
 }
 
 /** One continuation. */
@@ -302,6 +304,7 @@ export class DecodingSession {
           if (ids.length >= ownRows) finish = "length";
         }
       }
+      question.request.drawn?.(sequence.sample, ids);
       if (!finish) return void staying.push(sequence);
       this.#allocator.give(ownStart, ownRows);
       question.results[sequence.sample] = { ids, finish };

@@ -12,6 +12,8 @@ export type { QuantizedDtype } from "../kernels/product/quantize.ts";
 export type { Summary } from "../evaluate/summary.ts";
 export type { Listener, ProgressEvent, Watched } from "../runtime/listener.ts";
 export { align, type AlignResult, type AlignRow } from "./align.ts";
+export type { Turn } from "../data/turn.ts";
+export { type AskOptions, Conversation } from "./conversation.ts";
 export { greedyAnswers, type GreedyAnswersOptions } from "./greedy_answers.ts";
 export type { AnswerProbe, EvaluationOptions } from "../train/evaluation_options.ts";
 export type { AnswerSample, EvaluationLine, EvaluationMetric } from "../train/evaluation_figures.ts";

@@ -6,10 +6,10 @@ import { runParser } from "@optique/core/facade";
 import { object } from "@optique/core/constructs";
 import { type DocPage, formatDocPage } from "@optique/core/doc";
 import { formatMessage, lineBreak, type Message, message, text } from "@optique/core/message";
-import { optional, withDefault } from "@optique/core/modifiers";
+import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
-import { flag, option } from "@optique/core/primitives";
-import type { ValueParser } from "@optique/core/valueparser";
+import { argument, flag, option } from "@optique/core/primitives";
+import { string, type ValueParser } from "@optique/core/valueparser";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { readJson } from "../../lib/runtime/files.ts";
 import { suggestion } from "../../lib/runtime/suggestion.ts";
@@ -26,8 +26,21 @@ export interface Presentation {
   readonly description?: string;
   /** Complete commands, each with what it does. */
   readonly examples: readonly { readonly does: string; readonly command: string }[];
+  /** What the words behind the options are, where a task takes some. */
+  readonly words?: Words;
   /** What `--version` prints. */
   readonly version: string;
+}
+
+/** The words that a task takes beside its options. */
+export interface Words {
+  /** What stands for them in `--help`: "NAME". */
+  readonly metavar: string;
+  /** What they are, for `--help`. */
+  readonly help: string;
+  /** Fewest and most of them (default 0, any number). */
+  readonly min?: number;
+  readonly max?: number;
 }
 
 /** How to show `--help`. */
@@ -41,7 +54,7 @@ export interface HelpStyle {
 /** What the command line asked for: a page to print, or values by the options' names, only those given. */
 export type CommandLine =
   | { readonly page: string }
-  | { readonly given: Readonly<Record<string, unknown>> };
+  | { readonly given: Readonly<Record<string, unknown>>; readonly words: readonly string[] };
 
 function valueParser(of: Option<unknown>): ValueParser<"sync", unknown> {
   return {
@@ -66,6 +79,9 @@ function valueParser(of: Option<unknown>): ValueParser<"sync", unknown> {
 
 /** Where the parser puts `--no-NAME`. */
 const off = (name: string) => `no ${name}`;
+
+/** Where it puts the words beside the options. */
+const wordsName = "words beside options";
 
 /** An option that was not given is undefined here; its default, which a file may change, is only shown. */
 function parserOf(of: Option<unknown>): Parser<"sync", unknown, unknown> {
@@ -157,9 +173,15 @@ export function parseCommandLine(
       parsers[off(name)] = optional(flag(`--no-${configurationKey(of)}`, shown));
     }
   }
-  const { name, summary, description, examples, version, colors, width } = presentation;
+  const { name, summary, description, examples, version, colors, width, words } = presentation;
+  if (words) {
+    const description = message`${text(words.help)}`;
+    const word = argument(string({ metavar: words.metavar as "WORD" }), { description });
+    parsers[wordsName] = multiple(word, { min: 0 }) as unknown as Parser<"sync", unknown, unknown>;
+  }
   const needed = Object.values(options).filter((of) => of.required).map((of) => ` ${of.flag} ${of.metavar}`);
-  const usage = `Usage: ${leadingWords()} ${name}${needed.join("")} [OPTION...]`;
+  const own = words ? (words.min ?? 0) > 0 ? ` ${words.metavar}` : ` [${words.metavar}]` : "";
+  const usage = `Usage: ${leadingWords()} ${name}${needed.join("")}${own} [OPTION...]`;
   let page = "";
   const errors = { unexpectedInput: (token: string) => unexpected(token, options), suggestions: () => [] };
   const given = runParser(object("Options", parsers, { errors }), name, args, {
@@ -187,7 +209,14 @@ export function parseCommandLine(
     const value = given[off(name)] ? false : given[name];
     if (value !== undefined) values[name] = value;
   }
-  return { given: values };
+  const found = (given[wordsName] ?? []) as readonly string[];
+  if (words && found.length < (words.min ?? 0)) throw new UsageError(`Missing ${words.metavar}: see --help`);
+  if (words && found.length > (words.max ?? Infinity)) {
+    throw new UsageError(
+      `Unexpected argument ${JSON.stringify(found[words.max!])}: expected one ${words.metavar}`,
+    );
+  }
+  return { given: values, words: found };
 }
 
 /**

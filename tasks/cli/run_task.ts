@@ -28,7 +28,7 @@ import { openInput, openOutput, type TaskInput, type TaskOutput } from "./stream
 import { createListener, type ShownListener } from "./listener.ts";
 import { inFlags } from "./words.ts";
 import type { Options, Values } from "./option.ts";
-import { parseCommandLine, readConfiguration, resolve, toConfiguration } from "./command_line.ts";
+import { parseCommandLine, readConfiguration, resolve, toConfiguration, type Words } from "./command_line.ts";
 import { common } from "./shared_options.ts";
 
 /** What every task is given beside its options. */
@@ -39,6 +39,8 @@ export interface TaskIo {
   readonly output: TaskOutput;
   /** Shows notes, warnings, details and progress on standard error, as `--quiet` and `--debug` say. */
   readonly listener: Omit<ShownListener, typeof Symbol.dispose>;
+  /** The words beside the options, where the task takes some. */
+  readonly words: readonly string[];
   /** Aborts when the user interrupts the task or the reader of its output goes away. */
   readonly signal: AbortSignal;
   /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
@@ -70,6 +72,8 @@ export interface Task<O extends Options> {
   readonly description?: string;
   /** Complete commands, each with what it does. */
   readonly examples: readonly { readonly does: string; readonly command: string }[];
+  /** What the words beside the options are, where it takes some. */
+  readonly words?: Words;
   /** The options it takes, beside those of every task. */
   readonly options: O;
   /** Does the work. */
@@ -145,7 +149,14 @@ async function execute<O extends Options>(
   // Imported when it is asked for: a page of help needs no TF.js.
   const profiled = options.profile ? (await import("./profile_table.ts")).startProfile() : undefined;
   try {
-    await task.run(options, { input: source, output: sink, listener, signal, configuration });
+    await task.run(options, {
+      input: source,
+      output: sink,
+      words: command.words,
+      listener,
+      signal,
+      configuration,
+    });
     signal.throwIfAborted();
     await sink.finish();
     if (profiled) writeError(await profiled());

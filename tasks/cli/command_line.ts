@@ -4,16 +4,17 @@
 
 import { runParser } from "@optique/core/facade";
 import { object } from "@optique/core/constructs";
-import { type DocPage, formatDocPage } from "@optique/core/doc";
+import { type DocEntry, type DocPage, formatDocPage } from "@optique/core/doc";
 import { formatMessage, lineBreak, type Message, message, text } from "@optique/core/message";
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { argument, flag, option } from "@optique/core/primitives";
 import { string, type ValueParser } from "@optique/core/valueparser";
-import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { readJson } from "../../lib/runtime/files.ts";
+import { UsageError } from "../../lib/runtime/errors.ts";
 import { suggestion } from "../../lib/runtime/suggestion.ts";
 import { asCalled, leadingWords } from "./called_as.ts";
+import { elsewhere } from "./foreign_words.ts";
+import { inGroups } from "./help_groups.ts";
 import { configurationKey, type Option, type Options, refusal, type Values } from "./option.ts";
 
 /** How a task presents itself in `--help`. */
@@ -135,23 +136,32 @@ function unexpected(token: string, options: Options): Message {
   }
   const [name] = token.split("=");
   const known = [...Object.values(options).map((of) => of.flag), "--help", "--version", "--completion"];
-  return message`${text(`Unknown option ${name}${suggestion(name, known)}`)}`;
+  return message`${text(`Unknown option ${name}${elsewhere(token, options) ?? suggestion(name, known)}`)}`;
 }
 
 function helpPage(name: string, page: DocPage, style: HelpStyle): string {
-  // One list of options; the argument that completion scripts use is none of the reader's business.
-  const entries = page.sections.toSorted((a, b) => Number(!a.title) - Number(!b.title))
-    .flatMap((section) => section.entries)
-    .filter((entry) => entry.term.type !== "argument");
-  const text = formatDocPage(name, { ...page, sections: [{ title: "Options", entries }] }, {
+  // The arguments (words of a task, those of completion scripts) stand in the usage, or are none of the reader's business.
+  const named = page.sections.toSorted((a, b) => Number(!a.title) - Number(!b.title))
+    .flatMap((section) => section.entries).flatMap((entry) =>
+      entry.term.type === "option"
+        ? [{ entry: described(entry, entry.term.names), flags: entry.term.names }]
+        : []
+    );
+  const text = formatDocPage(name, { ...page, sections: inGroups(named) }, {
     showUsage: false,
     showDefault: { prefix: " (default: ", suffix: ")" },
     maxWidth: style.width,
-    termWidth: 26,
+    termWidth: Math.min(26, style.width >> 1),
     colors: style.colors,
   });
-  return text.replace(/ +$/gm, "").replace(/^( +--help +).*$/m, "$1Show this page")
-    .replace(/^( +--version +).*$/m, "$1Show the version of this project and the runtime") + "\n";
+  return text.replace(/ +$/gm, "") + "\n";
+}
+
+/** What the parser's own options do, in our words. */
+function described(entry: DocEntry, flags: readonly string[]): DocEntry {
+  if (flags.includes("--help")) return { ...entry, description: message`${text("Show this page")}` };
+  if (!flags.includes("--version")) return entry;
+  return { ...entry, description: message`${text("Show the version of this project and the runtime")}` };
 }
 
 /**
@@ -192,7 +202,10 @@ export function parseCommandLine(
       ...examples.flatMap(({ does, command }) => [`${does}:`, ...wrapCommand(asCalled(command), width - 2)]),
     ),
     showUsage: false,
-    help: { option: true, onShow: (_code, help) => void (page = helpPage(name, help, { colors, width })) },
+    help: {
+      option: { names: ["-h", "--help"] },
+      onShow: (_code, help) => void (page = helpPage(name, help, { colors, width })),
+    },
     version: { option: true, value: version, onShow: () => undefined },
     completion: { option: { hidden: "help" }, onShow: () => undefined },
     aboveError: "none",
@@ -217,34 +230,6 @@ export function parseCommandLine(
     );
   }
   return { given: values, words: found };
-}
-
-/**
- * Reads a configuration file: a JSON object of values by option name without the dashes (`"max-tokens": 64`), or
- * what `--dry-run` printed or a run directory keeps, whose `options` are such an object. `null` leaves an option
- * unset. Throws UsageError for an unknown key (with a suggestion) or a value out of range.
- */
-export async function readConfiguration(path: string, options: Options): Promise<Record<string, unknown>> {
-  const refuse = (why: string) => new UsageError(`Cannot read ${path}: ${why}`);
-  const content = await readJson(path).catch((error) => {
-    throw error instanceof InputError ? new UsageError(error.message, { cause: error }) : error;
-  });
-  const isRecord = (value: unknown): value is Record<string, unknown> =>
-    typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!isRecord(content)) throw refuse("expected a JSON object of option values");
-  const wanted = isRecord(content.options) && "task" in content ? content.options : content;
-  const byKey = new Map(Object.entries(options).map(([name, of]) => [configurationKey(of), { name, of }]));
-  const values: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(wanted)) {
-    const found = byKey.get(key);
-    if (!found) throw refuse(`unknown key "${key}"${suggestion(key, [...byKey.keys()])}`);
-    if (value === null) continue;
-    const type: string = typeof value;
-    const read = type === found.of.json ? found.of.read(String(value)) : undefined;
-    if (read === undefined) throw refuse(`"${key}" ${refusal(found.of, value)}`);
-    values[found.name] = read;
-  }
-  return values;
 }
 
 /**

@@ -28,7 +28,8 @@ import { openInput, openOutput, type TaskInput, type TaskOutput } from "./stream
 import { createListener, type ShownListener } from "./listener.ts";
 import { inFlags } from "./words.ts";
 import type { Options, Values } from "./option.ts";
-import { parseCommandLine, readConfiguration, resolve, toConfiguration, type Words } from "./command_line.ts";
+import { readConfiguration } from "./configuration_file.ts";
+import { parseCommandLine, resolve, toConfiguration, type Words } from "./command_line.ts";
 import { common } from "./shared_options.ts";
 
 /** What every task is given beside its options. */
@@ -116,7 +117,7 @@ async function execute<O extends Options>(
 
   const lasting = { ...task.options, ...kept };
   const file = typeof command.given.config === "string"
-    ? await readConfiguration(command.given.config, lasting)
+    ? await readConfiguration(command.given.config, { task: task.name, options: lasting })
     : {};
   const options = resolve({ ...task.options, ...common }, command.given, file) as Values<O> & CommonValues;
   state.debug ||= options.debug;

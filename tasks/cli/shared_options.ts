@@ -21,7 +21,7 @@ export const shared = {
   lora: text("--lora", {
     metavar: "r=16,…",
     help:
-      "Train a low-rank adapter alone: r=16, or r=16,alpha=32,dropout=0,targets=q,v of q,k,v,o,gate,up,down",
+      "Train a low-rank adapter alone: r=16, with commas alpha=32, dropout=0 and targets=q,v (of q, k, v, o, gate, up, down)",
   }),
   unknownTensors: preset(
     choice("--unknown-tensors", {
@@ -105,7 +105,7 @@ export function pick<K extends keyof typeof shared>(...names: readonly K[]): Pic
 export const common = {
   config: text("--config", {
     metavar: "FILE",
-    help: "JSON with values of these options; flags come before it",
+    help: "YAML or JSON with values of these options, or a section a task; flags come before it",
   }),
   dryRun: toggle("--dry-run", { help: "Print the whole configuration as JSON and do nothing else" }),
   quiet: toggle("--quiet", { help: "No progress and no notes on standard error" }),

@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import { formatRecord } from "../../lib/data/jsonl.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
+import { nearPath } from "../../lib/runtime/near_path.ts";
 import { exists, openAppend, readBytes, remove, rename } from "../../lib/runtime/files.ts";
 import {
   ClosedOutputError,
@@ -72,7 +73,9 @@ async function* untilAborted(
 /** The input at `path`; `-` is standard input. The file must exist, though it is opened only when it is read. */
 export async function openInput(path: string, signal: AbortSignal): Promise<TaskInput> {
   if (path !== "-") {
-    if (!await exists(path)) throw new UsageError(`Cannot read ${path}: no such file or directory`);
+    if (!await exists(path)) {
+      throw new UsageError(`Cannot read ${path}: no such file or directory${await nearPath(path)}`);
+    }
     return { name: path, bytes: untilAborted(readBytes(path), signal) };
   }
   async function* standardInput() {

@@ -24,6 +24,8 @@ import { evaluationOfTraining } from "./align_evaluation.ts";
 import { sharedProblems } from "./held_out.ts";
 import { checkSources } from "./check_sources.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
+import { plannedStages } from "./planned_stages.ts";
+import { TimeLeft } from "./time_left.ts";
 import { readRecords, Stages } from "./stages.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
@@ -102,6 +104,8 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
 class AlignRun {
   readonly #started = performance.now();
   readonly #stages: Stages;
+  /** Problems to train and to test. */
+  #counts = { trained: 0, tested: 0 };
   /** The file of VFT's candidates for the evaluation problems, once there is one. */
   #evaluated?: string | undefined;
 
@@ -112,7 +116,9 @@ class AlignRun {
   /** All stages, in order. */
   async all(): Promise<AlignResult> {
     const { options } = this, { out } = options, { listener, warnings } = this.#stages;
-    const { shared, tested } = await sharedProblems(options.train(), options.test());
+    const { shared, tested, read } = await sharedProblems(options.train(), options.test());
+    this.#stages.timeLeft = new TimeLeft(plannedStages(options, { trained: read, tested }));
+    this.#counts = { trained: read, tested };
     if (shared > 0) {
       listener.warn?.(
         `${shared} of ${tested} test problems are training problems too, so accuracy says little; option \`testData\` takes others`,
@@ -248,6 +254,7 @@ class AlignRun {
       from,
       problems,
       label: name,
+      total: problems === this.options.train ? this.#counts.trained : this.#counts.tested,
       samples,
       temperature,
       topK,
@@ -263,6 +270,7 @@ class AlignRun {
       from: directory,
       records: () => readRecords(judged),
       label: `evaluate ${name}`,
+      total: this.#counts.tested,
       votes,
       seed,
     });

@@ -12,17 +12,20 @@ export function testSpecOf(data: string): string {
   return data.replace(/\*\d*\.?\d+(?=,|$)/g, "").replace(/:\w+(?=,|$)/g, ":test");
 }
 
-/** How many of the test problems ask a question that a training problem asks too, white space aside. */
+/** How many of the test problems ask a question that a training problem asks too, white space aside; and how many of each there are. */
 export async function sharedProblems(
   train: AsyncIterable<Problem>,
   test: AsyncIterable<Problem>,
-): Promise<{ readonly shared: number; readonly tested: number }> {
+): Promise<{ readonly shared: number; readonly tested: number; readonly read: number }> {
   const trained = new Set<string>();
-  for await (const problem of train) trained.add(askedText(problem));
-  let shared = 0, tested = 0;
+  let shared = 0, tested = 0, read = 0;
+  for await (const problem of train) {
+    trained.add(askedText(problem));
+    read++;
+  }
   for await (const problem of test) {
     tested++;
     if (trained.has(askedText(problem))) shared++;
   }
-  return { shared, tested };
+  return { shared, tested, read };
 }

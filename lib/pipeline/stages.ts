@@ -22,8 +22,9 @@ import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from ".
 import { type EvaluationLine, isEvaluationLine } from "../train/evaluation_figures.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { plainSettings, train, type TrainOptions } from "../train/trainer.ts";
+import type { TimeLeft } from "./time_left.ts";
 import { memoryCheck } from "../model/needs.ts";
-import { inStage, type Listener, type Watched } from "../runtime/listener.ts";
+import { inStage, type Listener, type ProgressEvent, type Watched } from "../runtime/listener.ts";
 
 /** What all stages of a run share. */
 export interface StagesOptions extends Watched {
@@ -68,6 +69,8 @@ export interface CandidateStage
   readonly from: string;
   readonly problems: Source<Problem>;
   readonly label: string;
+  /** How many problems there are, where that is known. */
+  readonly total?: number | undefined;
   /** Whether candidates get log-probs beside their labels (default true). */
   readonly logprobs?: boolean;
 }
@@ -79,6 +82,8 @@ export interface MeasureStage extends Pick<EvaluateOptions, "votes" | "seed" | "
   /** Problems, or groups with labelled candidates. */
   readonly records: Source<Problem>;
   readonly label: string;
+  /** How many records there are, where that is known. */
+  readonly total?: number | undefined;
 }
 
 /** What was measured of a model. */
@@ -95,6 +100,8 @@ export class Stages {
   backend?: string;
   /** Hears of everything; remembers warnings. */
   readonly listener: Listener;
+  /** What is left to do, where the stages to come are known: progress then says how long it is likely to take. */
+  timeLeft?: TimeLeft | undefined;
 
   constructor(readonly options: StagesOptions) {
     const { listener } = options;
@@ -104,6 +111,13 @@ export class Stages {
         if (!this.warnings.includes(line)) this.warnings.push(line);
         listener?.warn?.(line);
       },
+      ...(listener?.progress && {
+        progress: (event: ProgressEvent) => {
+          const { part, done, total } = event,
+            left = this.timeLeft?.take(part, total ? done / total : undefined);
+          listener.progress!(left === undefined ? event : { ...event, left });
+        },
+      }),
     };
   }
 
@@ -163,14 +177,14 @@ export class Stages {
   /** Samples and labels candidates into the file `path`, and returns it. */
   async candidates(
     path: string,
-    { from, problems, label, logprobs = true, ...sampling }: CandidateStage,
+    { from, problems, label, total, logprobs = true, ...sampling }: CandidateStage,
   ): Promise<string> {
     const { maxTokens, prompt, microBatch, signal } = this.options;
     if (await exists(path)) return path;
     using model = await this.open(from);
     const listener: Listener = {
       ...inStage(this.listener, label),
-      progress: (event) => this.listener.progress?.({ ...event, part: label }),
+      progress: (event) => this.listener.progress?.({ ...counted(event, total), part: label }),
     };
     const generated = generate(model, this.problems(problems), {
       ...sampling,
@@ -217,9 +231,9 @@ export class Stages {
   async evaluated(
     model: Model,
     records: Source<Problem>,
-    options: EvaluateOptions & { readonly label: string },
+    options: EvaluateOptions & { readonly label: string; readonly total?: number | undefined },
   ): Promise<Evaluated[]> {
-    const { maxTokens, prompt, microBatch, signal } = this.options, { label, ...measuring } = options;
+    const { maxTokens, prompt, microBatch, signal } = this.options, { label, total, ...measuring } = options;
     const { progress } = inStage(this.listener, label);
     return await Array.fromAsync(
       evaluate(model, records(), {
@@ -227,11 +241,16 @@ export class Stages {
         prompt,
         microBatchTokens: microBatch,
         signal,
-        listener: { progress },
+        listener: { progress: (event) => progress?.(counted(event, total)) },
         ...measuring,
       }),
     );
   }
+}
+
+/** An event with its total, where it lacks one that is known. */
+function counted(event: ProgressEvent, total: number | undefined): ProgressEvent {
+  return event.total === undefined && total !== undefined ? { ...event, total } : event;
 }
 
 /** The groups in a file. */

@@ -155,6 +155,9 @@ const defaults = {
   overwrite: false,
 } as const;
 
+/** Defaults by the options' names, for what tells of a run. */
+export const alignDefaults: Readonly<Record<string, unknown>> = defaults;
+
 const namesIn = <T extends object>(options: T) =>
   Object.fromEntries(Object.keys(options).map((name) => [name, true])) as Record<keyof T, true>;
 

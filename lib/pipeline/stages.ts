@@ -258,9 +258,14 @@ export function readRecords(path: string): AsyncIterable<Group> {
   return readGroups(readBytes(path), { source: path });
 }
 
-/** The lines of a model directory's metrics.jsonl that are a step's. */
-export async function readMetrics(directory: string): Promise<Metrics[]> {
+/** The lines of a model directory's metrics.jsonl: a step's, and an evaluation's. */
+export async function readMetrics(
+  directory: string,
+): Promise<{ readonly metrics: Metrics[]; readonly evaluations: EvaluationLine[] }> {
   const text = await readText(join(directory, "metrics.jsonl"));
   const lines = text.split("\n").filter(Boolean).map((line): Metrics | EvaluationLine => JSON.parse(line));
-  return lines.filter((line): line is Metrics => !isEvaluationLine(line));
+  return {
+    metrics: lines.filter((line): line is Metrics => !isEvaluationLine(line)),
+    evaluations: lines.filter(isEvaluationLine),
+  };
 }

@@ -2,6 +2,8 @@
  * A table of results as aligned plain text, Markdown and CSV.
  */
 
+import { fixed } from "./fixed.ts";
+
 /** A number with its spread over seeds. */
 export interface Spread {
   /** Mean. */
@@ -42,9 +44,9 @@ export function spread(numbers: readonly number[]): Spread {
 
 function formatNumber(value: number, column: Column): string {
   if (Number.isNaN(value)) return "–";
-  if (column.percent) return (value * 100).toFixed(column.digits ?? 2);
+  if (column.percent) return fixed(value * 100, column.digits ?? 2);
   if (Number.isInteger(value) && column.digits === undefined) return String(value);
-  return Number.isFinite(value) ? value.toFixed(column.digits ?? 2) : String(value).replace("Infinity", "∞");
+  return Number.isFinite(value) ? fixed(value, column.digits ?? 2) : String(value).replace("Infinity", "∞");
 }
 
 /** One cell as text: "0.41", "12", "0.41 ± 0.02". */

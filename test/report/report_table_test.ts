@@ -28,6 +28,11 @@ test("a cell is formatted by its column", () => {
   assert.equal(formatCell(0.126, { key: "a" }), "0.13");
   assert.equal(formatCell({ mean: 1, deviation: 0.5 }, { key: "a" }), "1.00 ± 0.50");
   assert.equal(formatCell({ mean: 1, deviation: NaN }, { key: "a" }), "1.00");
+  assert.equal(formatCell(-0.0004, { key: "a", digits: 3 }), "0.000");
+  assert.equal(formatCell({ mean: -0.0004, deviation: 0.1 }, { key: "a", digits: 3 }), "0.000 ± 0.100");
+  assert.equal(formatCell(-0.00004, { key: "a", digits: 1, percent: true }), "0.0");
+  assert.equal(formatCell(-0.4, { key: "a", digits: 0 }), "0");
+  assert.equal(formatCell(-0.0006, { key: "a", digits: 3 }), "-0.001");
   assert.equal(formatCell(Infinity, { key: "a" }), "∞");
 });
 

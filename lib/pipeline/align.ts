@@ -21,7 +21,7 @@ import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
 import { evaluationOfTraining } from "./align_evaluation.ts";
-import { sharedProblems } from "./held_out.ts";
+import { countProblems } from "./held_out.ts";
 import { checkSources } from "./check_sources.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
 import { plannedStages } from "./planned_stages.ts";
@@ -116,14 +116,8 @@ class AlignRun {
   /** All stages, in order. */
   async all(): Promise<AlignResult> {
     const { options } = this, { out } = options, { listener, warnings } = this.#stages;
-    const { shared, tested, read } = await sharedProblems(options.train(), options.test());
-    this.#stages.timeLeft = new TimeLeft(plannedStages(options, { trained: read, tested }));
-    this.#counts = { trained: read, tested };
-    if (shared > 0) {
-      listener.warn?.(
-        `${shared} of ${tested} test problems are training problems too, so accuracy says little; option \`testData\` takes others`,
-      );
-    }
+    this.#counts = await countProblems(options, (line) => listener.warn?.(line));
+    this.#stages.timeLeft = new TimeLeft(plannedStages(options, this.#counts));
     const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
       objective: "vft",
       epochs: options.epochs,

@@ -29,3 +29,35 @@ export async function sharedProblems(
   }
   return { shared, tested, read };
 }
+
+/** The problems that a run trains on, tests on, and evaluates on while it trains. */
+export interface ProblemSets {
+  readonly train: () => AsyncIterable<Problem>;
+  readonly test: () => AsyncIterable<Problem>;
+  readonly evaluationProblems: (() => AsyncIterable<Problem>) | undefined;
+  readonly evaluation: { readonly keepBest?: unknown; readonly patience?: unknown } | undefined;
+}
+
+/** Counts them, and says where the test says little because they are not apart. */
+export async function countProblems(
+  { train, test, evaluationProblems, evaluation }: ProblemSets,
+  warn: (line: string) => void,
+): Promise<{ readonly trained: number; readonly tested: number }> {
+  const { shared, tested, read } = await sharedProblems(train(), test());
+  if (shared > 0) {
+    warn(
+      `${shared} of ${tested} test problems are training problems too, so accuracy says little; option \`testData\` takes others`,
+    );
+  }
+  const chosen = evaluation?.keepBest !== undefined || evaluation?.patience !== undefined;
+  const chosenOn = evaluationProblems && chosen
+    ? await sharedProblems(evaluationProblems(), test())
+    : undefined;
+  if (chosenOn && chosenOn.shared > 0) {
+    warn(
+      `${chosenOn.shared} of ${tested} test problems are evaluation problems too: what is kept is chosen on them, so ` +
+        "accuracy flatters; option `evaluation.data` takes others",
+    );
+  }
+  return { trained: read, tested };
+}

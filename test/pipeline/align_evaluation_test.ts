@@ -7,6 +7,7 @@ import { align } from "../../lib/pipeline/align.ts";
 import { evaluationOfTraining } from "../../lib/pipeline/align_evaluation.ts";
 import { type AlignOptions, resolveAlign } from "../../lib/pipeline/align_options.ts";
 import { explainRows } from "../../lib/pipeline/align_rows.ts";
+import { countProblems } from "../../lib/pipeline/held_out.ts";
 import { freshPath } from "../_models.ts";
 
 const small = {
@@ -71,6 +72,31 @@ test("what cannot be measured is refused before there is a folder", () => {
     { compares: false, data: undefined, seed: 5, maxTokens: 9, prompt: {} },
   );
   assert.deepEqual([seed, keepBest, answers?.questions], [5, "accuracy", 3]);
+});
+
+test("test problems that a run trains on or is chosen by are counted", async () => {
+  const problems = (...asked: string[]) =>
+    async function* () {
+      for (const question of asked) yield await Promise.resolve({ id: question, question });
+    };
+  const sets = {
+    train: problems("a", "b", "c"),
+    test: problems("c", "d", " e "),
+    evaluationProblems: problems("e", "d"),
+  };
+  const told = async (evaluation: { keepBest?: string; patience?: number } | undefined) => {
+    const lines: string[] = [];
+    assert.deepEqual(await countProblems({ ...sets, evaluation }, (line) => void lines.push(line)), {
+      trained: 3,
+      tested: 3,
+    });
+    return lines.map((line) => line.split(/[,:]/)[0]);
+  };
+  const trained = "1 of 3 test problems are training problems too";
+  assert.deepEqual(await told({}), [trained], "looking at them decides nothing");
+  const both = [trained, "2 of 3 test problems are evaluation problems too"];
+  assert.deepEqual(await told({ keepBest: "loss" }), both);
+  assert.deepEqual(await told({ patience: 1 }), both);
 });
 
 test("about sixty lines of metrics a training, unless so many steps are asked for", () => {

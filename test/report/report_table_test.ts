@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createProgress, formatDuration } from "../../tasks/cli/progress.ts";
-import { csvTable, formatCell, markdownTable, spread, textTable } from "../../lib/report/table.ts";
+import {
+  csvTable,
+  formatCell,
+  isBare,
+  markdownTable,
+  type Row,
+  spread,
+  textTable,
+} from "../../lib/report/table.ts";
 
 const columns = [
   { key: "model", title: "Model" },
@@ -20,6 +28,14 @@ test("spread is the mean and the sample deviation", () => {
   assert.deepEqual(spread([2, 4, 9]), { mean: 5, deviation: Math.sqrt(13) });
   assert.deepEqual(spread([2, NaN, 4]), { mean: 3, deviation: Math.SQRT2 });
   assert.deepEqual(spread([7]), { mean: 7, deviation: NaN });
+});
+
+test("a table is bare when every row lacks a value and has no other than 0", () => {
+  const bare = (...rows: Row[]) => isBare([{ key: "name" }, { key: "count" }, { key: "r" }], rows);
+  assert.ok(bare({ name: "a", count: 0 }, { name: "b", count: 0, r: NaN }));
+  assert.ok(!bare({ name: "a", count: 0 }, { name: "b", count: 3 }));
+  assert.ok(!bare({ name: "a", count: 0, r: 0 }), "0 everywhere was measured");
+  assert.ok(!bare({ name: "a", count: 0, r: { mean: 0, deviation: 0 } }));
 });
 
 test("a cell is formatted by its column", () => {

@@ -27,7 +27,7 @@ await runTask({
       command: "deno task data problems.csv --fields question=task,answer=solution > problems.jsonl",
     },
   ],
-  words: { metavar: "NAME|FILE", help: "The data set", min: 1, max: 1 },
+  words: { metavar: "NAME|FILE", help: "The data set", min: 1, max: 1, choices: Object.keys(datasets) },
   options: {
     split: text("--split", { metavar: "NAME", help: "Its split; default: train" }),
     ...pick("limit", "output", "seed", "overwrite"),

@@ -42,6 +42,8 @@ export interface Words {
   /** Fewest and most of them (default 0, any number). */
   readonly min?: number;
   readonly max?: number;
+  /** Words to complete to, where some are known. */
+  readonly choices?: readonly string[];
 }
 
 /** How to show `--help`. */
@@ -186,7 +188,16 @@ export function parseCommandLine(
   const { name, summary, description, examples, version, colors, width, words } = presentation;
   if (words) {
     const description = message`${text(words.help)}`;
-    const word = argument(string({ metavar: words.metavar as "WORD" }), { description });
+    const { choices = [], metavar } = words;
+    const word = argument({
+      ...string({ metavar: metavar as "WORD" }),
+      *suggest(prefix: string) {
+        for (const choice of choices) {
+          if (choice.startsWith(prefix)) yield { kind: "literal" as const, text: choice };
+        }
+        if (/FILE|DIR/.test(metavar)) yield { kind: "file" as const, type: "any" as const, pattern: prefix };
+      },
+    }, { description });
     parsers[wordsName] = multiple(word, { min: 0 }) as unknown as Parser<"sync", unknown, unknown>;
   }
   const needed = Object.values(options).filter((of) => of.required).map((of) => ` ${of.flag} ${of.metavar}`);

@@ -28,6 +28,11 @@ test("data prints what the tasks read: the same problems, by name, split, file a
   assert.deepEqual(records(generated.out).map(({ id }) => id), records(train.out).map(({ id }) => id));
 });
 
+test("names of data sets are completed", async () => {
+  const { out } = await run("aft", ["complete", "data", "arith"]);
+  assert.match(out, /arithmetic[^]*arithmetic-long/);
+});
+
 test("data refuses what it cannot print, in one line", async () => {
   const cases: [string[], RegExp][] = [
     [[], /^data: Missing NAME\|FILE: see --help\n$/],

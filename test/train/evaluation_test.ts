@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Group, Problem } from "../../lib/data/records.ts";
+import { parseLora } from "../../lib/checkpoint/lora.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { greedyAnswers } from "../../lib/pipeline/greedy_answers.ts";
@@ -191,6 +192,35 @@ test("the best model is kept, a training that gets no better stops, and every ch
     assert.equal(one.size, model.size);
   }
   assert.deepEqual(linesIn(out).filter((line) => "eval_loss" in line), JSON.parse(JSON.stringify(lines)));
+});
+
+test("an adapter's best is kept and its checkpoints are adapters; the base stays as it is", async () => {
+  const directory = await writeSmallModel(), out = freshPath();
+  const lora = { ...parseLora("r=2"), dropout: 0.5 };
+  using model = await loadModel(directory, { backend: "wasm", lora, seed: 1 });
+  const before = await parametersOf(model);
+  const evaluation = { share: 0.3, every: 1, keepBest: "loss", patience: 2 } as const;
+  const options = {
+    objective: "vft",
+    learningRate: 0.3,
+    decay: "constant",
+    steps: 12,
+    batchSize: 4,
+  } as const;
+  const { lines } = await told(model, toyLong(), { ...options, saveEvery: 2, keepLast: 1, out, evaluation });
+  const best = lines.reduce((a, b) => b.eval_loss < a.eval_loss ? b : a);
+  using again = await loadModel(out, { backend: "wasm" });
+  const [step] = readdirSync(join(out, "checkpoints"));
+  using last = await loadModel(join(out, "checkpoints", step), { backend: "wasm" });
+  const lossOf = async (one: Model) =>
+    (await told(one, toyLong(), { ...options, steps: 1, evaluation: { share: 0.3 } })).lines[0].eval_loss;
+  // Dropout is off while it is measured, so that the same model has the same loss.
+  assertClose([await lossOf(model), await lossOf(again)], [best.eval_loss, best.eval_loss], 1e-6, "the best");
+  assertClose([await lossOf(last)], [lines.at(-1)!.eval_loss], 1e-6, "the last");
+  using base = await loadModel(directory, { backend: "wasm" });
+  for (const [name, values] of await parametersOf(base)) {
+    if (!name.includes("lora")) assert.deepEqual(before.get(name), values, name);
+  }
 });
 
 /** Problems that differ, of which those held out cannot be known. */

@@ -133,7 +133,7 @@ function commandText(configuration: AlignSettings["configuration"]): (readonly [
 const usual: Readonly<Record<string, unknown>> = { ...alignDefaults, chat: "auto" };
 
 /** Options that change nothing of what comes out. */
-const quietly = new Set(["tensorboard", "quiet", "debug", "profile", "resume", "overwrite"]);
+const quietly = new Set(["tensorboard", "threads", "quiet", "debug", "profile", "resume", "overwrite"]);
 
 /** `aft-dc-round-2` of `aft-dc round 2`. */
 export function fileName(name: string): string {

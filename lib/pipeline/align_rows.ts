@@ -3,7 +3,7 @@
 const kinds: Readonly<Record<string, string>> = {
   vft: "The model after fine-tuning on reference chains of thought (VFT): all others start from it.",
   control:
-    "VFT trained on with reference chains for as many steps as the models below: what more of the same training gives " +
+    "VFT trained on with reference chains for as many passes as the models below: what more of the same training gives " +
     "by itself.",
   "aft-none":
     "AFT without a constraint: right candidates are made likelier than wrong ones, however far the wrong ones fall.",

@@ -27,7 +27,7 @@ const aside = new Set([
     "micro-batch",
     "recompute",
   ],
-  ...["log-every", "tensorboard", "data-directory"],
+  ...["log-every", "tensorboard", "threads", "data-directory"],
 ]);
 
 /** Options by the names of flags, without those that do not matter here. */

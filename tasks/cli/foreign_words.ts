@@ -52,6 +52,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
   "--system": ["system-prompt", "system-message"],
   "--few-shot": ["num-fewshot", "fewshot", "shots"],
   "--backend": ["device", "gpu", "cuda", "cpu"],
+  "--threads": ["num-threads", "n-threads", "num-workers", "cores", "jobs"],
   "--seed": ["random-seed", "manual-seed"],
   "--lora r=16": ["lora-r", "lora-rank", "use-peft", "use-lora", "rank", "peft"],
   "--lora r=16,alpha=32": ["lora-alpha"],

@@ -32,7 +32,7 @@ export class BestWatch {
   /**
    * Takes an evaluation in.
    *
-   * @returns whether it is the best so far (of equal ones the earliest is), and whether patience is at its end
+   * @returns whether it is the best so far (of equal ones the earliest is, the untrained model last), and whether patience is at its end
    * @throws {InputError} when it lacks the figure
    */
   take(line: EvaluationLine): { readonly isBest: boolean; readonly spent: boolean } {
@@ -47,7 +47,9 @@ export class BestWatch {
       );
     }
     const { better } = evaluationFigures[this.metric];
-    const isBest = before === undefined || (better === "lower" ? value < before.value : value > before.value);
+    const gained = before !== undefined && (better === "lower" ? value < before.value : value > before.value);
+    // Whoever trains wants the start back only where all training made it worse.
+    const isBest = before === undefined || gained || before.step === 0 && value === before.value;
     this.#best = isBest ? { step: line.step, value, waited: 0 } : { ...before, waited: before.waited + 1 };
     return { isBest, spent: this.#best.waited >= this.patience };
   }

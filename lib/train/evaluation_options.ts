@@ -43,7 +43,7 @@ export interface EvaluationOptions {
   readonly answers?: AnswerProbe | undefined;
   /**
    * The figure by which the best model is kept: it is what `out`, and the model in memory, are at the end (default: the
-   * last model). Of equal ones the earliest.
+   * last model). Of equal ones the earliest, but the untrained model only where none is as good.
    */
   readonly keepBest?: EvaluationMetric | undefined;
   /** Ends the training when so many evaluations in a row were no better than the best (default: never). */

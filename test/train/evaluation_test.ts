@@ -135,6 +135,11 @@ test("the best and the patience, by hand", () => {
     () => margin.take(line(4, 1)),
     /^InputError: Cannot go by margin: the evaluation set does not give it; it gives loss$/,
   );
+  const start = new BestWatch("accuracy");
+  const equal = [0.5, 0.5, 0.5].map((value, step) =>
+    start.take({ ...line(step, 1), eval_accuracy: value }).isBest
+  );
+  assert.deepEqual(equal, [true, true, false], "an untrained model is kept only where none is as good");
   const resumed = new BestWatch("loss", 2, { step: 1, value: 2, waited: 1 });
   assert.deepEqual(resumed.take(line(2, 2)), { isBest: false, spent: true });
 });

@@ -38,6 +38,7 @@ export { evaluate, type Evaluated, type EvaluateOptions } from "./lib/evaluate/e
 export type { OptionResult } from "./lib/evaluate/option_logprobs.ts";
 export { score, type ScoreOptions } from "./lib/evaluate/score.ts";
 export { label, type LabelCounts, type LabelOptions } from "./lib/feedback/label.ts";
+export { labelByMajority, type MajorityOptions } from "./lib/feedback/majority.ts";
 export { type Judge, type JudgeCounts, type JudgeOptions, openJudge } from "./lib/feedback/judge.ts";
 export { rank, type RankOptions, type Rewards, type RewardSource } from "./lib/feedback/rank.ts";
 export { ratings } from "./lib/feedback/rank_ratings.ts";

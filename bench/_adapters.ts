@@ -13,7 +13,7 @@ import { read } from "../lib/backend/tensors.ts";
 import { quantize, type QuantizedMatrix } from "../lib/kernels/product/quantize.ts";
 import { attachAdapter } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/checkpoint/config.ts";
-import type { Decoder } from "../lib/model/state.ts";
+import { type Decoder, makeDecoder } from "../lib/model/state.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { parameterPlan, partShape } from "../lib/checkpoint/parameter_plan.ts";
 import { writeTensors } from "../lib/checkpoint/sharded_tensors.ts";
@@ -256,7 +256,7 @@ export async function fourBits(decoder: Decoder): Promise<Decoder> {
       );
     } else parameters.set(name, tensor.share());
   }
-  return { ...decoder, parameters, quantized };
+  return makeDecoder({ ...decoder, parameters, quantized });
 }
 
 /** Tokens a second of decoding on float32 and on 4 bits, by sequences at once. */

@@ -2,7 +2,7 @@
 import type { Tensor } from "../lib/backend/device.ts";
 import { Random } from "../lib/data/random.ts";
 import { parseConfig } from "../lib/checkpoint/config.ts";
-import type { Decoder } from "../lib/model/state.ts";
+import { type Decoder, makeDecoder } from "../lib/model/state.ts";
 import { parameterPlan } from "../lib/checkpoint/parameter_plan.ts";
 import { aft } from "../lib/objectives/aft.ts";
 import { vft } from "../lib/objectives/vft.ts";
@@ -37,13 +37,13 @@ export function randomDecoder({ layers, width, vocabulary }: Size, seed = 1): De
     const values = Float32Array.from({ length: size }, () => decay ? 0.02 * random.normal() : 1);
     parameters.set(name, upload(values, [...shape]));
   }
-  return { device: benchDevice(), config, plan, parameters };
+  return makeDecoder({ device: benchDevice(), config, plan, parameters });
 }
 
 /** Frees a decoder's tensors. */
 export function disposeDecoder(decoder: Decoder): void {
   decoder.parameters.forEach((t) => t.dispose());
-  decoder.ropeTable?.dispose();
+  decoder.rotary?.table?.dispose();
 }
 
 /** Number of parameters. */

@@ -1,30 +1,41 @@
 /**
- * Records of your own, made by a program: any iterable of problems goes where a data set goes.
+ * A data set of your own: an object that says what its rows are, how they read and what its answers are goes where a data
+ * set's name goes.
  *
  *   deno run -A examples/own_data.ts
  */
-import { evaluate, loadModel, summarize, train } from "../mod.ts";
+import { evaluate, loadDataset, loadModel, type OwnDataSet, summarize, train } from "../mod.ts";
 
-/** Sums of two numbers, with the chain of thought to learn. */
-function* sums(from: number, count: number) {
-  for (let i = from; i < from + count; i++) {
-    const a = 2 + (i * 7) % 19, b = 3 + (i * 5) % 17;
-    yield {
-      id: `sum-${i}`,
+/** Sums of two numbers, with the chain of thought to learn; a file's path could stand for the rows. */
+const pens: OwnDataSet = {
+  name: "pens",
+  kind: "number",
+  template: "Question: {question}\nAnswer:",
+  splits: ["train", "test"],
+  needs: ["answer", "reference"],
+  rows: (split) => {
+    const [from, count] = split === "test" ? [100, 8] : [0, 96];
+    return Array.from({ length: count }, (_, i) => {
+      return { a: 2 + ((from + i) * 7) % 19, b: 3 + ((from + i) * 5) % 17 };
+    });
+  },
+  read: ({ a, b }) => {
+    const sum = Number(a) + Number(b);
+    return {
       question: `Tom has ${a} pens. He buys ${b} more. How many pens does Tom have?`,
-      answer: String(a + b),
-      reference: `${a} + ${b} = ${a + b}. #### ${a + b}`,
+      answer: sum,
+      reference: `${a} + ${b} = ${sum}. #### ${sum}`,
     };
-  }
-}
+  },
+};
 
 using model = await loadModel("fixtures/base");
 for await (
-  const { step, loss } of train(model, sums(0, 96), { objective: "vft", epochs: 4, learningRate: 1e-3 })
+  const { step, loss } of train(model, loadDataset(pens), { objective: "vft", epochs: 4, learningRate: 1e-3 })
 ) {
   console.log(`step ${step}: loss ${loss.toFixed(3)}`);
 }
 const { questions, accuracy } = summarize(
-  await Array.fromAsync(evaluate(model, sums(100, 8), { maxTokens: 48 })),
+  await Array.fromAsync(evaluate(model, loadDataset(pens, { split: "test" }), { maxTokens: 48 })),
 );
 console.log(`accuracy ${accuracy} on ${questions} questions`);

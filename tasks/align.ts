@@ -8,15 +8,30 @@
 import { relative } from "node:path";
 import { embeddedBase } from "../lib/pipeline/align_options.ts";
 import { align } from "../lib/pipeline/align.ts";
+import { alignMethods } from "../lib/pipeline/align_methods.ts";
 import { runTask } from "./cli/run_task.ts";
+import {
+  objectiveOption,
+  objectiveOptions,
+  objectiveValues,
+  withoutObjectiveValues,
+} from "./cli/objective_options.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { choice, integer, number, preset, text } from "./cli/option.ts";
-import { dataOptions, promptOptions, promptsOf } from "./cli/records.ts";
+import {
+  dataOptions,
+  promptOptions,
+  promptsOf,
+  readingOf,
+  recordOptions,
+  turnOptions,
+} from "./cli/records.ts";
 import { evaluationOptions } from "./cli/evaluating.ts";
 import type { EvaluationMetric } from "../lib/train/evaluation_figures.ts";
 import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 
-const { evalMaxTokens: _, ...asked } = evaluationOptions; // answers are as long as candidates
+const { evalMaxTokens: _, ...evaluating } = evaluationOptions; // answers are as long as candidates
 
 const base = relative(".", embeddedBase());
 
@@ -42,6 +57,14 @@ await runTask({
       does: "Three rounds of sampling and alignment",
       command: "deno task align --rounds 3 --constraints dc --out runs/rounds",
     },
+    {
+      does: "Reinforcement on the model's own samples: three rounds of RLOO",
+      command: "deno task align --objective rloo --align-epochs 1 --rounds 3 --out runs/rloo",
+    },
+    {
+      does: "No answers for training: the candidates vote",
+      command: "deno task align --label majority --constraints dc --out runs/votes",
+    },
   ],
   options: {
     model: preset(shared.model, base, "Model directory to start from"),
@@ -53,8 +76,9 @@ await runTask({
     }),
     limit: preset(integer("--limit", { help: "Training problems" }), 640),
     testLimit: preset(integer("--test-limit", { help: "Test problems" }), 200),
-    ...pick("samples", "temperature", "topK", "topP", "beta", "seed", "backend", "resume", "overwrite"),
+    ...pick("samples", "temperature", "topK", "topP", "seed", "backend", "resume", "overwrite"),
     maxTokens: preset(shared.maxTokens, 96),
+    ...pick("stop"),
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote of maj@k" }), 8),
     epochs: preset(shared.epochs, 4, "Passes of VFT over the training problems"),
     alignEpochs: preset(integer("--align-epochs", { help: "Passes of alignment, and of the control" }), 3),
@@ -65,23 +89,41 @@ await runTask({
     }),
     batchSize: preset(shared.batchSize, 16),
     ...pick("microBatch", "recompute", "lora", "baseDtype", "unknownTensors"),
-    constraints: preset(
-      choice("--constraints", { choices: ["all", "none", "dc", "bc"], help: "Which alignment runs to make" }),
-      "all",
+    objective: objectiveOption,
+    constraints: choice("--constraints", {
+      choices: ["all", "none", "dc", "bc"],
+      help:
+        "Which alignment runs to make; default: all for aft, the objective's own constraint for any other",
+    }),
+    label: preset(
+      choice("--label", {
+        choices: ["answer", "majority"],
+        help:
+          "What marks the candidates that are learned from: answers, or the vote of a question's candidates",
+      }),
+      "answer",
     ),
     rounds: preset(
       integer("--rounds", { help: "How often to sample and align, each time with the newest models" }),
       1,
     ),
-    ...asked,
+    ...evaluating,
     ...pick("logEvery", "tensorboard"),
     ...dataOptions,
+    ...recordOptions,
     ...promptOptions,
+    ...turnOptions,
+    ...objectiveOptions,
   },
-  plan: (options) => planMemory("train", options),
+  plan: async (options) => {
+    const { objective, constraints, label: labels } = options;
+    alignMethods({ objective, constraints, labels, options: objectiveValues(options) });
+    return await planMemory("train", options);
+  },
   async run(options, io) {
     const { template: _, chat: __, system: ___, fewShot: ____, ...given } = withoutCommon(options);
-    const { evalData: data, evalShare: share, evalLimit, evalEvery: every, evalGenerate, ...more } = given;
+    const { templateVariables: _____, templateDate: ______, fields: _______, ...asked } = given;
+    const { evalData: data, evalShare: share, evalLimit, evalEvery: every, evalGenerate, ...more } = asked;
     const { keepBest, patience, ...settings } = more;
     const evaluation = {
       ...{ data, share, every, patience },
@@ -89,8 +131,11 @@ await runTask({
     };
     const measures = Object.values(evaluation).some((value) => value !== undefined);
     const { table } = await align({
-      ...settings,
+      ...withoutObjectiveValues(settings),
+      ...readingOf(options),
       ...(measures && { evaluation }),
+      options: objectiveValues(options),
+      stop: stopTexts(options.stop, io.listener),
       prompt: await promptsOf(options),
       configuration: io.configuration,
       signal: io.signal,

@@ -7,11 +7,11 @@ import { checkFormats } from "../lib/feedback/format_check.ts";
 import { findObjective, objectives } from "../lib/objectives/objectives.ts";
 import { resolveSettings } from "../lib/train/settings.ts";
 import { runTask } from "./cli/run_task.ts";
-import { objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
+import { objectiveOption, objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
 import { evaluationOf } from "./cli/evaluating.ts";
-import { choice, preset } from "./cli/option.ts";
+import { choice } from "./cli/option.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
+import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { pick } from "./cli/shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
@@ -25,6 +25,7 @@ await runTask({
   summary: "Calibrate a model's scores with an alignment objective",
   description:
     "Reads groups that `score` wrote (or --data with candidates), writes metrics as JSONL and the model to --out. " +
+    "Candidates, and the reference beside them, answer a conversation's last question. " +
     `Objectives: ${Object.keys(objectives).join(", ")}.`,
   examples: [
     {
@@ -44,16 +45,18 @@ await runTask({
       does: "DPO on the same data",
       command: "deno task ca-align --model runs/vft --input scored.jsonl --objective dpo --out runs/dpo",
     },
+    {
+      does: "Two objectives added, each with its weight",
+      command:
+        "deno task ca-align --model runs/vft --input scored.jsonl --objective dpo-norm:1,aft:0.5 --out runs/sum",
+    },
   ],
   options: {
     ...trainingOptions,
     ...pick("input", "output", "data"),
     ...dataOptions,
-    ...recordOptions,
-    objective: preset(
-      choice("--objective", { choices: Object.keys(objectives), help: "What to train with" }),
-      "aft",
-    ),
+    ...inputOptions,
+    objective: objectiveOption,
     constraint: choice("--constraint", {
       choices: ["none", "dc", "bc"],
       help:
@@ -62,13 +65,18 @@ await runTask({
     ...objectiveOptions,
     ...promptOptions,
   },
-  plan: (options) => planMemory("train", options),
+  resumes: "metrics",
+  async plan(options) {
+    const { objective, constraint } = options;
+    resolveSettings({ ...trainerOptions(options), objective, constraint, options: objectiveValues(options) });
+    return await planMemory("train", options);
+  },
   async run(options, io) {
     const { objective, constraint } = options, given = objectiveValues(options);
     // Before the model is loaded: what cannot be trained is said at once.
     const evaluation = await evaluationOf(options, io);
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: given });
-    await checkData(options);
+    await checkData(options, io);
     await checkOut({
       ...options,
       mark: "run.json",

@@ -4,7 +4,7 @@
  *   deno task merge --model models/smol --adapter runs/lora --out models/smol-aligned
  */
 import { mergeAdapter } from "../lib/model/merge.ts";
-import { baseDirectory, readAdapterConfig } from "../lib/checkpoint/adapter_files.ts";
+import { baseDirectory, readAdapterConfig } from "../lib/checkpoint/adapter_config.ts";
 import { resolveModel } from "../lib/checkpoint/resolve_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, required, text } from "./cli/option.ts";

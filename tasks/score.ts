@@ -8,14 +8,17 @@ import { normalizeResponses } from "../lib/data/prompts.ts";
 import type { Group } from "../lib/data/records.ts";
 import { rank } from "../lib/feedback/rank.ts";
 import { label } from "../lib/feedback/label.ts";
+import { labelByMajority } from "../lib/feedback/majority.ts";
 import { score } from "../lib/evaluate/score.ts";
+import { UsageError } from "../lib/runtime/errors.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { openRewardSource, rankOptions } from "./cli/ranking.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
+import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { checkKept, resumeOption } from "./cli/resume.ts";
 import { pick } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -24,7 +27,7 @@ await runTask({
   summary: "Mark candidates right or wrong, rank them, and add their log-probs",
   description:
     "Reads groups and writes them with each candidate's answer, correct, logprob and score, and with rank and " +
-    "reward where --rank says what to rank by. Without --model it only labels and ranks. The log-probs of the model before training are the reference that DPO, IPO, IRPO and KTO need.",
+    "reward where --rank says what to rank by. Candidates answer a conversation's last question. Without --model it only labels and ranks. The log-probs of the model before training are what objectives with a reference model need: DPO and its kin, KTO, NCA, GSPO.",
   examples: [
     {
       does: "Label and score generated candidates",
@@ -33,6 +36,11 @@ await runTask({
     {
       does: "Candidates of several sources: bring their endings into one form",
       command: "deno task score --model runs/vft --endings normalize --input candidates.jsonl",
+    },
+    {
+      does: "No answers are known: the candidates vote",
+      command: "deno task generate --model runs/vft --input questions.jsonl -k 8 --keep-duplicates | " +
+        "deno task score --model runs/vft --label majority",
     },
     {
       does: "Score a data set's own candidates",
@@ -62,8 +70,18 @@ await runTask({
       "overwrite",
     ),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
+    label: preset(
+      choice("--label", {
+        choices: ["answer", "majority"],
+        help:
+          "What is right: the record's answer, or the one that most candidates of the question give, whose " +
+          "shares of the votes become rewards",
+      }),
+      "answer",
+    ),
+    ...resumeOption,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     relabel: toggle("--relabel", { help: "Label by answers also what records bring labels for" }),
     endings: preset(
@@ -83,10 +101,17 @@ await runTask({
     ),
     ...rankOptions,
   },
+  feeds: true,
+  resumes: "records",
   plan: (options) => planMemory("score", options),
   async run(options, io) {
-    const { strict, relabel, endings, tooLong } = options;
-    await checkData(options);
+    const { strict, relabel, endings, tooLong } = options, majority = options.label === "majority";
+    if (majority && relabel) throw new UsageError("Option --relabel has no meaning with --label majority");
+    if (majority && options.rank !== undefined) {
+      throw new UsageError("Only one of --rank and --label majority can be given: both write rewards");
+    }
+    await checkData(options, io);
+    const prompt = await promptsOf(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,
@@ -98,16 +123,21 @@ await runTask({
       signal: io.signal,
     });
     const source = async function* (): AsyncGenerator<Group> {
-      for await (const group of groupsOf(options, io)) {
+      const groups = checkKept(groupsOf(options, io), io);
+      for await (
+        const group of majority
+          ? labelByMajority(groups, { strict, listener: io.listener, signal: io.signal })
+          : groups
+      ) {
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };
-    const prompt = await promptsOf(options);
     const scored = (groups: AsyncIterable<Group>) =>
       score(model, groups, {
         strict,
         relabel,
         tooLong,
+        skip: io.output.kept,
         microBatchTokens: options.microBatch,
         prompt,
         // One bar for both: where there is a ranking, it is the slower part.

@@ -22,6 +22,10 @@ await runTask({
     }.`,
   examples: [
     { does: "Everything, on the embedded data sets", command: "deno task study" },
+    {
+      does: "Every objective side by side, from the same candidates",
+      command: "deno task study --only zoo --data arithmetic --seeds 1",
+    },
     { does: "One experiment, smaller", command: "deno task study --only main --seeds 1 --limit 320" },
     {
       does: "A model and data of your own",
@@ -32,7 +36,10 @@ await runTask({
   options: {
     model: preset(shared.model, embeddedBase(), "Model directory to start from"),
     out: preset(shared.out, "runs/study", "Directory of the study; one that is there is gone on with"),
-    only: text("--only", { metavar: "A,B", help: "Experiments to run; default: all" }),
+    only: text("--only", {
+      metavar: "A,B",
+      help: "Experiments to run; default: all but zoo, which trains every objective",
+    }),
     data: preset(
       shared.data,
       "arithmetic,arithmetic-long",

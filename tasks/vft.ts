@@ -8,10 +8,11 @@ import { checkOut } from "../lib/pipeline/out_directory.ts";
 import {
   checkData,
   dataOptions,
+  inputOptions,
   problemsOf,
   promptOptions,
   promptsOf,
-  recordOptions,
+  turnOptions,
 } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { evaluationOf } from "./cli/evaluating.ts";
@@ -23,7 +24,8 @@ await runTask({
   name: "vft",
   summary: "Train a model on reference chains of thought",
   description:
-    "Reads problems with references (JSONL, or --data), writes metrics as JSONL and the model to --out.",
+    "Reads problems with references (JSONL, or --data), writes metrics as JSONL and the model to --out. Of a " +
+    "conversation every answer of the assistant is trained, behind all that was said before it.",
   examples: [
     {
       does: "Train the embedded base model on the embedded problems",
@@ -42,10 +44,12 @@ await runTask({
   options: {
     ...trainingOptions,
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
+    ...turnOptions,
     ...pick("input", "output", "data"),
   },
+  resumes: "metrics",
   plan: (options) => planMemory("train", options),
   async run(options, io) {
     await checkOut({
@@ -54,14 +58,15 @@ await runTask({
       sources: [options.model, options.data, options.input, options.evalData],
     });
     const evaluation = await evaluationOf(options, io);
-    resolveSettings({ ...trainerOptions(options), objective: "vft" });
-    await checkData(options);
+    resolveSettings({ ...trainerOptions(options), objective: "vft", trainTurns: options.trainTurns });
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     await runTraining(model, problemsOf(options, io), {
       ...trainerOptions(options),
       objective: "vft",
       evaluation: evaluation?.(prompt),
+      trainTurns: options.trainTurns,
       prompt,
       io,
     });

@@ -29,7 +29,8 @@ const BATCH = 500;
 const kindNames = [
   ..."safetensors index config tokenizer template adapter".split(" "),
   "adapter weights",
-  ..."jsonl json csv parquet answers state hub judge".split(" "),
+  "list in an object",
+  ..."jsonl json gzip zstandard conversation csv parquet answers state hub judge".split(" "),
 ];
 
 const { values: options } = parseArgs({

@@ -27,6 +27,20 @@ export function widen(bytes: Uint8Array, dtype: FloatDtype, target: Float32Array
   }
 }
 
+/** From where on numbers of a kind round to infinity: halfway from its largest to what would come next. */
+const overflows: Readonly<Record<FloatDtype, number>> = {
+  F32: Infinity,
+  F16: 65520,
+  BF16: (2 - 2 ** -8) * 2 ** 127,
+};
+
+/** The first number that would become infinite when narrowed; undefined where none would. */
+export function overflowing(values: Float32Array, dtype: FloatDtype): number | undefined {
+  const from = overflows[dtype];
+  if (dtype === "F32") return undefined;
+  return values.find((value) => (value >= from || value <= -from) && Number.isFinite(value));
+}
+
 /** Narrows numbers to bytes of a kind; F32 gives a view of the same memory. */
 export function narrow(values: Float32Array, dtype: FloatDtype): Uint8Array {
   if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

@@ -236,6 +236,11 @@ function tokensAndDtype(
   };
 }
 
+/** The same decoder with a head of its own. */
+export function untiedConfig(config: DecoderConfig): DecoderConfig {
+  return { ...config, tiedHead: false, raw: { ...config.raw, tie_word_embeddings: false } };
+}
+
 function check(config: DecoderConfig, where: string): void {
   const { heads, kvHeads, headDim, vocabularySize } = config;
   if (heads % kvHeads !== 0) {

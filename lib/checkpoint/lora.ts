@@ -1,13 +1,10 @@
 /**
- * Low-rank adaptation (LoRA, arXiv 2106.09685): which matrices of a decoder get an update of low rank, and where its
- * factors lie.
+ * Low-rank adaptation (LoRA, arXiv 2106.09685): what an adapter is like, as options and records say it.
  */
 
-import type { Block } from "../kernels/product/block_product.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
-import type { DecoderConfig } from "./config.ts";
-import { parameterPlan } from "./parameter_plan.ts";
+import { checkPattern } from "./peft_patterns.ts";
 
 /** The projections of a layer that can have an adapter: four of attention, three of the feed-forward half. */
 export const loraTargets: readonly LoraTarget[] = ["q", "k", "v", "o", "gate", "up", "down"];
@@ -15,7 +12,7 @@ export const loraTargets: readonly LoraTarget[] = ["q", "k", "v", "o", "gate", "
 /** One of {@linkcode loraTargets}. */
 export type LoraTarget = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
 
-/** What an adapter is like. */
+/** What an adapter is like. Modules are named by their paths in transformers. */
 export interface Lora {
   /** Rank of each update. */
   readonly r: number;
@@ -25,53 +22,28 @@ export interface Lora {
   readonly targets?: readonly LoraTarget[];
   /** Share of the adapter's inputs that training zeroes (default 0). */
   readonly dropout?: number;
-}
-
-/** The part of an adapter that changes one of the checkpoint's matrices. */
-export interface AdaptedPart extends Block {
-  /** The matrix's path in transformers, such as `model.layers.0.self_attn.q_proj`. */
-  readonly module: string;
-}
-
-/**
- * A parameter of the decoder with low-rank updates of some runs of its rows:
- * W[column_p … column_p + rows_p − 1] + (alpha/r)·B_p·A_p.
- *
- * The A_p [r, in] of all parts lie one below the other in one parameter, `NAME.lora_a` [T·r, in], and the B_p
- * [rows_p, r] in another, `NAME.lora_b` [Σ rows_p, r], so that x is multiplied once for all parts.
- */
-export interface AdaptedProjection {
-  /** The parameter's name, such as `layers.0.qkv`. */
-  readonly name: string;
-  /** Columns of the parameter. */
-  readonly inputs: number;
-  /** In the order of their rows. */
-  readonly parts: readonly AdaptedPart[];
-}
-
-/** The targets in a module, by the end of its path. GPT-2 keeps q, k and v in one. */
-const targetsOf: readonly (readonly [ending: string, targets: readonly LoraTarget[]])[] = [
-  ["self_attn.q_proj", ["q"]],
-  ["self_attn.k_proj", ["k"]],
-  ["self_attn.v_proj", ["v"]],
-  ["self_attn.o_proj", ["o"]],
-  ["mlp.gate_proj", ["gate"]],
-  ["mlp.up_proj", ["up"]],
-  ["mlp.down_proj", ["down"]],
-  ["attn.c_attn", ["q", "k", "v"]],
-  ["attn.c_proj", ["o"]],
-  ["mlp.c_fc", ["up"]],
-  ["mlp.c_proj", ["down"]],
-];
-
-/** The targets in the module with that path; none when it can have no adapter. */
-export function targetsIn(module: string): readonly LoraTarget[] {
-  return targetsOf.find(([ending]) => module.endsWith(`.${ending}`))?.[1] ?? [];
+  /** Scales by alpha/√r in place of alpha/r (rsLoRA, arXiv 2312.03732; default false). */
+  readonly rankStabilized?: boolean;
+  /** In which layers, counted from 0 (default: all). */
+  readonly layers?: readonly number[];
+  /** Which modules, by their whole paths, where targets and layers do not say it: they are then left out. */
+  readonly modules?: readonly string[];
+  /** Other ranks, by the end of a module's path, a regular expression; the first that fits counts (PEFT's rank_pattern). */
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  /** Other alphas, likewise. */
+  readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** Gives the token embedding a low-rank update too (default false). */
+  readonly embedding?: boolean;
+  /**
+   * Modules that are trained as a whole, by the end of their paths: embeddings, head and norms, such as `embed_tokens`,
+   * `lm_head` (PEFT's modules_to_save). The base keeps its own.
+   */
+  readonly modulesToSave?: readonly string[];
 }
 
 /**
  * Reads `r=16,alpha=32,targets=q,k,v,o,gate,up,down,dropout=0`, every key optional: r 16, alpha 2·r, all targets, no
- * dropout.
+ * dropout. Further keys: `layers=0,1`, `save=embed_tokens,lm_head` (modules trained as a whole), `rslora=true`.
  *
  * ```ts
  * import { parseLora } from "./mod.ts";
@@ -87,8 +59,8 @@ export function parseLora(text: string): Lora {
   let last: string | undefined;
   for (const word of text.split(",").map((part) => part.trim())) {
     const equals = word.indexOf("=");
-    if (equals < 0 && last === "targets") {
-      values.targets.push(word);
+    if (equals < 0 && last !== undefined && lists.includes(last)) {
+      values[last]!.push(word);
       continue;
     }
     last = equals < 0 ? word : word.slice(0, equals);
@@ -115,7 +87,17 @@ export function parseLora(text: string): Lora {
   for (const name of values.targets ?? []) {
     if (!(loraTargets as readonly string[]).includes(name)) throw unknown("target", name, loraTargets);
   }
-  return { r, alpha, dropout, ...(values.targets && { targets: values.targets as LoraTarget[] }) };
+  const { targets, layers, save, rslora: [stabilized] = [] } = values;
+  if (stabilized !== undefined && stabilized !== "true" && stabilized !== "false") {
+    throw new UsageError(`Cannot read option \`lora\`: rslora must be true or false: got "${stabilized}"`);
+  }
+  return checkLora({
+    ...{ r, alpha, dropout },
+    ...(targets && { targets: targets as LoraTarget[] }),
+    ...(stabilized === "true" && { rankStabilized: true }),
+    ...(layers && { layers: layers.map((layer) => /^\d+$/.test(layer) ? Number(layer) : NaN) }),
+    ...(save && { modulesToSave: save }),
+  });
 }
 
 /**
@@ -127,8 +109,8 @@ export function checkLora(lora: Lora): Lora {
   if (typeof lora !== "object" || lora === null) {
     throw new UsageError(`Cannot read option \`lora\`: it must be an object: got ${JSON.stringify(lora)}`);
   }
-  for (const key of Object.keys(lora)) if (!keys.includes(key)) throw unknown("key", key, keys);
-  const { r, alpha, targets, dropout = 0 } = lora;
+  for (const key of Object.keys(lora)) if (!fields.includes(key)) throw unknown("key", key, fields);
+  const { r, alpha, targets, dropout = 0, layers, modules, modulesToSave } = lora;
   const refuse = (key: string, expected: string, found: unknown) => {
     const got = JSON.stringify(found) ?? "nothing";
     return new UsageError(`Cannot read option \`lora\`: ${key} must be ${expected}: got ${got}`);
@@ -142,18 +124,68 @@ export function checkLora(lora: Lora): Lora {
   for (const name of targets ?? []) {
     if (!loraTargets.includes(name)) throw unknown("target", String(name), loraTargets);
   }
+  const index = (layer: unknown) => Number.isSafeInteger(layer) && (layer as number) >= 0;
+  if (layers !== undefined && !isList(layers, index)) {
+    throw refuse("layers", "numbers of layers from 0 on", layers);
+  }
+  for (const [key, paths] of Object.entries({ modules, modulesToSave })) {
+    const isPath = (path: unknown) => typeof path === "string" && path !== "";
+    if (paths !== undefined && !isList(paths, isPath)) throw refuse(key, "paths of modules", paths);
+  }
+  for (const key of ["rankStabilized", "embedding"] as const) {
+    const value = lora[key];
+    if (value !== undefined && typeof value !== "boolean") throw refuse(key, "true or false", value);
+  }
+  const whole = (rank: unknown) => Number.isSafeInteger(rank) && (rank as number) >= 1;
+  const above = (scale: unknown) => Number.isFinite(scale) && (scale as number) > 0;
+  checkPattern(
+    lora.rankPattern,
+    whole,
+    (found) => refuse("rankPattern", "ranks by regular expression", found),
+  );
+  checkPattern(
+    lora.alphaPattern,
+    above,
+    (found) => refuse("alphaPattern", "alphas by regular expression", found),
+  );
   return lora;
 }
 
-/** An adapter as {@linkcode parseLora} reads it. */
-export function formatLora({ r, alpha, targets, dropout }: Lora): string {
+function isList(value: unknown, holds: (element: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every(holds);
+}
+
+/** An adapter as {@linkcode parseLora} reads it, and what only a program can ask for as JSON. */
+export function formatLora(lora: Lora): string {
+  const { r, alpha, targets, dropout, rankStabilized, layers, modulesToSave, ...more } = lora;
   const parts = [`r=${r}`, `alpha=${alpha}`];
   if (targets) parts.push(`targets=${targets.join(",")}`);
   if (dropout) parts.push(`dropout=${dropout}`);
+  if (rankStabilized) parts.push("rslora=true");
+  if (layers) parts.push(`layers=${layers.join(",")}`);
+  if (modulesToSave) parts.push(`save=${modulesToSave.join(",")}`);
+  for (const [key, value] of Object.entries(more)) parts.push(`${key}=${JSON.stringify(value)}`);
   return parts.join(",");
 }
 
-const keys = ["r", "alpha", "targets", "dropout"];
+/** Keys of the option's text, and those whose values are lists. */
+const keys = ["r", "alpha", "targets", "dropout", "layers", "save", "rslora"];
+const lists = ["targets", "layers", "save"];
+/** Fields of the option as an object. */
+const fields: readonly string[] = [
+  ...[
+    "r",
+    "alpha",
+    "targets",
+    "dropout",
+    "rankStabilized",
+    "layers",
+    "modules",
+    "rankPattern",
+    "alphaPattern",
+  ],
+  ...["embedding", "modulesToSave"],
+];
 
 function unknown(what: string, name: string, known: readonly string[]): UsageError {
   return new UsageError(
@@ -162,67 +194,3 @@ function unknown(what: string, name: string, known: readonly string[]): UsageErr
     }`,
   );
 }
-
-/**
- * The parameters that an adapter changes, in the order of the plan.
- *
- * @throws {UsageError} for a target that the model does not have
- */
-export function adaptedProjections(config: DecoderConfig, lora: Lora): AdaptedProjection[] {
-  const wanted = new Set<LoraTarget>(lora.targets ?? loraTargets), found = new Set<LoraTarget>();
-  const projections: AdaptedProjection[] = [];
-  for (const { name, shape, parts } of parameterPlan(config)) {
-    if (shape.length !== 2 || !name.startsWith("layers.")) continue;
-    const adapted: AdaptedPart[] = [];
-    let column = 0, row = 0;
-    for (const { tensor, rows } of parts) {
-      const module = tensor.replace(/\.weight$/, ""), targets = targetsIn(module);
-      const chosen = targets.filter((target) => wanted.has(target));
-      if (chosen.length > 0 && chosen.length < targets.length) {
-        throw new UsageError(
-          `Cannot adapt ${chosen.join(" and ")} alone: a ${config.modelType} model keeps ${
-            targets.join(", ")
-          } in one matrix; name all of them or none`,
-        );
-      }
-      if (chosen.length > 0) {
-        adapted.push({ module, column, rows, row });
-        chosen.forEach((target) => found.add(target));
-        row += rows;
-      }
-      column += rows;
-    }
-    if (adapted.length > 0) projections.push({ name, inputs: shape[1], parts: adapted });
-  }
-  for (const target of lora.targets ?? []) {
-    if (!found.has(target)) {
-      throw new UsageError(
-        `Cannot adapt "${target}": a ${config.modelType} model has no such projection; its targets are ` +
-          targetsOfModel(config).join(", "),
-      );
-    }
-  }
-  return projections;
-}
-
-/** The targets that a model of this kind has. */
-export function targetsOfModel(config: DecoderConfig): LoraTarget[] {
-  const has = new Set(
-    parameterPlan(config).flatMap(({ parts }) =>
-      parts.flatMap(({ tensor }) => targetsIn(tensor.replace(/\.weight$/, "")))
-    ),
-  );
-  return loraTargets.filter((target) => has.has(target));
-}
-
-/** Shapes of a projection's two adapter parameters, by name. */
-export function adapterShapes(projection: AdaptedProjection, { r }: Pick<Lora, "r">): [string, number[]][] {
-  const { name, inputs, parts } = projection;
-  return [
-    [`${name}.lora_a`, [parts.length * r, inputs]],
-    [`${name}.lora_b`, [parts.reduce((sum, part) => sum + part.rows, 0), r]],
-  ];
-}
-
-/** Numbers of adapter parameters by name. */
-export type AdapterValues = ReadonlyMap<string, Float32Array>;

@@ -12,12 +12,48 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from "./safetensors.ts";
+import { byPlainName } from "./tensor_names.ts";
 
 const singleName = "model.safetensors";
 const indexName = "model.safetensors.index.json";
 
-/** Opens the weights of a model directory. Throws InputError when they are missing, incomplete or contradictory. */
+/**
+ * Opens the weights of a model directory, by their names without wrappers' prefixes ({@linkcode byPlainName}). Throws
+ * InputError when they are missing, incomplete or contradictory.
+ */
 export async function openTensors(directory: string): Promise<TensorSource> {
+  const source = await openStored(directory);
+  try {
+    return renamed(source, directory);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** The same tensors by their plain names. */
+function renamed(source: TensorSource, directory: string): TensorSource {
+  const what = `Cannot open model directory ${directory}`, names = byPlainName(source.tensors.keys(), what);
+  const factor = [...names.values()].find((name) => /\.(base_layer|lora_\w+)\./.test(name));
+  if (factor !== undefined) {
+    throw new InputError(
+      `${what}: tensor "${factor}" is of a model that PEFT still wraps; merge its adapter there (merge_and_unload), or ` +
+        "save the adapter alone",
+    );
+  }
+  if ([...names].every(([plain, stored]) => plain === stored)) return source;
+  const stored = (name: string) => names.get(name) ?? name;
+  return {
+    ...source,
+    tensors: new Map([...names].map(([plain, name]) => [plain, source.tensors.get(name)!])),
+    pathOf: (name) => source.pathOf(stored(name)),
+    readBytes: (name) => source.readBytes(stored(name)),
+    readFloats: (name, target) => source.readFloats(stored(name), target),
+    readPieces: (name, take) => source.readPieces(stored(name), take),
+  };
+}
+
+async function openStored(directory: string): Promise<TensorSource> {
   const single = join(directory, singleName), index = join(directory, indexName);
   if (await exists(single)) return await openSafetensors(single);
   if (!await exists(index)) {

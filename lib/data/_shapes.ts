@@ -2,55 +2,12 @@
 
 import { InputError } from "../runtime/errors.ts";
 import { isMessageList, type Message, readAnswer, readConversation, readMessages } from "./_message_lists.ts";
+import { knownFields } from "./_field_names.ts";
+import { readTools } from "./_tool_calls.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
 
 /** A record's fields. */
 export type Fields = Readonly<Record<string, unknown>>;
-
-/** The shapes that are read, for a message. */
-export const shapesRead =
-  "{question, reference, answer}, {problem, solution}, {query, response}, {instruction, input, output}, " +
-  "{prompt, completion}, {prompt, completion, label}, {prompt, chosen, rejected}, {chosen, rejected}, " +
-  "{query, responses, scores}, {messages}, {conversations}, {text}";
-
-/** Fields that mean something in one of the shapes; of these null is the same as absent. */
-export const knownFields: ReadonlySet<string> = new Set([
-  ...[
-    "id",
-    "question",
-    "prompt",
-    "system",
-    "earlier",
-    "reference",
-    "answer",
-    "choices",
-    "dataset",
-    "candidates",
-  ],
-  ...[
-    "query",
-    "problem",
-    "instruction",
-    "input",
-    "output",
-    "solution",
-    "response",
-    "completion",
-    "text",
-    "label",
-  ],
-  ...[
-    "chosen",
-    "rejected",
-    "responses",
-    "scores",
-    "messages",
-    "conversations",
-    "history",
-    "tools",
-    "answerKey",
-  ],
-]);
 
 /** Names of the question's field, in order of preference. */
 const QUESTIONS = ["question", "query", "problem", "instruction", "input"];
@@ -65,8 +22,7 @@ const CONVERSATIONS = ["messages", "conversations", "conversation"];
  * @throws {InputError} for a part of a known shape that cannot be what it is there
  */
 export function readShape(record: Fields, where: Where): Fields {
-  refuseTools(record, where);
-  let fields = fromCapitals(record);
+  let fields = withTools(fromCapitals(record), where);
   fields = readPrompt(fields, where);
   if (isMessageList(fields.prompt)) fields = fromPromptList(fields, where);
   if (fields.chosen !== undefined && fields.rejected !== undefined && fields.candidates === undefined) {
@@ -85,12 +41,12 @@ function refuse(where: Where, field: string, problem: string): InputError {
   return new InputError(`Cannot read ${describeWhere(where)}: field "${field}" ${problem}`);
 }
 
-/** What the model could call is part of a prompt that is not made here. */
-function refuseTools({ tools, messages, conversations, prompt }: Fields, where: Where): void {
-  if (tools === undefined || Array.isArray(tools) && tools.length === 0 || tools === "") return;
-  if ([messages, conversations, prompt].some(isMessageList)) {
-    throw refuse(where, "tools", "is not read: only what is said in text can be trained on");
-  }
+/** What the assistant may call in a conversation, in one form. */
+function withTools(fields: Fields, where: Where): Fields {
+  const talks = ["prompt", "chosen", ...CONVERSATIONS].some((name) => isMessageList(fields[name]));
+  if (fields.tools === undefined || !talks) return fields;
+  const tools = readTools(fields.tools, (field, problem) => refuse(where, field, problem));
+  return { ...without(fields, ["tools"]), ...(tools && { tools }) };
 }
 
 /** `Question` is `question`, where that is not there. */
@@ -155,7 +111,16 @@ function fromConversation(fields: Fields, where: Where): Fields {
 /** A prompt that is a list of messages. */
 function fromPromptList(fields: Fields, where: Where): Fields {
   const place = { where, field: "prompt" };
-  const conversation = readConversation(readMessages(fields.prompt as readonly object[], place), place);
+  const prompt = readMessages(fields.prompt as readonly object[], place), { completion } = fields;
+  if (isMessageList(completion) && (completion.length > 1 || "tool_calls" in completion[0]!)) {
+    const more = readMessages(completion, { where, field: "completion" });
+    const whole = readConversation([...prompt, ...more], { where, field: "prompt+completion" });
+    if (!("reference" in whole)) {
+      throw refuse(where, "completion", "must end with a message of the assistant");
+    }
+    return { ...whole, ...without(fields, ["prompt", "completion"]) };
+  }
+  const conversation = readConversation(prompt, place);
   if ("reference" in conversation) throw refuse(where, "prompt", "must end with a message of a user");
   const answers = ["completion", "response", "chosen", "rejected"].filter((name) =>
     fields[name] !== undefined
@@ -246,6 +211,9 @@ function fromPair(record: Fields, where: Where): Fields {
     }
     sides = lists.map((list, i) => {
       const last = list.at(-1)!;
+      if (last.tool_calls) {
+        throw refuse(where, i === 0 ? "chosen" : "rejected", "must end with a text, not calls");
+      }
       if (last.role === "assistant") return last.content;
       throw refuse(where, i === 0 ? "chosen" : "rejected", "must end with a message of the assistant");
     });

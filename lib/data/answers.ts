@@ -130,10 +130,12 @@ export function answersEqual(
   return fold(left) === fold(right);
 }
 
-/** What kind of answer a problem asks for: an option where it has choices, a number where its answer is one. */
-export function answerKind(
-  problem: { readonly choices?: readonly string[]; readonly answer?: string },
-): AnswerKind {
+/**
+ * What kind of answer a problem asks for: the one that its data set says; or else an option where it has choices, a
+ * number where its answer is one.
+ */
+export function answerKind(problem: Asked): AnswerKind {
+  if (problem.answer_kind !== undefined) return problem.answer_kind;
   if (problem.choices !== undefined) return "option";
   if (problem.answer === undefined) return "number";
   return parseNumber(problem.answer) === null ? "text" : "number";
@@ -145,6 +147,8 @@ export interface Asked {
   readonly answer?: string;
   /** The options' texts. */
   readonly choices?: readonly string[];
+  /** What the answer is, where that is known. */
+  readonly answer_kind?: AnswerKind;
 }
 
 /** The answer that a response gives to a problem, looked for as its kind of answer asks; null when there is none. */

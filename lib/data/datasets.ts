@@ -2,6 +2,7 @@
 
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
+import { answerKind } from "./answers.ts";
 import { aqua } from "./sets/aqua.ts";
 import { arithmeticProblems } from "./embedded/arithmetic.ts";
 import { longArithmeticProblems } from "./embedded/arithmetic_long.ts";
@@ -88,11 +89,18 @@ export function readProblem(
     where,
     options,
   );
-  return name === undefined || problem.dataset !== undefined ? problem : { ...problem, dataset: name };
+  if (name === undefined || set === undefined || problem.dataset !== undefined) return problem;
+  // Said only where it could not be seen: an answer of GSM8K's that does not read as a number is none.
+  return {
+    ...problem,
+    dataset: name,
+    ...(set.kind !== answerKind(problem) && set.kind !== "option" && { answer_kind: set.kind }),
+  };
 }
 
-/** The prompt template of a problem: its data set's; undefined where that has none, for `renderPrompt`'s default. */
+/** The prompt template of a problem: its own, or its data set's; undefined where that has none, for `renderPrompt`'s default. */
 export function templateOf(problem: Problem): string | undefined {
+  if (problem.prompt_template !== undefined) return problem.prompt_template;
   return problem.dataset !== undefined && Object.hasOwn(datasets, problem.dataset)
     ? datasets[problem.dataset].template
     : undefined;

@@ -9,16 +9,27 @@ const CLOSE = new Set([0x5d, 0x7d]); // ] }
 const BLANK = new Set([0x20, 0x09, 0x0a, 0x0d]);
 const MARK = new Set([0xef, 0xbb, 0xbf]); // the bytes of a byte order mark
 
+/** How to read a list. */
+export interface JsonArrayOptions extends JsonlOptions {
+  /** Bytes before the list (default 0). */
+  readonly skip?: number;
+  /** Number of the line on which it begins (default 1). */
+  readonly line?: number;
+  /** Whether an object is around the list, so that more follows its end (default false). */
+  readonly enclosed?: boolean;
+}
+
 /**
  * The elements of a JSON list at the top level. Only brackets and strings are followed; each element is then parsed as
  * a whole. Throws InputError, with the record's number and line, for what is not JSON or breaks off, and for an empty
  * list unless `allowEmpty`.
  */
-export async function* readJsonArray(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Row> {
+export async function* readJsonArray(bytes: Bytes, options: JsonArrayOptions = {}): AsyncGenerator<Row> {
   const { source = "standard input", allowEmpty = false, longestLine = 64 * 2 ** 20 } = options;
+  let { skip = 0, line = 1 } = options;
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let depth = 0, inString = false, escaped = false, ended = false;
-  let record = 0, line = 1, firstLine = 1, length = 0;
+  let record = 0, firstLine = line, length = 0;
   let pieces: Uint8Array[] = [];
 
   const fail = (problem: string) =>
@@ -30,14 +41,17 @@ export async function* readJsonArray(bytes: Bytes, options: JsonlOptions = {}): 
       text += decoder.decode();
       const value = JSON.parse(text);
       record++;
-      return { value, where: { source, record, line: firstLine } };
+      return { value, where: { source, record, line: firstLine, id: `record-${record}` } };
     } catch (error) {
+      if (text.trim() === "") throw fail("a comma must stand between two records: got nothing on one side");
       const reason = (error as Error).message.replace(/\s+/g, " ");
       throw fail(`it must be one JSON value: ${reason}: ${text.trim().slice(0, 40)}`);
     }
   };
 
-  for await (const chunk of bytes) {
+  for await (const whole of bytes) {
+    const chunk = whole.subarray(skip);
+    skip -= whole.length - chunk.length;
     let start = 0;
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i];
@@ -71,8 +85,10 @@ export async function* readJsonArray(bytes: Bytes, options: JsonlOptions = {}): 
         start = i + 1;
         firstLine = line;
         if (last) depth = 0, ended = true;
+        if (last && options.enclosed) break;
       } else if (CLOSE.has(byte)) depth--;
     }
+    if (ended && options.enclosed) break;
     if (start < chunk.length && !ended) {
       pieces.push(chunk.slice(start));
       length += chunk.length - start;

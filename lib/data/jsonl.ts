@@ -34,16 +34,45 @@ export interface Row {
 }
 
 /**
+ * Input that ends early: in the middle of its last line, or with the record of an error ({@linkcode errorRecord}). What came
+ * before it is whole.
+ */
+export class BrokenOffError extends InputError {
+  /** "BrokenOffError". */
+  override name = "BrokenOffError";
+}
+
+/** The last line of a writer that fails midway: readers of its records refuse what they then know to be a part. */
+export function errorRecord(message: string): object {
+  return { error: message };
+}
+
+/** The message in such a record; undefined for anything else. */
+function errorIn(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || Object.keys(value).length !== 1) return undefined;
+  const { error } = value as { error?: unknown };
+  return typeof error === "string" ? error : undefined;
+}
+
+/**
  * The lines of UTF-8 bytes. LF and CRLF end a line, a byte order mark is dropped, the last line needs no end. Throws
  * InputError for a line over `longestLine` and for bytes that are not UTF-8.
  */
 export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Line> {
+  for await (const { text, line } of endedLines(bytes, options)) yield { text, line };
+}
+
+/** The same, with whether a line has its end. */
+async function* endedLines(
+  bytes: Bytes,
+  options: JsonlOptions,
+): AsyncGenerator<Line & { readonly ended: boolean }> {
   const { source = "standard input", longestLine = 64 * 2 ** 20 } = options;
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let pending: Uint8Array[] = [];
   let length = 0;
   let line = 0;
-  const take = (piece: Uint8Array): Line => {
+  const take = (piece: Uint8Array, ended: boolean) => {
     line++;
     const whole = pending.length === 0 ? piece : concatenate([...pending, piece]);
     pending = [];
@@ -52,16 +81,21 @@ export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): Asyn
     try {
       text = decoder.decode(whole);
     } catch {
-      throw new InputError(`Cannot read line ${line} of ${source}: it must be UTF-8 text`);
+      const packed = line === 1 &&
+        ((whole[0] === 0x1f && whole[1] === 0x8b) || (whole[0] === 0x28 && whole[1] === 0xb5));
+      const what = `Cannot read line ${line} of ${source}: it must be UTF-8 text${
+        packed ? ": got packed data (`gzip -dc` or `zstd -dc` unpacks it)" : ""
+      }`;
+      throw ended || line === 1 ? new InputError(what) : new BrokenOffError(`${what}, and has no end`);
     }
     if (line === 1 && text.startsWith("\ufeff")) text = text.slice(1);
-    return { text: text.endsWith("\r") ? text.slice(0, -1) : text, line };
+    return { text: text.endsWith("\r") ? text.slice(0, -1) : text, line, ended };
   };
   for await (const chunk of bytes) {
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
       assertLength(length + end - start, { longestLine, source, line });
-      yield take(chunk.subarray(start, end));
+      yield take(chunk.subarray(start, end), true);
       start = end + 1;
     }
     if (start === chunk.length) continue;
@@ -69,7 +103,7 @@ export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): Asyn
     assertLength(length, { longestLine, source, line });
     pending.push(chunk.slice(start)); // a copy: the reader may fill its buffer anew
   }
-  if (length > 0) yield take(new Uint8Array());
+  if (length > 0) yield take(new Uint8Array(), false);
 }
 
 function assertLength(
@@ -94,20 +128,32 @@ function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
 
 /**
  * The values of JSONL bytes; blank lines are skipped. Throws InputError that names line and source for a line that is
- * not JSON (a truncated last line among them), and for input without a record unless `allowEmpty`.
+ * not JSON, its kind BrokenOffError where the input ended early, and InputError for input without a record unless
+ * `allowEmpty`.
  */
 export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Row> {
   const { source = "standard input", allowEmpty = false } = options;
   let record = 0;
-  for await (const { text, line } of readLines(bytes, options)) {
+  const lines = endedLines(bytes, options);
+  for await (const { text, line, ended } of { [Symbol.asyncIterator]: () => lines }) {
     if (text.trim() === "") continue;
     record++;
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch (error) {
-      throw new InputError(
-        `Cannot read line ${line} of ${source}: it must be one JSON value: ${reason(text, error)}`,
+      const followed = !(await lines.next().catch(() => ({ done: true }))).done;
+      const what = `Cannot read line ${line} of ${source}: it must be one JSON value: ${
+        reason(text, error, followed)
+      }`;
+      throw !ended && record > 1 && text.trimStart().startsWith("{")
+        ? new BrokenOffError(what)
+        : new InputError(what);
+    }
+    const failed = errorIn(value);
+    if (failed !== undefined) {
+      throw new BrokenOffError(
+        `Cannot read ${source} to its end: behind record ${record - 1} its writer failed: ${failed}`,
       );
     }
     yield { value, where: { source, record, line } };
@@ -117,14 +163,32 @@ export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): Asyn
   }
 }
 
-/** The parser's complaint in one line; engines word it differently, a cut-off line is named as such by us. */
-function reason(text: string, error: unknown): string {
+/** The parser's complaint in one line; engines word it differently, what is usual is named as such by us. */
+function reason(text: string, error: unknown, followed: boolean): string {
   const trimmed = text.trim();
   if (trimmed === "[") return "it begins a JSON list, not JSONL; option `data` reads a file that holds one";
   const start = trimmed.length > 40 ? trimmed.slice(0, 40) + "…" : trimmed;
+  if (trimmed.endsWith(",") && isJson(trimmed.slice(0, -1))) {
+    return `it ends in a comma, as in a JSON list; records stand alone, each on its line: ${start}`;
+  }
+  if (followed && /[{[,:]$/.test(trimmed)) {
+    return `it begins one that is written over several lines; a record takes one (\`jq -c .\` writes it so): ${start}`;
+  }
+  if (/^\{\s*'/.test(trimmed)) {
+    return `it has single quotes, as Python prints; JSON has double ones: ${start}`;
+  }
   const cut = /^[{[]/.test(trimmed) && !/[}\]]$/.test(trimmed);
   const complaint = (error as Error).message.replace(/\s+/g, " ").replace(/^JSON Parse error: /, "");
   return cut ? `it breaks off after ${trimmed.length} characters: ${start}` : `${complaint}: ${start}`;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The problems of JSONL bytes; see `readJsonl` and `parseProblem` for what is thrown. */

@@ -10,9 +10,10 @@ import type { DataSet } from "./dataset.ts";
 import { datasets, findDataset, readProblem, unknownDataset } from "./datasets.ts";
 import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
 import type { ReadOptions } from "./normalize_record.ts";
+import { type OwnDataSet, readOwn } from "./own_dataset.ts";
 import { Random } from "./random.ts";
 import type { Problem } from "./records.ts";
-import { readRows } from "./row_files.ts";
+import { readRows, stemOf } from "./row_files.ts";
 import { filesOfSplit } from "./split_files.ts";
 
 /** How to load. */
@@ -53,7 +54,7 @@ interface Part {
 
 /**
  * The problems of a specification: `NAME[:SPLIT]`, a file, a directory (`DIR[:SPLIT]`), or several with commas, each
- * with a weight if wanted: `gsm8k*2,aqua*0.5`.
+ * with a weight if wanted: `gsm8k*2,aqua*0.5`. Or of a data set of one's own, an object that says how its rows read.
  *
  * A weight is how often a set is passed through; of a fraction, a random share is taken. The mixture is drawn by the
  * seed, so that every part spreads evenly over the whole; each part keeps its own order. Memory does not grow with the
@@ -65,20 +66,43 @@ interface Part {
  *
  * const mixture = loadDataset("arithmetic*0.5,options*0.25", { limit: 4, seed: 1 });
  * for await (const { dataset, question, answer } of mixture) console.log(dataset, question, answer);
+ *
+ * const capitals = loadDataset({
+ *   name: "capitals",
+ *   kind: "text",
+ *   template: "Q: What is the capital of {country}?\nA:",
+ *   rows: [{ country: "France", city: "Paris" }],
+ *   read: ({ country, city }) => ({ question: `The capital of ${country}?`, country, answer: city }),
+ * });
+ * for await (const { id, answer } of capitals) console.log(id, answer);
  * ```
  */
-export async function* loadDataset(spec: string, options: LoadOptions = {}): AsyncGenerator<Problem> {
+export async function* loadDataset(
+  spec: string | OwnDataSet,
+  options: LoadOptions = {},
+): AsyncGenerator<Problem> {
   checkNames(options, names, { of: "loadDataset" });
   const { limit = Infinity, signal } = options;
+  if (typeof spec !== "string") {
+    return yield* taken(readOwn(spec, { split: options.split, ...reading(options) }), { limit, signal });
+  }
   const whole = await exists(spec); // a path may hold commas and stars
   const parts = await Promise.all(
     (whole ? [spec] : spec.split(",")).map((item) => openPart(item.trim(), options)),
   );
-  let count = 0;
-  if (limit <= 0) return;
   const stream = parts.length === 1 && parts[0].weight === 1
     ? parts[0].read()
     : mix(parts, options.seed ?? 1);
+  yield* taken(stream, { limit, signal });
+}
+
+/** The first problems of a stream. */
+async function* taken(
+  stream: AsyncIterable<Problem>,
+  { limit, signal }: { readonly limit: number; readonly signal: AbortSignal | undefined },
+): AsyncGenerator<Problem> {
+  let count = 0;
+  if (limit <= 0) return;
   for await (const problem of stream) {
     signal?.throwIfAborted();
     yield problem;
@@ -197,20 +221,26 @@ async function listFiles(folder: string, depth = 2): Promise<string[]> {
   return paths;
 }
 
-function reading({ answerIndex, fields }: LoadOptions): ReadOptions {
-  return { ...(answerIndex && { answerIndex }), ...(fields && { fields }) };
+function reading(
+  { answerIndex, fields, signal }: LoadOptions,
+): ReadOptions & { readonly signal?: AbortSignal | undefined } {
+  return { signal, ...(answerIndex && { answerIndex }), ...(fields && { fields }) };
 }
 
 async function* readFiles(
   files: readonly string[],
-  { prefix, ...options }: ReadOptions & { readonly prefix?: string; readonly dataset?: string },
+  { prefix, signal, ...options }: ReadOptions & {
+    readonly prefix?: string;
+    readonly dataset?: string;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): AsyncGenerator<Problem> {
   let index = 0;
   for (const file of files) {
-    const stem = file.replace(/^.*\//, "").replace(/\.\w+$/, "");
-    for await (const { value, where } of readRows(file)) {
-      const line = where.line ?? where.record;
-      const id = prefix ? `${prefix}-${index++}` : files.length > 1 ? `${stem}-line-${line}` : `line-${line}`;
+    const stem = stemOf(file);
+    for await (const { value, where } of readRows(file, signal)) {
+      const own = where.id ?? `line-${where.line ?? where.record}`;
+      const id = prefix ? `${prefix}-${index++}` : files.length > 1 ? `${stem}-${own}` : own;
       yield readProblem(value, { ...where, id }, options);
     }
   }

@@ -5,7 +5,8 @@ import { boxed } from "./_statements.ts";
 import { extractAnswer } from "./answers.ts";
 import { parseNumber } from "./numbers.ts";
 import { type AnswerIndex, choiceLetter, describeChoices } from "./_choice_answer.ts";
-import { type Fields, knownFields, readShape, renamed, shapesRead } from "./_shapes.ts";
+import { knownFields, listNames, shapesRead } from "./_field_names.ts";
+import { type Fields, readShape, renamed } from "./_shapes.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
 
 export type { AnswerIndex };
@@ -108,10 +109,17 @@ function ownNames(record: Fields, where: Where, fields: ReadOptions["fields"]): 
 
 function noShape(record: Fields, where: Where): InputError {
   return new InputError(
-    `Cannot read ${describeWhere(where)}: field "question" is missing: got ${
-      listFields(record)
-    }; records are ${shapesRead}; option \`fields\` maps other names`,
+    `Cannot read ${describeWhere(where)}: field "question" is missing: got ${listFields(record)}; ${
+      holdsRecords(record)
+        ? "option `data` reads a file whose object holds a list of records"
+        : `records are ${shapesRead}; option \`fields\` maps other names`
+    }`,
   );
+}
+
+/** Whether a record is an object around a list of them, as a stream of lines cannot have. */
+function holdsRecords(record: Fields): boolean {
+  return listNames.some((name) => Array.isArray(record[name]) && (record[name] as unknown[]).some(isFields));
 }
 
 function listFields(record: Fields): string {

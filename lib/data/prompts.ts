@@ -14,6 +14,7 @@ import { splitMark } from "./_statements.ts";
 import { type AnswerKind, answerKind, answersEqual } from "./answers.ts";
 import { stripCalculator } from "./equations.ts";
 import type { Candidate, Problem } from "./records.ts";
+import type { Turn } from "./turn.ts";
 
 /** Template of a problem with a free answer. */
 export const questionTemplate = "Question: {question}\nAnswer:";
@@ -37,6 +38,10 @@ export interface PromptOptions {
    * or the record brings its exact prompt; `always`; `never`. The same in training, sampling and scoring.
    */
   readonly chat?: "auto" | "always" | "never";
+  /** Further variables of the chat template, such as `{ enable_thinking: false }` (default none). */
+  readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /** The day on which the chat template finds itself, `YYYY-MM-DD` (default 2024-07-26, whatever the clock says). */
+  readonly templateDate?: string;
 }
 
 /** Their names, for checks of options that hold them. */
@@ -45,6 +50,8 @@ export const promptNames: NamesOf<PromptOptions> = {
   system: true,
   fewShot: true,
   chat: true,
+  templateVariables: true,
+  templateDate: true,
 };
 
 /**
@@ -61,6 +68,13 @@ export const promptNames: NamesOf<PromptOptions> = {
 export function renderPrompt(problem: Problem, options: PromptOptions = {}): string {
   const { template, fewShot = [] } = options;
   const system = problem.system ?? options.system;
+  const tools = toolFieldOf(problem);
+  if (tools !== undefined) {
+    throw new InputError(
+      `Cannot render the prompt of "${problem.id}": field "${tools}" is about tools, which a chat template alone can ` +
+        "write: the model has none, or options make prompts plain text",
+    );
+  }
   const examples = fewShot.map((example) => {
     if (example.reference === undefined) {
       throw new InputError(
@@ -80,9 +94,25 @@ export function renderPrompt(problem: Problem, options: PromptOptions = {}): str
   ].join("\n\n");
 }
 
+/** The field in which a problem has tools, their calls or what they answered. */
+export function toolFieldOf(problem: Problem): string | undefined {
+  const { tools, earlier = [], between = [], reference_tool_calls: calls } = problem;
+  if (isToolList(tools)) return "tools";
+  const odd = ({ role, tool_calls: called }: Turn) => role === "tool" || called !== undefined;
+  if (earlier.some(odd)) return "earlier";
+  if (between.length > 0) return "between";
+  return calls === undefined ? undefined : "reference_tool_calls";
+}
+
+/** Whether a record's `tools` are functions that an assistant may call; to others it may mean anything. */
+export function isToolList(tools: unknown): tools is readonly object[] {
+  return Array.isArray(tools) && tools.length > 0 &&
+    tools.every((tool) => typeof tool?.function?.name === "string");
+}
+
 /** An earlier question of a conversation, as a problem of its own. */
 export function asked(problem: Problem, question: string): Problem {
-  const { prompt: _, choices: __, earlier: ___, ...rest } = problem;
+  const { prompt: _, choices: __, earlier: ___, between: ____, ...rest } = problem;
   return { ...rest, question };
 }
 
@@ -106,6 +136,11 @@ export function renderQuestion(problem: Problem, template?: string): string {
       `Cannot render the prompt of "${problem.id}": its template asks for the field "${name}", which it lacks`,
     );
   });
+}
+
+/** The fields that a template asks for. */
+export function templateFields(template = ""): string[] {
+  return [...template.matchAll(/\{\{|\}\}|\{(\w+)\}/g)].flatMap(([, name]) => name ?? []);
 }
 
 /** The options as lines `A) …`. */

@@ -6,8 +6,9 @@
 
 import * as z from "zod/mini";
 import { InputError } from "../runtime/errors.ts";
+import type { AnswerKind } from "./answers.ts";
 import { normalizeRecord, type ReadOptions } from "./normalize_record.ts";
-import type { Turn } from "./turn.ts";
+import type { ToolCall, Turn } from "./turn.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
 
 /** One response to a problem. `generate` fills `text`, `finish` and `tokens`, `score` the rest. */
@@ -34,6 +35,8 @@ export interface Candidate {
   readonly score?: number;
   /** Who wrote it, where that is known. */
   readonly source?: string;
+  /** Functions that it calls, where it is an assistant's turn that does. */
+  readonly tool_calls?: readonly ToolCall[];
   /** Unknown fields, kept. */
   readonly [field: string]: unknown;
 }
@@ -48,16 +51,28 @@ export interface Problem {
   readonly prompt?: string;
   /** Instructions that precede the prompt. */
   readonly system?: string;
-  /** What was said before the question, in pairs of a user's and the assistant's turn. */
+  /** What was said before the question: a user's and the assistant's turns, and what tools answered. */
   readonly earlier?: readonly Turn[];
+  /** What happened since the question: the assistant's tool calls, and the tools' answers. */
+  readonly between?: readonly Turn[];
   /** A chain of thought that ends in the answer. */
   readonly reference?: string;
+  /** Functions that the reference calls. */
+  readonly reference_tool_calls?: readonly ToolCall[];
   /** The final answer: a number, an option's letter, or a text. */
   readonly answer?: string;
   /** The options' texts, without letters. */
   readonly choices?: readonly string[];
+  /** What the answer is, where its data set says another thing than it looks like. */
+  readonly answer_kind?: AnswerKind;
+  /** The prompt that its log-probs stand behind, as `score` had it: a digest of its token ids. */
+  readonly prompt_digest?: string;
+  /** The model that made them: a digest of its weights. */
+  readonly model_digest?: string;
   /** Name of the data set it comes from. */
   readonly dataset?: string;
+  /** The prompt template of its data set, where that is none of the project's own. */
+  readonly prompt_template?: string;
   /** Candidates, where the record is a group. */
   readonly candidates?: readonly Candidate[];
   /** Unknown fields, kept. */
@@ -76,6 +91,11 @@ const optional = {
   integer: z.optional(z.int()),
 };
 
+const callSchema = z.looseObject({
+  type: z.enum(["function"]),
+  function: z.looseObject({ name: z.string(), arguments: z.record(z.string(), z.unknown()) }),
+});
+
 // Unknown fields pass all three schemas.
 const candidateSchema: z.ZodMiniType<Candidate> = z.looseObject({
   text: z.string(),
@@ -89,12 +109,14 @@ const candidateSchema: z.ZodMiniType<Candidate> = z.looseObject({
   logprob: optional.number,
   score: optional.number,
   source: optional.string,
+  tool_calls: z.optional(z.array(callSchema)),
 });
 
 const turnSchema = z.looseObject({
-  role: z.enum(["user", "assistant"]),
+  role: z.enum(["user", "assistant", "tool"]),
   content: z.string(),
   trained: z.optional(z.boolean()),
+  tool_calls: z.optional(z.array(callSchema)),
 });
 
 const problemShape = {
@@ -103,10 +125,16 @@ const problemShape = {
   prompt: optional.string,
   system: optional.string,
   earlier: z.optional(z.array(turnSchema)),
+  between: z.optional(z.array(turnSchema)),
   reference: optional.string,
+  reference_tool_calls: z.optional(z.array(callSchema)),
   answer: optional.string,
   choices: z.optional(z.array(z.string())),
+  answer_kind: z.optional(z.enum(["number", "option", "text"])),
+  prompt_digest: optional.string,
+  model_digest: optional.string,
   dataset: optional.string,
+  prompt_template: optional.string,
 };
 
 const problemSchema: z.ZodMiniType<Problem> = z.looseObject({

@@ -1,6 +1,6 @@
 /** Which of many files hold a split, by their names. */
 
-import { rowFileEndings } from "./row_files.ts";
+import { isRowFile, stemOf } from "./row_files.ts";
 
 const SYNONYMS: Record<string, readonly string[]> = {
   train: ["train", "training"],
@@ -15,9 +15,7 @@ const SYNONYMS: Record<string, readonly string[]> = {
  * Where no file names any split, a single file is every split. Empty when none fits.
  */
 export function filesOfSplit(paths: readonly string[], split: string): string[] {
-  const readable = paths.filter((path) =>
-    rowFileEndings.some((ending) => path.toLowerCase().endsWith(ending))
-  );
+  const readable = paths.filter(isRowFile);
   for (const name of SYNONYMS[split] ?? [split]) {
     for (const fits of rules(name)) {
       const found = readable.filter(fits);
@@ -32,7 +30,7 @@ export function filesOfSplit(paths: readonly string[], split: string): string[] 
 function rules(split: string): ((path: string) => boolean)[] {
   const word = new RegExp(`(^|[-_.])${split.replace(/[^\w]/g, "\\$&")}([-_.]|$)`, "i");
   return [
-    (path) => path.replace(/^.*\//, "").replace(/\.\w+$/, "").toLowerCase() === split.toLowerCase(),
+    (path) => stemOf(path).toLowerCase() === split.toLowerCase(),
     (path) => path.split("/").slice(0, -1).some((folder) => folder.toLowerCase() === split.toLowerCase()),
     (path) => word.test(path.replace(/^.*\//, "")),
   ];

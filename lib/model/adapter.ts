@@ -1,89 +1,144 @@
-/**
- * A LoRA adapter on a decoder: its factors among the decoder's parameters, what they add to a projection, and the
- * gradient of that. The base stays as it is, bit for bit.
- */
+/** A LoRA adapter on a decoder: put on, taken off, merged. The base stays as it is, bit for bit. */
 
-import type { Device, Tensor } from "../backend/device.ts";
-import { read, upload } from "../backend/tensors.ts";
+import { empty, upload } from "../backend/tensors.ts";
 import { Random } from "../data/random.ts";
 import {
-  addBlockProduct,
-  addBlockWeightGradient,
-  blockProductGradient,
-} from "../kernels/product/block_product.ts";
-import { dropout } from "../kernels/dropout.ts";
-import { matmul } from "../kernels/product/matmul.ts";
-import type { Decoder, Parameters } from "./state.ts";
-import type { DeviceBatch } from "./batch.ts";
-import {
-  type AdaptedProjection,
+  adaptedEmbedding,
   adaptedProjections,
   adapterShapes,
   type AdapterValues,
-  type Lora,
-} from "../checkpoint/lora.ts";
+  isAdapterParameter,
+  savedName,
+} from "../checkpoint/adapted.ts";
+import type { DecoderConfig } from "../checkpoint/config.ts";
+import type { Lora } from "../checkpoint/lora.ts";
+import { savedParameters } from "../checkpoint/saved_modules.ts";
+import type { DeviceBatch } from "./batch.ts";
+import { mix } from "./mix.ts";
+import type { Adapter, Layer, NamedTensor, Norm, Projection, Weight } from "./parts.ts";
+import type { Decoder } from "./state.ts";
 
 /**
- * A new adapter's numbers, as PEFT starts them: A uniform in ±1/√in (Kaiming's with a = √5), B zero, so that the model
- * is its base at first.
+ * A new adapter's factors, as PEFT starts them, so that the model is its base at first: A uniform in ±1/√in (Kaiming's
+ * with a = √5) and B zero; of the embedding, A zero and B normal.
  */
-export function initialAdapter(
-  projections: readonly AdaptedProjection[],
-  options: { readonly r: number; readonly seed?: number },
-): Map<string, Float32Array> {
-  const { r, seed = 0 } = options, values = new Map<string, Float32Array>();
-  for (const projection of projections) {
-    const [[a, shape], [b, [rows]]] = adapterShapes(projection, { r }), bound = 1 / Math.sqrt(shape[1]);
+export function initialAdapter(config: DecoderConfig, lora: Lora, seed = 0): Map<string, Float32Array> {
+  const values = new Map<string, Float32Array>();
+  for (const projection of adaptedProjections(config, lora)) {
+    const { r, inputs, parts } = projection, bound = 1 / Math.sqrt(inputs);
+    const [[a], [b, [rows]]] = adapterShapes(projection);
     const random = new Random(seed, { stream: a });
-    values.set(
-      a,
-      Float32Array.from({ length: shape[0] * shape[1] }, () => bound * (2 * random.next() - 1)),
+    const ranks = parts.flatMap((part) => Array.from({ length: r }, (_, k) => k < part.r));
+    const rowsOfA = ranks.map((inside) =>
+      Float32Array.from({ length: inputs }, () => inside ? bound * (2 * random.next() - 1) : 0)
     );
-    values.set(b, new Float32Array(rows * r));
+    const stacked = new Float32Array(ranks.length * inputs);
+    rowsOfA.forEach((row, at) => stacked.set(row, at * inputs));
+    values.set(a, stacked).set(b, new Float32Array(rows * r));
+  }
+  const embedding = adaptedEmbedding(config, lora);
+  if (embedding) {
+    const random = new Random(seed, { stream: "embedding.lora_b" });
+    values.set("embedding.lora_a", new Float32Array(config.vocabularySize * embedding.r));
+    values.set(
+      "embedding.lora_b",
+      Float32Array.from({ length: config.hiddenSize * embedding.r }, () => random.normal()),
+    );
   }
   return values;
 }
 
 /**
- * Puts an adapter on a decoder: from here on its projections are W·x + (alpha/r)·B·A·x.
+ * Puts an adapter on a decoder: from here on its projections are W·x + scale·B·A·x, and modules that it saves are its own.
  *
- * @param values numbers of the adapter's parameters (default: a new adapter's, by `seed`)
+ * @param values numbers of the adapter's parameters (default: a new adapter's, by `seed`; saved modules as the base's)
  */
 export function attachAdapter(
   decoder: Decoder,
   lora: Lora,
-  options: { readonly values?: AdapterValues; readonly seed?: number } = {},
+  options: { readonly values?: AdapterValues | undefined; readonly seed?: number | undefined } = {},
 ): void {
   if (decoder.adapter) throw new Error("The decoder has an adapter already");
-  const projections = adaptedProjections(decoder.config, lora);
-  const values = options.values ?? initialAdapter(projections, { r: lora.r, seed: options.seed });
-  for (const projection of projections) {
-    for (const [name, shape] of adapterShapes(projection, lora)) {
-      decoder.parameters.set(name, upload(decoder.device, values.get(name)!, shape));
-    }
-  }
-  decoder.adapter = {
+  const { config, device } = decoder, { values = initialAdapter(config, lora, options.seed) } = options;
+  const projections = adaptedProjections(config, lora), update = adaptedEmbedding(config, lora);
+  const saved = savedParameters(config, lora);
+  const adapter: Adapter = {
     lora,
     projections: new Map(projections.map((projection) => [projection.name, projection])),
     enabled: true,
     passKey: 0,
   };
+  const put = (name: string, shape: readonly number[]): NamedTensor => {
+    const tensor = upload(device, values.get(name)!, shape);
+    decoder.parameters.set(name, tensor);
+    return { name, tensor };
+  };
+  const places = new Map(projectionsOf(decoder).map((place) => [place.name, place]));
+  for (const projection of projections) {
+    const [a, b] = adapterShapes(projection).map(([name, shape]) => put(name, shape)) as [
+      NamedTensor,
+      NamedTensor,
+    ];
+    places.get(projection.name)!.lowRank = { name: projection.name, a, b, blocks: projection.parts, adapter };
+  }
+  if (update) {
+    const { r, scale } = update, { vocabularySize: v, hiddenSize: d } = config;
+    decoder.embedding.lowRank = {
+      name: "embedding",
+      a: put("embedding.lora_a", [v, r]),
+      b: put("embedding.lora_b", [d, r]),
+      blocks: [{ row: 0, rows: d, column: 0, scale }],
+      adapter,
+    };
+  }
+  const weights = weightsOf(decoder);
+  for (const { name, shape } of saved) {
+    const weight = weights.get(name)!, own = savedName(name);
+    if (values.has(own)) weight.saved = { ...put(own, shape), adapter };
+    else {
+      const tensor = empty(device, shape);
+      device.copy(weight.tensor.slot, tensor.slot, 4 * tensor.size);
+      decoder.parameters.set(own, tensor);
+      weight.saved = { name: own, tensor, adapter };
+    }
+  }
+  decoder.adapter = adapter;
 }
 
 /** Takes the adapter off and frees its parameters: the decoder is its base again. */
 export function detachAdapter(decoder: Decoder): void {
-  for (const projection of decoder.adapter?.projections.values() ?? []) {
-    for (const [name] of adapterShapes(projection, decoder.adapter!.lora)) {
-      decoder.parameters.get(name)!.dispose();
-      decoder.parameters.delete(name);
-    }
+  for (const place of [...projectionsOf(decoder), decoder.embedding]) delete place.lowRank;
+  for (const weight of weightsOf(decoder).values()) delete weight.saved;
+  for (const [name, tensor] of [...decoder.parameters]) {
+    if (!isAdapterParameter(name)) continue;
+    tensor.dispose();
+    decoder.parameters.delete(name);
   }
-  decoder.adapter = undefined;
+  delete decoder.adapter;
+}
+
+function projectionsOf({ layers }: { readonly layers: readonly Layer[] }): Projection[] {
+  return layers.flatMap(({ projections }) => Object.values(projections));
+}
+
+/** The weights that an adapter can have of its own, by their names; a tied head's is `head`. */
+function weightsOf(decoder: Decoder): Map<string, Weight> {
+  const { embedding, positions, layers, norm, head } = decoder;
+  const ofNorm = ({ weight, bias }: Norm) => [weight, bias];
+  const inLayers = layers.flatMap(({ norms, attention: { headNorm } }) => [
+    ...Object.values(norms).flatMap(ofNorm),
+    headNorm?.q,
+    headNorm?.k,
+  ]);
+  const all = [embedding.weight, positions, ...inLayers, ...ofNorm(norm)].filter((weight) =>
+    weight !== undefined
+  );
+  return new Map([...all.map((weight): [string, Weight] => [weight.name, weight]), ["head", head]]);
 }
 
 /** Whether a parameter is trained: with an adapter, only its own are. */
 export function trainable(decoder: Decoder): (name: string) => boolean {
-  return decoder.adapter ? (name) => /\.lora_[ab]$/.test(name) : () => true;
+  return decoder.adapter ? isAdapterParameter : () => true;
 }
 
 /** Chooses the dropout masks of a training step, from the run's seed; without a step, nothing is dropped any more. */
@@ -99,106 +154,4 @@ export function keyDropout(decoder: Decoder, { host }: Pick<DeviceBatch, "host">
   const { adapter } = decoder;
   if (adapter?.dropoutKey === undefined || !adapter.lora.dropout) return;
   adapter.passKey = host.ids.reduce((hash, id) => mix(hash, id), adapter.dropoutKey | 0);
-}
-
-function mix(hash: number, value: number): number {
-  const h = Math.imul(hash ^ value, 0x01000193);
-  return h ^ (h >>> 15);
-}
-
-/** What the adapter of a projection needs; undefined where it has none, or is switched off. */
-function partsOf(decoder: Decoder, name: string) {
-  const { adapter } = decoder, projection = adapter?.enabled ? adapter.projections.get(name) : undefined;
-  if (!adapter || !projection) return undefined;
-  const { r, alpha, dropout: rate = 0 } = adapter.lora;
-  const drops = rate > 0 && adapter.dropoutKey !== undefined;
-  return {
-    names: { a: `${name}.lora_a`, b: `${name}.lora_b` },
-    a: decoder.parameters.get(`${name}.lora_a`)!,
-    b: decoder.parameters.get(`${name}.lora_b`)!,
-    blocks: { blocks: projection.parts, scale: alpha / r },
-    masks: drops
-      ? { rate, key: [...name].reduce((h, c) => mix(h, c.codePointAt(0)!), adapter.passKey) }
-      : undefined,
-  };
-}
-
-/** Adds what a projection's adapter makes of x to y, in place: y += (alpha/r)·(x̃·Aᵀ)·Bᵀ, x̃ = x or dropout(x). */
-export function addAdapter(decoder: Decoder, name: string, x: Tensor, y: Tensor): void {
-  const parts = partsOf(decoder, name);
-  if (!parts) return;
-  const { a, b, blocks, masks } = parts;
-  const dropped = masks ? dropout(x, masks) : x;
-  const u = matmul(dropped, a, { transposeB: true }); // [N, T·r]
-  addBlockProduct(u, b, y, blocks);
-  u.dispose();
-  if (masks) dropped.dispose();
-}
-
-/**
- * Gradient of {@linkcode addAdapter}: adds to dx, in place, where it is needed, and returns what adds to the factors' gradients, where they
- * are listed, once x is there; undefined where the projection has no adapter. It must be called.
- *
- * With du = (alpha/r)·dy·B: dB += (alpha/r)·dyᵀ·u, dA += duᵀ·x̃, dx += du·A. u is computed again: it costs r·in a row,
- * against in·out for the base.
- */
-export function addAdapterGradient(
-  decoder: Decoder,
-  name: string,
-  options: { readonly dy: Tensor; readonly dx?: Tensor; readonly gradients: Parameters },
-): ((x: Tensor) => void) | undefined {
-  const parts = partsOf(decoder, name);
-  if (!parts) return undefined;
-  const { names, a, b, blocks, masks } = parts, { dy, dx, gradients } = options;
-  const du = blockProductGradient(b, dy, blocks);
-  if (dx && masks) {
-    const masked = matmul(du, a);
-    dropout(masked, { ...masks, into: dx });
-    masked.dispose();
-  } else if (dx) matmul(du, a, { into: dx });
-  return (x) => {
-    const dropped = masks ? dropout(x, masks) : x;
-    const da = gradients.get(names.a), db = gradients.get(names.b);
-    if (db) {
-      const u = matmul(dropped, a, { transposeB: true });
-      addBlockWeightGradient(u, dy, db, blocks);
-      u.dispose();
-    }
-    if (da) matmul(du, dropped, { transposeA: true, into: da });
-    if (masks) dropped.dispose();
-    du.dispose();
-  };
-}
-
-/** (alpha/r)·B_p·A_p of one part, [rows_p, in], on the device. The factors are host arrays of the whole projection. */
-function partUpdate(
-  device: Device,
-  { inputs, parts }: AdaptedProjection,
-  options: { readonly part: number; readonly a: Float32Array; readonly b: Float32Array; readonly lora: Lora },
-): Tensor {
-  const { part, a, b, lora: { r, alpha } } = options, { row, rows } = parts[part]!;
-  const left = upload(device, b.slice(row * r, (row + rows) * r).map((v) => v * alpha / r), [rows, r]);
-  const right = upload(device, a.slice(part * r * inputs, (part + 1) * r * inputs), [r, inputs]);
-  const update = matmul(left, right);
-  [left, right].forEach((t) => t.dispose());
-  return update;
-}
-
-/** Adds a projection's updates to its parameter's numbers [out, in], in place: W_p += (alpha/r)·B_p·A_p. */
-export async function mergeUpdates(
-  device: Device,
-  values: Float32Array,
-  update: {
-    readonly projection: AdaptedProjection;
-    readonly a: Float32Array;
-    readonly b: Float32Array;
-    readonly lora: Lora;
-  },
-): Promise<void> {
-  const { projection, ...factors } = update;
-  for (const [p, { column }] of projection.parts.entries()) {
-    using tensor = partUpdate(device, projection, { ...factors, part: p });
-    const added = await read(tensor), at = column * projection.inputs;
-    for (let i = 0; i < added.length; i++) values[at + i]! += added[i]!;
-  }
 }

@@ -1,12 +1,13 @@
 import type { Tensor } from "../backend/device.ts";
 import { freeOnError, read, zeros } from "../backend/tensors.ts";
-import { embedding, embeddingGradient } from "../kernels/vocabulary/embedding.ts";
 import { linearLogprob, linearLogprobGradient } from "../kernels/vocabulary/linear_logprob.ts";
 import { keyDropout } from "./adapter.ts";
 import type { DeviceBatch } from "./batch.ts";
 import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
 import { normalize, normalizeGradient, type Normed } from "./norm.ts";
-import { type Decoder, headName, parameter, type Parameters } from "./state.ts";
+import { embed, embedGradient, trainsEmbedding } from "./embed.ts";
+import { inUse, type Parameters } from "./parts.ts";
+import type { Decoder } from "./state.ts";
 
 /** A forward pass: the log-prob of every label, and what the backward pass needs. */
 export interface Pass {
@@ -23,13 +24,6 @@ export interface Pass {
   };
 }
 
-/** Token and, where they are learned, position embeddings. [N, D] */
-export function embed(decoder: Decoder, batch: Pick<DeviceBatch, "ids" | "positions">): Stream {
-  const x = embedding(parameter(decoder, "embedding"), batch.ids);
-  if (decoder.config.positions !== "learned") return { x };
-  return { x, delta: embedding(parameter(decoder, "positions"), batch.positions) };
-}
-
 /** The rows behind the last normalisation, for every row. [N, D] */
 export function hiddenStates(decoder: Decoder, batch: DeviceBatch): Tensor {
   return freeOnError(decoder.device, () => rowsBehindLayers(decoder, batch));
@@ -37,16 +31,14 @@ export function hiddenStates(decoder: Decoder, batch: DeviceBatch): Tensor {
 
 function rowsBehindLayers(decoder: Decoder, batch: DeviceBatch): Tensor {
   let stream = embed(decoder, batch);
-  for (let l = 0; l < decoder.config.layers; l++) {
-    stream = layerForward(decoder, l, stream, { batch, keep: "nothing" }).stream;
-  }
+  for (const layer of decoder.layers) stream = layerForward(layer, stream, { batch, keep: "nothing" }).stream;
   const { sum, y, statistics } = finalNorm(decoder, stream);
   [sum, ...statistics].forEach((t) => t.dispose());
   return y;
 }
 
 function finalNorm(decoder: Decoder, stream: Stream): Normed {
-  const final = normalize(decoder, "norm", stream.x, stream.delta);
+  const final = normalize(decoder.norm, stream.x, stream.delta);
   if (stream.delta) {
     stream.x.dispose();
     stream.delta.dispose();
@@ -67,13 +59,13 @@ function passForward(decoder: Decoder, batch: DeviceBatch, keep: Keep): Pass {
   keyDropout(decoder, batch);
   const layers: KeptLayer[] = [];
   let stream = embed(decoder, batch);
-  for (let l = 0; l < decoder.config.layers; l++) {
-    const out = layerForward(decoder, l, stream, { batch, keep });
+  for (const layer of decoder.layers) {
+    const out = layerForward(layer, stream, { batch, keep });
     stream = out.stream;
     if (out.kept) layers.push(out.kept);
   }
   const final = finalNorm(decoder, stream);
-  const head = linearLogprob(final.y, parameter(decoder, headName(decoder)), batch.labels);
+  const head = linearLogprob(final.y, inUse(decoder.head).tensor, batch.labels);
   const dispose = () => {
     [...new Set([final.sum, final.y]), ...final.statistics].forEach((t) => t.dispose());
     head.dispose();
@@ -120,28 +112,25 @@ function passBackward(decoder: Decoder, pass: Pass, options: BackwardOptions): v
   const { batch, weights, gradients } = options;
   const { layers, final, head } = pass.kept!;
   keyDropout(decoder, batch);
-  const name = headName(decoder);
+  const { name, tensor: weight } = inUse(decoder.head);
   const dfinal = linearLogprobGradient(head, weights, {
     hidden: final.y,
-    weight: parameter(decoder, name),
+    weight,
     labels: batch.labels,
     dweight: gradients.get(name),
   });
-  const dtable = gradients.get("embedding"), dpositions = gradients.get("positions");
-  let dx: Tensor | undefined = normalizeGradient(decoder, "norm", {
+  let dx: Tensor | undefined = normalizeGradient(decoder.norm, {
     normalized: final,
     dy: dfinal,
     gradients,
   });
   dfinal.dispose();
-  for (let l = decoder.config.layers - 1; l >= 0; l--) {
-    const frozenInput = l === 0 && !dtable && !dpositions;
-    dx = layerGradient(decoder, l, { kept: layers.at(-1)!, dy: dx!, batch, gradients, frozenInput });
+  for (const layer of decoder.layers.toReversed()) {
+    const frozenInput = layer === decoder.layers[0] && !trainsEmbedding(decoder, gradients);
+    dx = layerGradient(layer, { kept: layers.at(-1)!, dy: dx!, batch, gradients, frozenInput });
     layers.pop(); // only now: should the layer fail, the pass still owns what it kept
   }
-  const { host } = batch;
-  if (dx && dtable) embeddingGradient(host.ids.subarray(0, host.tokens), dx, dtable);
-  if (dx && dpositions) embeddingGradient(host.positions.subarray(0, host.tokens), dx, dpositions);
+  if (dx) embedGradient(decoder, batch, { dx, gradients });
   dx?.dispose();
 }
 

@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import type { Tensor } from "../backend/device.ts";
 import { empty, joined, read, upload } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
@@ -6,8 +7,9 @@ import { writeCache } from "../kernels/attention/kv_cache.ts";
 import { matmul } from "../kernels/product/matmul.ts";
 import { sample, type Sampling } from "../kernels/vocabulary/sample.ts";
 import { decodingLayout } from "../kernels/attention/span_layout.ts";
-import { embed } from "./decoder.ts";
-import { type Decoder, headName, headsOf, parameter, reservePositions } from "./state.ts";
+import { embed } from "./embed.ts";
+import { inUse, type Layer } from "./parts.ts";
+import { type Decoder, reservePositions } from "./state.ts";
 import { deviceBatch, paddedRows } from "./batch.ts";
 import { feedForward, queriesKeysValues, type Stream } from "./layer.ts";
 import { normalize } from "./norm.ts";
@@ -20,6 +22,8 @@ export interface SampleRequest {
   readonly prompt: readonly number[];
   /** The stream of random numbers of each wanted sample: a sample is a function of the prompt and its stream. */
   readonly streams: readonly number[];
+  /** Whether a continuation ends with its last id, as one that spells a stop text does; that id is among its `ids`. */
+  readonly stopped?: (ids: readonly number[]) => boolean;
   /** Told of each sample's ids after every block of tokens, the end token left out. */
   readonly drawn?: ((sample: number, ids: readonly number[]) => void) | undefined;
 }
@@ -28,7 +32,7 @@ export interface SampleRequest {
 export interface Sampled {
   /** Generated ids, the end token left out. */
   readonly ids: number[];
-  /** `stop`: an end token was drawn; `length`: the limit of new tokens or of the context was reached. */
+  /** `stop`: an end token was drawn, or the request's `stopped`; `length`: the limit of new tokens or of the context was reached. */
   readonly finish: "stop" | "length";
 }
 
@@ -80,6 +84,7 @@ export class DecodingSession {
   readonly #caches: Tensor[];
   readonly #live: Sequence[] = [];
   readonly #ends: ReadonlySet<number>;
+  readonly #turn = turns();
   /** Tokens generated, for throughput. */
   generated = 0;
 
@@ -153,13 +158,13 @@ export class DecodingSession {
     }
     const rows = upload(this.#decoder.device, hostRows, [hostRows.length]);
     let stream = embed(decoder, batch);
-    for (let l = 0; l < decoder.config.layers; l++) {
-      stream = this.#layer(l, stream, {
+    for (const [l, layer] of decoder.layers.entries()) {
+      stream = this.#layer(layer, stream, {
         positions: batch.positions,
-        last: l === decoder.config.layers - 1,
+        last: layer === decoder.layers.at(-1),
         attend: (qkv) => {
           writeCache(qkv, this.#caches[l], { rows, hostRows });
-          return spanAttention(fusedViews(qkv, headsOf(decoder)), batch.layout, headsOf(decoder));
+          return spanAttention(fusedViews(qkv, layer.attention.heads), batch.layout, layer.attention.heads);
         },
       });
     }
@@ -168,16 +173,15 @@ export class DecodingSession {
     batch.dispose();
   }
 
-  #layer(index: number, stream: Stream, options: {
+  #layer(layer: Layer, stream: Stream, options: {
     readonly positions: Tensor;
     readonly attend: (qkv: Tensor) => { out: Tensor; lse: Tensor };
     /** The last layer of a prefill: only its keys and values are wanted. */
     readonly last?: boolean;
   }): Stream {
-    const decoder = this.#decoder;
-    const first = normalize(decoder, `layers.${index}.norm1`, stream.x, stream.delta);
+    const { norms, projections } = layer, first = normalize(norms.first, stream.x, stream.delta);
     if (stream.delta) [stream.x, stream.delta].forEach((t) => t.dispose());
-    const qkv = queriesKeysValues(decoder, index, first.y, options.positions);
+    const qkv = queriesKeysValues(layer, first.y, options.positions);
     [first.y, ...first.statistics].forEach((t) => t.dispose());
     const { out, lse } = options.attend(qkv);
     [qkv, lse].forEach((t) => t.dispose());
@@ -185,10 +189,10 @@ export class DecodingSession {
       out.dispose();
       return { x: first.sum };
     }
-    const attention = project(decoder, `layers.${index}.output`, out);
-    const second = normalize(decoder, `layers.${index}.norm2`, first.sum, attention);
+    const attention = project(projections.output, out);
+    const second = normalize(norms.second, first.sum, attention);
     [out, attention, first.sum, ...second.statistics].forEach((t) => t.dispose());
-    const { preactivation, y } = feedForward(decoder, index, second.y);
+    const { preactivation, y } = feedForward(layer, second.y);
     [preactivation, second.y].forEach((t) => t.dispose());
     return { x: second.sum, delta: y };
   }
@@ -210,14 +214,22 @@ export class DecodingSession {
     const streamTensor = upload(this.#decoder.device, streams, [rows]);
     let current = upload(this.#decoder.device, ids, [rows]);
     const history: Tensor[] = [];
-    for (let step = 0; step < steps; step++) {
-      const next = this.#step(current, { rows, step, streams: streamTensor });
+    try {
+      for (let step = 0; step < steps; step++) {
+        await this.#turn();
+        this.#options.signal?.throwIfAborted();
+        const next = this.#step(current, { rows, step, streams: streamTensor });
+        current.dispose();
+        history.push(next);
+        current = next.share();
+      }
+    } catch (error) {
+      history.forEach((t) => t.dispose());
+      throw error;
+    } finally {
       current.dispose();
-      history.push(next);
-      current = next.share();
+      streamTensor.dispose();
     }
-    current.dispose();
-    streamTensor.dispose();
     using drawnIds = joined(history);
     const drawn = await read(drawnIds) as Int32Array;
     this.#collect(drawn, rows, steps);
@@ -227,7 +239,7 @@ export class DecodingSession {
     current: Tensor,
     options: { readonly rows: number; readonly step: number; readonly streams: Tensor },
   ): Tensor {
-    const { rows, step } = options, decoder = this.#decoder, heads = headsOf(decoder);
+    const { rows, step } = options, decoder = this.#decoder;
     const spans = new Int32Array(4 * rows), positionList = new Int32Array(rows);
     const hostRows = new Int32Array(rows).fill(-1), counterList = new Int32Array(rows);
     this.#live.forEach(({ question, ownStart, ownRows, ids }, i) => {
@@ -254,12 +266,11 @@ export class DecodingSession {
     const counters = upload(this.#decoder.device, counterList, [rows]);
     const layout = decodingLayout(this.#decoder.device, { spans, keyRows: this.#allocator.rows });
     let stream = embed(decoder, { ids: current, positions });
-    const width = heads.kvHeads * heads.headDim;
-    for (let l = 0; l < decoder.config.layers; l++) {
-      stream = this.#layer(l, stream, {
+    for (const [l, layer] of decoder.layers.entries()) {
+      stream = this.#layer(layer, stream, {
         positions,
         attend: (qkv) => {
-          const cache = this.#caches[l];
+          const cache = this.#caches[l], { heads } = layer.attention, width = heads.kvHeads * heads.headDim;
           writeCache(qkv, cache, { rows: cacheRows, hostRows });
           return spanAttention(
             {
@@ -273,8 +284,8 @@ export class DecodingSession {
         },
       });
     }
-    const final = normalize(decoder, "norm", stream.x, stream.delta);
-    const logits = matmul(final.y, parameter(decoder, headName(decoder)), { transposeB: true });
+    const final = normalize(decoder.norm, stream.x, stream.delta);
+    const logits = matmul(final.y, inUse(decoder.head).tensor, { transposeB: true });
     const ids = sample(logits, { ...this.#options, streams: options.streams, counters });
     [...new Set([stream.x, stream.delta!, final.sum, final.y]), ...final.statistics, logits].forEach((t) =>
       t?.dispose()
@@ -301,7 +312,8 @@ export class DecodingSession {
         if (this.#ends.has(id)) finish = "stop";
         else {
           ids.push(id);
-          if (ids.length >= ownRows) finish = "length";
+          if (question.request.stopped?.(ids)) finish = "stop";
+          else if (ids.length >= ownRows) finish = "length";
         }
       }
       question.request.drawn?.(sequence.sample, ids);

@@ -1,7 +1,8 @@
 import { type PromptOptions, renderPrompt, renderResponse, responseText } from "../data/prompts.ts";
 import { templateOf } from "../data/datasets.ts";
 import type { Candidate, Problem } from "../data/records.ts";
-import { chatTurn, renderChatPrompt, turnOf } from "../tokenizer/chat_turn.ts";
+import { InputError } from "../runtime/errors.ts";
+import { chatTurn, renderChatCalls, renderChatPrompt, turnOf } from "../tokenizer/chat_turn.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Model } from "./model.ts";
 
@@ -19,25 +20,64 @@ export interface ResponseContext {
  */
 export function encodePrompt(model: Model, problem: Problem, options: PromptOptions = {}): number[] {
   const { tokenizer } = model, turn = turnOf(tokenizer, problem, options);
-  const data = guardProblem(tokenizer, problem);
-  const safe: PromptOptions = {
-    ...options,
-    ...(options.system !== undefined && { system: tokenizer.guard(options.system) }),
-    ...(options.fewShot && { fewShot: options.fewShot.map((example) => guardProblem(tokenizer, example)) }),
-  };
-  if (turn) return tokenizer.encodePrompt(renderChatPrompt(tokenizer, data, { ...safe, turn }));
+  const data = guardProblem(tokenizer, problem), safe = guardOptions(tokenizer, options);
+  if (turn) {
+    return tokenizer.encodePrompt(
+      renderChatPrompt(tokenizer, data, { ...safe, turn, source: model.directory }),
+    );
+  }
   const template = options.template ?? templateOf(problem);
   return tokenizer.encodePrompt(renderPrompt(data, { ...safe, template }));
 }
 
+function guardOptions(tokenizer: Tokenizer, options: PromptOptions): PromptOptions {
+  return {
+    ...options,
+    ...(options.system !== undefined && { system: tokenizer.guard(options.system) }),
+    ...(options.fewShot && { fewShot: options.fewShot.map((example) => guardProblem(tokenizer, example)) }),
+  };
+}
+
+/** The ids of an assistant's turn that calls tools: as the template writes it, up to the turn's end. */
+function encodeCalls(
+  model: Model,
+  { text, tool_calls: calls = [] }: Pick<Candidate, "text" | "tool_calls">,
+  { problem, prompt = {} }: ResponseContext,
+): number[] {
+  const { tokenizer } = model, turn = turnOf(tokenizer, problem, prompt);
+  if (!turn || !problem) {
+    throw new InputError(
+      `Cannot use the tool calls of "${problem?.id}": a chat template alone can write them: the model has none, or ` +
+        "options make prompts plain text",
+    );
+  }
+  const content = tokenizer.guard(text), safe = guardValue(tokenizer, calls) as typeof calls;
+  const written = renderChatCalls(tokenizer, guardProblem(tokenizer, problem), {
+    ...guardOptions(tokenizer, prompt),
+    turn,
+    source: model.directory,
+    content,
+    calls: safe,
+  });
+  const ids = tokenizer.encode(written, { special: false });
+  const end = turn.end === undefined ? -1 : ids.lastIndexOf(turn.end);
+  return end < 0 ? ids : ids.slice(0, end + 1);
+}
+
 /** A problem whose texts remain texts inside a template. */
 function guardProblem(tokenizer: Tokenizer, { candidates: _, ...problem }: Problem): Problem {
-  const guard = (value: unknown): unknown => {
-    if (typeof value === "string") return tokenizer.guard(value);
-    return Array.isArray(value) ? value.map(guard) : value;
-  };
-  const fields = Object.entries(problem).map(([name, value]) => [name, name === "id" ? value : guard(value)]);
-  return Object.fromEntries(fields) as Problem;
+  const { id } = problem;
+  return { ...guardValue(tokenizer, problem) as Problem, id };
+}
+
+/** A value with every text in it guarded. */
+function guardValue(tokenizer: Tokenizer, value: unknown): unknown {
+  if (typeof value === "string") return tokenizer.guard(value);
+  if (Array.isArray(value)) return value.map((one) => guardValue(tokenizer, one));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [name, guardValue(tokenizer, inner)]),
+  );
 }
 
 /**
@@ -49,10 +89,11 @@ function guardProblem(tokenizer: Tokenizer, { candidates: _, ...problem }: Probl
  */
 export function encodeResponse(
   model: Model,
-  candidate: Pick<Candidate, "text" | "finish" | "token_ids">,
+  candidate: Pick<Candidate, "text" | "finish" | "token_ids" | "tool_calls">,
   context: ResponseContext = {},
 ): number[] {
   const { text, finish, token_ids: sampled } = candidate, { tokenizer } = model;
+  if (candidate.tool_calls) return encodeCalls(model, candidate, context);
   if (sampled && spells(model, sampled, { text, finish, context })) return [...sampled];
   const turn = turnOf(tokenizer, context.problem, context.prompt);
   // A model that ends at once has said nothing, not a blank.
@@ -82,7 +123,7 @@ export function decodeResponse(model: Model, ids: readonly number[], context: Re
 /** The tokens that end a response: the model's and, where prompts may be chats, the template's end of turn, first. */
 export function endTokensOf(model: Model, options: PromptOptions = {}): readonly number[] {
   const plain = options.chat === "never" || options.chat !== "always" && options.template !== undefined;
-  const end = plain ? undefined : chatTurn(model.tokenizer)?.end;
+  const end = plain ? undefined : chatTurn(model.tokenizer, options)?.end;
   return end === undefined ? model.endTokens : [end, ...model.endTokens.filter((id) => id !== end)];
 }
 
@@ -106,7 +147,8 @@ function spells(
     return false;
   }
   const ends = new Set(endTokensOf(model, context.prompt)), ended = ends.has(ids.at(-1)!);
-  if (ended === (finish === "length")) return false;
+  // Where nothing ends a response, a stop text may still have ended this one.
+  if (ended === (finish === "length") && (ended || ends.size > 0)) return false;
   const body = ended ? ids.slice(0, -1) : ids;
   return !body.some((id) => ends.has(id)) && decodeResponse(model, body, context) === text;
 }

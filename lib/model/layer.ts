@@ -6,10 +6,9 @@ import { gelu, geluGradient } from "../kernels/gelu.ts";
 import { headNorm, headNormGradient, type HeadNormOptions } from "../kernels/norm/head_norm.ts";
 import { rope } from "../kernels/attention/rope.ts";
 import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
-import type { DecoderConfig } from "../checkpoint/config.ts";
-import { type Decoder, headsOf, parameter, type Parameters } from "./state.ts";
 import type { DeviceBatch } from "./batch.ts";
-import { normalize, normalizeGradient } from "./norm.ts";
+import { normalize, normalizeGradient, trainsNorm } from "./norm.ts";
+import { type Attention, inUse, type Layer, type Parameters } from "./parts.ts";
 import { parametersGradient, project, projectGradient, type ProjectionGradient } from "./projection.ts";
 
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */
@@ -50,72 +49,57 @@ export type Keep = "nothing" | "inputs" | "products";
 
 /** What stands between the two products of the feed-forward half. */
 interface Activation {
-  /** The projection that feeds it. */
-  readonly projection: "gate_up" | "up";
   /** [N, rows of the projection] → [N, F] */
   readonly forward: (preactivation: Tensor) => Tensor;
   /** `y` gets the forward result once more. */
   readonly gradient: (preactivation: Tensor, dy: Tensor, y?: Tensor) => Tensor;
 }
 
-const activations: Readonly<Record<DecoderConfig["activation"], Activation>> = {
-  swiglu: { projection: "gate_up", forward: swiglu, gradient: swigluGradient },
-  gelu_new: { projection: "up", forward: gelu, gradient: geluGradient },
+const activations: Readonly<Record<Layer["feedForward"], Activation>> = {
+  swiglu: { forward: swiglu, gradient: swigluGradient },
+  gelu_new: { forward: gelu, gradient: geluGradient },
 };
 
-function headNormOf(decoder: Decoder, index: number): HeadNormOptions {
-  return {
-    q: parameter(decoder, `layers.${index}.q_norm`),
-    k: parameter(decoder, `layers.${index}.k_norm`),
-    heads: headsOf(decoder),
-    epsilon: decoder.config.normEpsilon,
-  };
+function headNormOf({ heads, headNorm }: Attention): HeadNormOptions | undefined {
+  return headNorm &&
+    { q: inUse(headNorm.q).tensor, k: inUse(headNorm.k).tensor, heads, epsilon: headNorm.epsilon };
 }
 
 /** Turns the heads of queries and keys by their positions, or the gradient back, in place. */
-function rotate(decoder: Decoder, rows: Tensor, positions: Tensor, inverse = false): void {
-  const { heads, kvHeads } = decoder.config;
-  if (decoder.ropeTable) rope(rows, positions, { table: decoder.ropeTable, heads: heads + kvHeads, inverse });
+function rotate({ heads, rotary }: Attention, rows: Tensor, positions: Tensor, inverse = false): void {
+  if (!rotary?.table) return;
+  rope(rows, positions, { table: rotary.table, heads: heads.heads + heads.kvHeads, inverse });
 }
 
 /**
  * Queries, keys and values as attention takes them, from the projected ones: in place, or in a tensor of their own
- * where the model normalises heads.
+ * where heads are normalised.
  */
-function attentionRows(
-  decoder: Decoder,
-  index: number,
-  projected: Tensor,
-  positions: Tensor,
-): Tensor {
-  const qkv = decoder.config.qkNorm ? headNorm(projected, headNormOf(decoder, index)) : projected;
-  rotate(decoder, qkv, positions);
+function attentionRows(attention: Attention, projected: Tensor, positions: Tensor): Tensor {
+  const norm = headNormOf(attention), qkv = norm ? headNorm(projected, norm) : projected;
+  rotate(attention, qkv, positions);
   return qkv;
 }
 
 /** Queries, keys and values of a layer, rotated. [N, (H + 2·KV)·headDim] */
 export function queriesKeysValues(
-  decoder: Decoder,
-  index: number,
+  { attention, projections }: Layer,
   normed: Tensor,
   positions: Tensor,
 ): Tensor {
-  const projected = project(decoder, `layers.${index}.qkv`, normed);
-  const qkv = attentionRows(decoder, index, projected, positions);
+  const projected = project(projections.qkv, normed), qkv = attentionRows(attention, projected, positions);
   if (qkv !== projected) projected.dispose();
   return qkv;
 }
 
 /** The feed-forward half of a layer, from the normalised rows: what its activation is applied to, its result. */
 export function feedForward(
-  decoder: Decoder,
-  index: number,
+  { feedForward, projections }: Layer,
   normed: Tensor,
 ): { preactivation: Tensor; y: Tensor } {
-  const activation = activations[decoder.config.activation];
-  const preactivation = project(decoder, `layers.${index}.${activation.projection}`, normed);
-  const activated = activation.forward(preactivation);
-  const y = project(decoder, `layers.${index}.down`, activated);
+  const preactivation = project(projections.up, normed);
+  const activated = activations[feedForward].forward(preactivation);
+  const y = project(projections.down, activated);
   activated.dispose();
   return { preactivation, y };
 }
@@ -127,27 +111,26 @@ export function feedForward(
  * @returns the stream after the layer, and what was kept
  */
 export function layerForward(
-  decoder: Decoder,
-  index: number,
+  layer: Layer,
   stream: Stream,
   options: { readonly batch: DeviceBatch; readonly keep: Keep },
 ): { stream: Stream; kept?: KeptLayer } {
-  const { batch, keep } = options;
-  const first = normalize(decoder, `layers.${index}.norm1`, stream.x, stream.delta);
+  const { batch, keep } = options, { norms, projections, attention: { heads } } = layer;
+  const first = normalize(norms.first, stream.x, stream.delta);
   if (stream.delta) {
     stream.x.dispose();
     stream.delta.dispose();
   }
   const input = first.sum;
-  const projected = project(decoder, `layers.${index}.qkv`, first.y);
+  const projected = project(projections.qkv, first.y);
   first.y.dispose();
-  const qkv = attentionRows(decoder, index, projected, batch.positions);
-  const attended = spanAttention(fusedViews(qkv, headsOf(decoder)), batch.layout, headsOf(decoder));
+  const qkv = attentionRows(layer.attention, projected, batch.positions);
+  const attended = spanAttention(fusedViews(qkv, heads), batch.layout, heads);
   if (qkv !== projected) qkv.dispose();
-  const attention = project(decoder, `layers.${index}.output`, attended.out);
-  const second = normalize(decoder, `layers.${index}.norm2`, input, attention);
-  attention.dispose();
-  const { preactivation, y } = feedForward(decoder, index, second.y);
+  const output = project(projections.output, attended.out);
+  const second = normalize(norms.second, input, output);
+  output.dispose();
+  const { preactivation, y } = feedForward(layer, second.y);
   second.y.dispose();
   const middle = second.sum, statistics = [first.statistics, second.statistics] as const;
   if (keep === "products") {
@@ -183,8 +166,7 @@ export function disposeKept({ input, inner }: KeptLayer): void {
  * @returns gradient with respect to the residual stream before the layer [N, D]; none where nothing needs it
  */
 export function layerGradient(
-  decoder: Decoder,
-  index: number,
+  layer: Layer,
   options: {
     readonly kept: KeptLayer;
     readonly dy: Tensor;
@@ -194,22 +176,21 @@ export function layerGradient(
   },
 ): Tensor | undefined {
   const { batch, dy, gradients } = options;
-  const kept = options.kept.inner ? options.kept : recompute(decoder, index, options.kept, batch);
+  const kept = options.kept.inner ? options.kept : recompute(layer, options.kept, batch);
   const { input, inner } = kept;
   const { qkv: projected, attended, middle, preactivation, statistics: [first, second] } = inner!;
-  const names = (part: string) => `layers.${index}.${part}`;
-  const activation = activations[decoder.config.activation];
+  const { attention, norms, projections } = layer, activation = activations[layer.feedForward];
 
-  const down = projectGradient(decoder, names("down"), { dy, gradients });
+  const down = projectGradient(projections.down, { dy, gradients });
   const dpreactivation = withInput(
     down,
     down.dx,
     (y) => activation.gradient(preactivation, down.dx, y),
   );
   down.dx.dispose();
-  const up = projectGradient(decoder, names(activation.projection), { dy: dpreactivation, gradients });
+  const up = projectGradient(projections.up, { dy: dpreactivation, gradients });
   const dmiddle = withInput(up, middle, (y) =>
-    normalizeGradient(decoder, names("norm2"), {
+    normalizeGradient(norms.second, {
       normalized: { sum: middle, statistics: second },
       dy: up.dx,
       dsum: dy,
@@ -218,30 +199,31 @@ export function layerGradient(
     }));
   [dpreactivation, up.dx, dy].forEach((t) => t.dispose());
 
-  const output = projectGradient(decoder, names("output"), { dy: dmiddle, gradients });
+  const output = projectGradient(projections.output, { dy: dmiddle, gradients });
   output.addParameters?.(attended.out);
-  const { qkNorm } = decoder.config;
-  const qkv = qkNorm ? attentionRows(decoder, index, projected, batch.positions) : projected;
-  const dqkv = spanAttentionGradient(qkv, attended, output.dx, batch.layout, headsOf(decoder));
-  rotate(decoder, dqkv, batch.positions, true);
-  if (qkNorm) {
+  const norm = headNormOf(attention);
+  const qkv = norm ? attentionRows(attention, projected, batch.positions) : projected;
+  const dqkv = spanAttentionGradient(qkv, attended, output.dx, batch.layout, attention.heads);
+  rotate(attention, dqkv, batch.positions, true);
+  if (norm) {
     qkv.dispose();
+    const { q, k } = attention.headNorm!;
     headNormGradient(projected, dqkv, {
-      ...headNormOf(decoder, index),
-      dq: gradients.get(names("q_norm")),
-      dk: gradients.get(names("k_norm")),
+      ...norm,
+      dq: gradients.get(inUse(q).name),
+      dk: gradients.get(inUse(k).name),
     });
   }
-  const dx = options.frozenInput && !gradients.has(names("norm1")) && !gradients.has(names("norm1_bias"))
-    ? addFirstGradients(decoder, index, { input, dqkv, gradients })
-    : firstGradient(decoder, index, { input, statistics: first, dqkv, dmiddle, gradients });
+  const dx = options.frozenInput && !trainsNorm(norms.first, gradients)
+    ? addFirstGradients(layer, { input, dqkv, gradients })
+    : firstGradient(layer, { input, statistics: first, dqkv, dmiddle, gradients });
   [output.dx, dqkv, dmiddle].forEach((t) => t.dispose());
   disposeKept(kept);
   return dx;
 }
 
 /** The way back through a layer's first projection and normalisation, and the gradient of its input. */
-function firstGradient(decoder: Decoder, index: number, options: {
+function firstGradient({ norms, projections }: Layer, options: {
   readonly input: Tensor;
   readonly statistics: readonly Tensor[];
   readonly dqkv: Tensor;
@@ -249,10 +231,10 @@ function firstGradient(decoder: Decoder, index: number, options: {
   readonly gradients: Parameters;
 }): Tensor {
   const { input, statistics, dqkv, dmiddle, gradients } = options;
-  const fused = projectGradient(decoder, `layers.${index}.qkv`, { dy: dqkv, gradients });
+  const fused = projectGradient(projections.qkv, { dy: dqkv, gradients });
   const normalized = { sum: input, statistics };
   const dx = withInput(fused, input, (y) =>
-    normalizeGradient(decoder, `layers.${index}.norm1`, {
+    normalizeGradient(norms.first, {
       ...{ normalized, dy: fused.dx, dsum: dmiddle },
       ...{ gradients, y },
     }));
@@ -261,15 +243,15 @@ function firstGradient(decoder: Decoder, index: number, options: {
 }
 
 /** {@linkcode firstGradient} where nothing before the projection is trained. */
-function addFirstGradients(decoder: Decoder, index: number, options: {
+function addFirstGradients({ norms, projections }: Layer, options: {
   readonly input: Tensor;
   readonly dqkv: Tensor;
   readonly gradients: Parameters;
 }): undefined {
   const { input, dqkv, gradients } = options;
-  const addParameters = parametersGradient(decoder, `layers.${index}.qkv`, { dy: dqkv, gradients });
+  const addParameters = parametersGradient(projections.qkv, { dy: dqkv, gradients });
   if (!addParameters) return;
-  const { y, statistics } = normalize(decoder, `layers.${index}.norm1`, input);
+  const { y, statistics } = normalize(norms.first, input);
   addParameters(y);
   [y, ...statistics].forEach((t) => t.dispose());
 }
@@ -287,8 +269,8 @@ function withInput(
   return made;
 }
 
-function recompute(decoder: Decoder, index: number, kept: KeptLayer, batch: DeviceBatch): KeptLayer {
-  const again = layerForward(decoder, index, { x: kept.input }, { batch, keep: "products" });
+function recompute(layer: Layer, kept: KeptLayer, batch: DeviceBatch): KeptLayer {
+  const again = layerForward(layer, { x: kept.input }, { batch, keep: "products" });
   again.stream.x.dispose();
   again.stream.delta!.dispose();
   return again.kept!;

@@ -7,19 +7,22 @@ import { UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { attachAdapter } from "./adapter.ts";
+import { adapterParameters } from "../checkpoint/adapted.ts";
 import {
   type AdapterFiles,
   baseDirectory,
-  baseFingerprint,
   isAdapterDirectory,
-  readAdapter,
   readAdapterConfig,
-} from "../checkpoint/adapter_files.ts";
+} from "../checkpoint/adapter_config.ts";
+import { baseFingerprint, formerFingerprint } from "../checkpoint/base_fingerprint.ts";
+import { readAdapter } from "../checkpoint/read_adapter.ts";
+import { checkModulesToSave } from "../checkpoint/saved_modules.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import { loadWeights } from "./load_weights.ts";
-import { adaptedProjections, checkLora, type Lora } from "../checkpoint/lora.ts";
+import { checkLora, type Lora } from "../checkpoint/lora.ts";
 import { Model } from "./model.ts";
+import { makeDecoder } from "./state.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -84,10 +87,14 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
   try {
     const { config, plan } = checkpoint;
     // Before the tokenizer, which comes with an adapter: that of another base is better told by its base.
-    const fingerprint = files || options.lora ? await baseFingerprint(checkpoint) : undefined;
-    const adapter = files && await readAdapter(files, checkpoint, fingerprint!);
+    const known = files || options.lora
+      ? { fingerprint: await baseFingerprint(checkpoint), former: await formerFingerprint(checkpoint) }
+      : undefined;
+    const adapter = files && await readAdapter(files, checkpoint, Object.values(known!));
+    for (const note of adapter?.notes ?? []) listener?.note?.(note);
     const lora = adapter?.lora ?? options.lora;
-    if (lora) adaptedProjections(config, lora); // a target that the model lacks is found before weights are read
+    if (options.lora) checkModulesToSave(config, options.lora);
+    if (lora) adapterParameters(config, lora); // a target that the model lacks is found before weights are read
     const tokenizers = files ? [files.directory, base] : [base];
     let tokenizer: Tokenizer | undefined;
     for (const folder of tokenizers) {
@@ -107,9 +114,9 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     });
     const model = new Model(
       base,
-      { device, config, plan, ...weights },
+      makeDecoder({ device, config, plan, ...weights }),
       tokenizer,
-      fingerprint === undefined ? undefined : { directory: files?.directory, fingerprint },
+      known && { directory: files?.directory, ...known },
     );
     if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
     return model;
@@ -132,12 +139,4 @@ async function adapterOf(directory: string, options: LoadModelOptions): Promise<
     );
   }
   return await readAdapterConfig(chosen);
-}
-
-/** Refuses to train a model that keeps its matrices in fewer bits and carries no adapter. */
-export function refuseFrozen(baseDtype: BaseDtype, carriesAdapter: boolean): void {
-  if (baseDtype === "f32" || carriesAdapter) return;
-  throw new UsageError(
-    `Cannot train weights kept in ${baseDtype}: they are frozen; train an adapter by option \`lora\``,
-  );
 }

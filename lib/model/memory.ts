@@ -4,7 +4,8 @@
 
 import { UsageError } from "../runtime/errors.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
-import { adaptedProjections, adapterShapes, type Lora } from "../checkpoint/lora.ts";
+import { adapterParameters } from "../checkpoint/adapted.ts";
+import type { Lora } from "../checkpoint/lora.ts";
 import { parameterPlan } from "../checkpoint/parameter_plan.ts";
 import { type BaseDtype, isQuantizable, storedBytes } from "../checkpoint/stored_bytes.ts";
 
@@ -125,8 +126,8 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
 
 /** Numbers of an adapter. */
 function adapterSize(config: DecoderConfig, lora: Lora): number {
-  return adaptedProjections(config, lora).flatMap((p) => adapterShapes(p, lora))
-    .reduce((sum, [, [rows, columns]]) => sum + rows * columns, 0);
+  return adapterParameters(config, lora)
+    .reduce((sum, [, shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
 }
 
 /** What a backend allows. */

@@ -1,9 +1,13 @@
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { type BackendChoice, openDevice } from "../backend/backend.ts";
-import { mergeUpdates } from "./adapter.ts";
-import { baseFingerprint, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
-import { openCheckpoint } from "../checkpoint/checkpoint.ts";
-import { adaptedProjections } from "../checkpoint/lora.ts";
+import { adaptedProjections } from "../checkpoint/adapted.ts";
+import { readAdapterConfig } from "../checkpoint/adapter_config.ts";
+import { baseFingerprint, formerFingerprint } from "../checkpoint/base_fingerprint.ts";
+import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { untiedConfig } from "../checkpoint/config.ts";
+import { parameterPlan } from "../checkpoint/parameter_plan.ts";
+import { readAdapter } from "../checkpoint/read_adapter.ts";
+import { mergedParameter, type Merging, unties } from "./merge_updates.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
@@ -33,8 +37,8 @@ const names: NamesOf<MergeOptions> = {
 };
 
 /**
- * Writes the full model that a base and an adapter are: W + (alpha/r)·B·A, one parameter at a time, so that memory for
- * the largest is enough.
+ * Writes the full model that a base and an adapter are: W + scale·B·A, one parameter at a time, so that memory for the
+ * largest is enough. A tied head that the adapter makes another than the embedding becomes one of its own.
  *
  * ```ts
  * import { loadModel, mergeAdapter, parseLora } from "./mod.ts";
@@ -56,23 +60,40 @@ export async function mergeAdapter(directory: string, options: MergeOptions): Pr
   const { base, adapter, dtype, overwrite } = options;
   const files = await readAdapterConfig(adapter);
   await using source = await openCheckpoint(base, { unknown: "keep" });
-  const { lora, values } = await readAdapter(files, source, await baseFingerprint(source));
+  const fingerprints = [await baseFingerprint(source), await formerFingerprint(source)];
+  const { lora, values, notes } = await readAdapter(files, source, fingerprints);
+  for (const note of notes) options.listener?.note?.(note);
   const device = await openDevice(options.backend);
   options.listener?.note?.(`Backend: ${device.reason}`);
-  const projections = new Map(adaptedProjections(source.config, lora).map((p) => [p.name, p]));
+  const { config } = source,
+    merging: Merging = {
+      config,
+      lora,
+      projections: new Map(
+        adaptedProjections(config, lora).map((projection) => [projection.name, projection]),
+      ),
+      own: (name) => values.get(name)!,
+    };
+  const target = unties(merging) ? withHead(source) : source, [embedding] = source.plan;
   await writeCheckpoint(directory, {
-    config: source.config,
-    source,
+    config: target.config,
+    source: target,
     dtype,
     overwrite,
     async parameter(entry) {
       options.signal?.throwIfAborted();
-      const merged = await source.readParameter(entry), projection = projections.get(entry.name);
-      if (projection) {
-        const a = values.get(`${entry.name}.lora_a`)!, b = values.get(`${entry.name}.lora_b`)!;
-        await mergeUpdates(device, merged, { projection, a, b, lora });
-      }
-      return merged;
+      const stored = source.plan.find(({ name }) => name === entry.name) ?? embedding!; // a tied head is the embedding
+      return await mergedParameter(device, entry.name, {
+        values: await source.readParameter(stored),
+        merging,
+      });
     },
   });
+}
+
+/** A checkpoint that ties its head, described as one that has a head of its own, of the embedding's kind. */
+function withHead(source: Checkpoint): Checkpoint {
+  const config = untiedConfig(source.config), tensor = source.plan[0]!.parts[0]!.tensor;
+  const tensors = new Map([...source.tensors, ["lm_head.weight", source.tensors.get(tensor)!] as const]);
+  return { ...source, config, tensors, plan: parameterPlan(config, tensors) };
 }

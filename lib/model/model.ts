@@ -2,19 +2,22 @@ import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { join, resolve } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { matmul } from "../kernels/product/matmul.ts";
-import { temporaryName } from "../runtime/temporary_name.ts";
-import { listDirectory, remove, removeTemporaries, rename, writeText } from "../runtime/files.ts";
+import { listDirectory, remove, rename, writeText } from "../runtime/files.ts";
+import { openScratch } from "../runtime/scratch.ts";
 import type { Device, Tensor } from "../backend/device.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
-import { detachAdapter, mergeUpdates } from "./adapter.ts";
-import { writeAdapter } from "../checkpoint/adapter_files.ts";
+import { detachAdapter } from "./adapter.ts";
+import { mergedParameter, type Merging, unties } from "./merge_updates.ts";
+import { savedParameters } from "../checkpoint/saved_modules.ts";
+import { writeAdapter } from "../checkpoint/write_adapter.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import { backward, forward, hiddenStates, makeGradients } from "./decoder.ts";
-import { type Decoder, headName, parameter } from "./state.ts";
+import { inUse } from "./parts.ts";
+import { type Decoder, parameter } from "./state.ts";
 import { deviceBatch } from "./batch.ts";
-import type { Parameter } from "../checkpoint/parameter_plan.ts";
+import { splitParameter } from "../checkpoint/split_parameter.ts";
 import { hubModelOf } from "../checkpoint/resolve_model.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
@@ -57,7 +60,12 @@ export class Model {
     readonly decoder: Decoder,
     tokenizer?: Tokenizer,
     /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
-    readonly adapter?: { readonly directory?: string; readonly fingerprint: string },
+    readonly adapter?: {
+      readonly directory?: string | undefined;
+      readonly fingerprint: string;
+      /** The fingerprint of the former kind, which runs and adapters made before keep. */
+      readonly former: string;
+    },
   ) {
     this.#tokenizer = tokenizer;
   }
@@ -112,7 +120,7 @@ export class Model {
     this.#check(ids);
     using batch = deviceBatch(this.decoder, [{ prompt: ids, responses: [] }]);
     using hidden = hiddenStates(this.decoder, batch);
-    using logits = matmul(hidden, parameter(this.decoder, headName(this.decoder)), { transposeB: true });
+    using logits = matmul(hidden, inUse(this.decoder.head).tensor, { transposeB: true });
     const values = await read(logits) as Float32Array;
     return values.slice(0, ids.length * this.config.vocabularySize);
   }
@@ -158,15 +166,34 @@ export class Model {
     return parameter(this.decoder, name);
   }
 
-  /** Makes the adapter part of the weights: W + (alpha/r)·B·A. The model then is a full one. */
+  /**
+   * Makes the adapter part of the weights: W + scale·B·A. The model then is a full one.
+   *
+   * @throws {InputError} when the head is the embedding and the adapter makes them differ: `mergeAdapter` writes such a model
+   */
   async merge(): Promise<void> {
     this.#wide("merge an adapter into");
-    const { decoder } = this;
-    for (const projection of decoder.adapter?.projections.values() ?? []) {
-      const { name } = projection, values = await this.parameterValues(name);
-      const [a, b] = await Promise.all(["a", "b"].map((f) => this.parameterValues(`${name}.lora_${f}`)));
-      await mergeUpdates(this.device, values, { projection, a, b, lora: decoder.adapter!.lora });
+    const { decoder, config } = this, { adapter } = decoder;
+    if (!adapter) return;
+    const merging: Merging = { ...adapter, config, own: (name) => this.parameterValues(name) };
+    if (unties(merging)) {
+      throw new InputError(
+        "Cannot merge an adapter with an embedding or a head of its own into a model whose head is its embedding: " +
+          "merge the files, which gives the model a head of its own",
+      );
+    }
+    const saved = savedParameters(config, adapter.lora).map(({ name }) => name);
+    const changed = [
+      ...saved,
+      ...adapter.projections.keys(),
+      ...(adapter.lora.embedding ? ["embedding"] : []),
+    ];
+    for (const name of new Set(changed)) {
       const target = parameter(decoder, name);
+      const values = await mergedParameter(this.device, name, {
+        values: await this.parameterValues(name),
+        merging,
+      });
       assign(target, upload(target.device, values, target.shape));
     }
     detachAdapter(decoder);
@@ -180,11 +207,13 @@ export class Model {
     checkNames(options, saveNames, { of: "save" });
     const { adapter } = this.decoder;
     if (adapter) {
+      const hub = hubModelOf(this.directory);
       await using source = await openCheckpoint(this.directory, { unknown: "keep" });
       return await writeAdapter(directory, {
         lora: adapter.lora,
         // A path in this machine's cache would mean nothing elsewhere.
-        base: hubModelOf(this.directory)?.repo ?? resolve(this.directory),
+        base: hub?.repo ?? resolve(this.directory),
+        revision: hub?.revision,
         fingerprint: this.adapter!.fingerprint,
         source,
         parameter: async (name) => {
@@ -192,6 +221,7 @@ export class Model {
           return await this.parameterValues(name);
         },
         overwrite: options.overwrite,
+        listener: options.listener,
       });
     }
     this.#wide("save");
@@ -214,21 +244,16 @@ export class Model {
    * config of a model that is there already goes first and the new one comes last, so that a half of either is no model.
    */
   async saveInto(directory: string, options: Omit<SaveOptions, "overwrite"> = {}): Promise<void> {
-    await removeTemporaries(directory, "model"); // a killed process's
-    const whole = temporaryName(join(directory, "model"));
-    const last = this.decoder.adapter ? "adapter_config.json" : "config.json";
-    try {
-      await this.save(whole, options);
-      if (this.decoder.adapter) {
-        for (const [name, text] of options.files ?? []) await writeText(join(whole, name), text);
-      }
-      const files = await listDirectory(whole);
-      await remove(join(directory, last));
-      for (const name of [...files.filter((f) => f !== last), last]) {
-        await rename(join(whole, name), join(directory, name));
-      }
-    } finally {
-      await remove(whole);
+    await using scratch = await openScratch(join(directory, "model"));
+    const whole = scratch.content, last = this.decoder.adapter ? "adapter_config.json" : "config.json";
+    await this.save(whole, options);
+    if (this.decoder.adapter) {
+      for (const [name, text] of options.files ?? []) await writeText(join(whole, name), text);
+    }
+    const files = await listDirectory(whole);
+    await remove(join(directory, last));
+    for (const name of [...files.filter((f) => f !== last), last]) {
+      await rename(join(whole, name), join(directory, name));
     }
   }
 
@@ -236,7 +261,8 @@ export class Model {
   dispose(): void {
     this.decoder.parameters.forEach((t) => t.dispose());
     this.decoder.quantized?.forEach((matrix) => matrix.dispose());
-    this.decoder.ropeTable?.dispose();
+    this.decoder.rotary?.table?.dispose();
+    this.#tokenizer?.[Symbol.dispose]();
   }
 
   /** The same, at the end of a `using` block. */
@@ -266,22 +292,4 @@ export class Model {
       }
     }
   }
-}
-
-/** The checkpoint tensors in a fused parameter, in the checkpoint's own layout, by name. */
-export function* splitParameter(entry: Parameter, values: Float32Array): Generator<[string, Float32Array]> {
-  const columns = entry.shape[1] ?? 1;
-  let at = 0;
-  for (const { tensor, rows, transposed } of entry.parts) {
-    const part = values.slice(at, at += rows * columns);
-    yield [tensor, transposed ? transposeMatrix(part, rows, columns) : part];
-  }
-}
-
-function transposeMatrix(values: Float32Array, rows: number, columns: number): Float32Array {
-  const out = new Float32Array(values.length);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c];
-  }
-  return out;
 }

@@ -1,9 +1,9 @@
 import type { Tensor } from "../backend/device.ts";
 import { layerNorm, layerNormGradient } from "../kernels/norm/layer_norm.ts";
 import { rmsNorm, rmsNormGradient } from "../kernels/norm/rms_norm.ts";
-import { type Decoder, parameter, type Parameters } from "./state.ts";
+import { inUse, type Norm, type Parameters } from "./parts.ts";
 
-/** A normalisation's result, whichever kind the model has. */
+/** A normalisation's result, whichever kind it is. */
 export interface Normed {
   /** x + residual, or x itself. */
   readonly sum: Tensor;
@@ -13,22 +13,20 @@ export interface Normed {
   readonly statistics: readonly Tensor[];
 }
 
-/** The model's normalisation, with the residual added first. */
-export function normalize(decoder: Decoder, name: string, x: Tensor, residual?: Tensor): Normed {
-  const weight = parameter(decoder, name), epsilon = decoder.config.normEpsilon;
-  if (decoder.config.norm === "rms") {
-    const { sum, y, rstd } = rmsNorm(x, weight, { epsilon, residual });
+/** Normalises rows, with the residual added first. */
+export function normalize({ kind, weight, bias, epsilon }: Norm, x: Tensor, residual?: Tensor): Normed {
+  const { tensor } = inUse(weight);
+  if (kind === "rms") {
+    const { sum, y, rstd } = rmsNorm(x, tensor, { epsilon, residual });
     return { sum, y, statistics: [rstd] };
   }
-  const bias = parameter(decoder, `${name}_bias`);
-  const { sum, y, rstd, mean } = layerNorm(x, weight, { bias, epsilon, residual });
+  const { sum, y, rstd, mean } = layerNorm(x, tensor, { bias: inUse(bias!).tensor, epsilon, residual });
   return { sum, y, statistics: [rstd, mean] };
 }
 
 /** Gradient of {@linkcode normalize} with respect to the sum; the parameters' gradients are added to `gradients`. */
 export function normalizeGradient(
-  decoder: Decoder,
-  name: string,
+  { kind, weight, bias }: Norm,
   options: {
     readonly normalized: Pick<Normed, "sum" | "statistics">;
     readonly dy: Tensor;
@@ -39,9 +37,13 @@ export function normalizeGradient(
   },
 ): Tensor {
   const { normalized: { sum, statistics: [rstd, mean] }, dy, dsum, gradients, y } = options;
-  const weight = parameter(decoder, name), dweight = gradients.get(name);
-  if (decoder.config.norm === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight, dsum, dweight, y });
-  const dbias = gradients.get(`${name}_bias`);
-  const again = y && { y, bias: parameter(decoder, `${name}_bias`) };
-  return layerNormGradient({ sum, rstd, mean }, dy, { weight, dsum, dweight, dbias, again });
+  const { name, tensor } = inUse(weight), dweight = gradients.get(name);
+  if (kind === "rms") return rmsNormGradient({ sum, rstd }, dy, { weight: tensor, dsum, dweight, y });
+  const shift = inUse(bias!), dbias = gradients.get(shift.name), again = y && { y, bias: shift.tensor };
+  return layerNormGradient({ sum, rstd, mean }, dy, { weight: tensor, dsum, dweight, dbias, again });
+}
+
+/** Whether a normalisation is trained. */
+export function trainsNorm({ weight, bias }: Norm, gradients: Parameters): boolean {
+  return gradients.has(inUse(weight).name) || bias !== undefined && gradients.has(inUse(bias).name);
 }

@@ -1,14 +1,15 @@
 import type { Tensor } from "../backend/device.ts";
 import { addLinearGradients, linear, linearGradient } from "../kernels/product/linear.ts";
 import { quantizedLinear, quantizedLinearGradient } from "../kernels/product/quantized_linear.ts";
-import { addAdapter, addAdapterGradient } from "./adapter.ts";
-import { type Decoder, parameter, type Parameters } from "./state.ts";
+import { addLowRank, addLowRankGradient } from "./low_rank.ts";
+import type { Parameters, Projection } from "./parts.ts";
 
-/** x·Wᵀ + b with the named weight, its bias and its adapter where the model has them. [N, in] → [N, out] */
-export function project(decoder: Decoder, name: string, x: Tensor): Tensor {
-  const narrow = decoder.quantized?.get(name), bias = decoder.parameters.get(`${name}_bias`);
-  const y = narrow ? quantizedLinear(x, narrow, bias) : linear(x, parameter(decoder, name), bias);
-  addAdapter(decoder, name, x, y);
+/** x·Wᵀ + b, and what the projection's adapter adds where it has one. [N, in] → [N, out] */
+export function project({ weight, bias, lowRank }: Projection, x: Tensor): Tensor {
+  const y = weight.narrow
+    ? quantizedLinear(x, weight.narrow, bias?.tensor)
+    : linear(x, weight.wide, bias?.tensor);
+  if (lowRank) addLowRank(lowRank, x, y);
   return y;
 }
 
@@ -25,13 +26,12 @@ export interface ProjectionGradient {
 
 /** Gradient of {@linkcode project}; those of parameters are added to `gradients` if listed there. */
 export function projectGradient(
-  decoder: Decoder,
-  name: string,
+  projection: Projection,
   { dy, gradients }: { readonly dy: Tensor; readonly gradients: Parameters },
 ): ProjectionGradient {
-  const narrow = decoder.quantized?.get(name);
-  const dx = narrow ? quantizedLinearGradient(narrow, dy) : linearGradient(parameter(decoder, name), dy);
-  return { dx, addParameters: parametersGradient(decoder, name, { dy, dx, gradients }) };
+  const { weight } = projection;
+  const dx = weight.narrow ? quantizedLinearGradient(weight.narrow, dy) : linearGradient(weight.wide, dy);
+  return { dx, addParameters: parametersGradient(projection, { dy, dx, gradients }) };
 }
 
 /**
@@ -40,13 +40,12 @@ export function projectGradient(
  * @param options `dx` [N, in], where it is needed: the adapter's share is added to it
  */
 export function parametersGradient(
-  decoder: Decoder,
-  name: string,
+  { name, bias, lowRank }: Projection,
   options: { readonly dy: Tensor; readonly dx?: Tensor; readonly gradients: Parameters },
 ): ProjectionGradient["addParameters"] {
   const { dy, gradients } = options;
-  const dweight = gradients.get(name), dbias = gradients.get(`${name}_bias`);
-  const adapt = addAdapterGradient(decoder, name, options);
+  const dweight = gradients.get(name), dbias = bias && gradients.get(bias.name);
+  const adapt = lowRank && addLowRankGradient(lowRank, options);
   if (!dweight && !dbias && !adapt) return undefined;
   return (x) => {
     addLinearGradients(x, dy, { dweight, dbias });

@@ -41,9 +41,15 @@ const rules: Readonly<Record<keyof Objective, Rule>> = {
   constraints: { ...listOf(constraints), optional: true },
   trainingConstraint: oneOf(...constraints),
   boundary: { ...text, optional: true },
-  addsVft: flag,
+  addsVft: {
+    serves: (value) =>
+      typeof value === "boolean" || typeof value === "number" && value >= 0 && value < Infinity,
+    words: "true, false or a weight",
+    optional: true,
+  },
   averages: oneOf("questions", "tokens"),
-  trainsOn: oneOf("candidates", "reference", "rejection samples"),
+  trainsOn: oneOf("candidates", "samples", "reference", "rejection samples"),
+  learnsFrom: oneOf("pair", "right", "wrong", "any"),
   options: {
     serves: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
     words: "an object, {} for none",

@@ -19,13 +19,19 @@ export type ResolvedOptions =
   & Readonly<Record<string, number | Constraint>>;
 
 /** What a value must be; undefined when it is that. */
-function refusal(value: unknown, { min, above, oneOf, infinite, unit }: NumberOption): string | undefined {
+function refusal(
+  value: unknown,
+  { min, above, below, oneOf, infinite, unit }: NumberOption,
+): string | undefined {
   const number = typeof value === "number" && !Number.isNaN(value) ? value : undefined;
   const what = unit === undefined || unit.startsWith("per") ? "a number" : `a number of ${unit}`;
   if (number === undefined || (!Number.isFinite(number) && !(infinite && number > 0))) {
     return infinite && min === 0 ? `${what} from 0 up` : "a finite number";
   }
   if (oneOf && !oneOf.includes(number)) return oneOf.join(" or ");
+  if (below !== undefined && (number >= below || number < (min ?? -Infinity))) {
+    return `${what}${min === undefined ? "" : ` from ${min} up and`} below ${below}`;
+  }
   if (above !== undefined && number <= above) return `a number above ${above}`;
   if (min !== undefined && number < min) return `${what} from ${min} up`;
   return undefined;
@@ -40,10 +46,10 @@ function refusal(value: unknown, { min, above, oneOf, infinite, unit }: NumberOp
 export function resolveOptions(spec: Objective, given: GivenOptions): ResolvedOptions {
   const { constraint = "none", ...rest } = given, known = spec.constraints ?? ["none"];
   if (!known.includes(constraint)) {
-    const exists = constraints.includes(constraint);
+    const alone = known.length === 1 && constraints.includes(constraint);
     throw new UsageError(
       `Cannot use constraint "${constraint}" with objective ${spec.name}: expected ` +
-        `${known.join(", ")}${exists ? " (it compares no candidates)" : ""}`,
+        `${known.join(", ")}${alone ? " (it compares no candidates)" : ""}`,
     );
   }
   const names = Object.keys(spec.options);

@@ -55,6 +55,23 @@ export function constrainWorse(
   return worse;
 }
 
+/**
+ * A constraint on a loss over a whole group, which has no pairs: it acts on every candidate that has a better one, wherever
+ * its score stands. Those of the best tier are as they are, so a group of ties is unconstrained.
+ */
+export function constrainBelowBest(
+  scores: Float64Array,
+  merits: Float64Array,
+  options: { readonly constraint: Constraint; readonly boundary: number },
+): WorseScores {
+  const worse = constrainWorse(scores, merits, options);
+  const best = merits.reduce((most, merit) => Math.max(most, merit), -Infinity);
+  merits.forEach((merit, i) => {
+    if (merit === best) worse.slopes[i] = 1;
+  });
+  return worse;
+}
+
 /** What one pair adds: its loss, and the loss's derivative with respect to the score of either side. */
 export interface PairLoss {
   /** The loss of the pair. */

@@ -21,3 +21,14 @@ export const referenceBeta: NumberOption = {
   unit: "per nat of summed log-prob",
   help: "Strength of the tie to the reference model",
 };
+
+/** ε of DPO's noisy preferences. */
+export const labelSmoothing: NumberOption = {
+  default: 0,
+  min: 0,
+  below: 0.5,
+  help: "Share of the preferences that is taken to be the wrong way round",
+};
+
+/** Weight of the better candidate's likelihood. */
+export const sftWeight: NumberOption = { default: 1, min: 0, help: "Weight of the likelihood term" };

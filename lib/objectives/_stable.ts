@@ -17,3 +17,16 @@ export function sigmoid(x: number): number {
 export function log1mexp(x: number): number {
   return x > -Math.LN2 ? Math.log(-Math.expm1(x)) : Math.log1p(-Math.exp(x));
 }
+
+/**
+ * −log σ(x) of a preference that is the other way round with probability ε, and its derivative.
+ *
+ *   −(1 − ε) log σ(x) − ε log σ(−x)
+ */
+export function smoothedLoss(x: number, epsilon: number): { value: number; slope: number } {
+  if (epsilon === 0) return { value: softplus(-x), slope: -sigmoid(-x) };
+  return {
+    value: (1 - epsilon) * softplus(-x) + epsilon * softplus(x),
+    slope: epsilon * sigmoid(x) - (1 - epsilon) * sigmoid(-x),
+  };
+}

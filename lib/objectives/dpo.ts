@@ -1,19 +1,20 @@
-import { readMerits, readReferenceLogprobs, readScores } from "./_group.ts";
-import { constrainWorse, meanOverPairs } from "./_pairs.ts";
-import { sigmoid, softplus } from "./_stable.ts";
-import { boundary, referenceBeta } from "./_shared_options.ts";
+import { meanOverRatioPairs } from "./_ratio_pairs.ts";
+import { smoothedLoss } from "./_stable.ts";
+import { boundary, labelSmoothing, referenceBeta } from "./_shared_options.ts";
 import type { ObjectiveSpec } from "./objective.ts";
 
 /**
  * Direct preference optimization (DPO, Rafailov et al. 2023, arXiv 2305.18290), mean over the pairs w ≻ l.
  *
- *   L = mean_{w≻l} −log σ(β (h_w − h_l)),   h = |c| s − log π_ref(c)
+ *   L = mean_{w≻l} −(1 − ε) log σ(z) − ε log σ(−z),   z = β (h_w − h_l),   h = |c| s − log π_ref(c)
  *
- * h in nats, summed over the response; ∂/∂s carries the length |c|. A constraint acts on s_l. No pair gives 0.
+ * h in nats, summed over the response; ∂/∂s carries the length |c|. ε is `labelSmoothing`: 0 is DPO as published, above 0
+ * it is conservative DPO (cDPO, Mitchell 2023), for preferences of which a share ε is the wrong way round. A constraint
+ * acts on s_l. No pair gives 0.
  *
  * @throws {InputError} when the group has no feedback, or lacks reference log-probs
  */
-export const dpo: ObjectiveSpec<"beta" | "boundary"> = {
+export const dpo: ObjectiveSpec<"beta" | "boundary" | "labelSmoothing"> = {
   name: "dpo",
   title: "Direct preference optimization",
   feedback: ["labels", "ranks", "rewards"],
@@ -22,18 +23,12 @@ export const dpo: ObjectiveSpec<"beta" | "boundary"> = {
   options: {
     beta: referenceBeta,
     boundary,
+    labelSmoothing,
   },
-  loss(group, { constraint, beta, boundary }) {
-    const scores = readScores(group);
-    const merits = readMerits(group, { objective: "dpo", accepted: dpo.feedback });
-    const reference = readReferenceLogprobs(group, "dpo");
-    const worse = constrainWorse(scores, merits, { constraint, boundary });
-    return meanOverPairs(merits, worse, (w, l) => {
-      const gain = scores[w] * group.lengths[w] - reference[w];
-      const loss = worse.scores[l] * group.lengths[l] - reference[l];
-      const margin = beta * (gain - loss);
-      const slope = beta * sigmoid(-margin);
-      return { value: softplus(-margin), better: -slope * group.lengths[w], worse: slope * group.lengths[l] };
+  loss(group, { constraint, beta, boundary, labelSmoothing }) {
+    return meanOverRatioPairs(group, { objective: dpo, constraint, boundary }, (better, worse) => {
+      const { value, slope } = smoothedLoss(beta * (better - worse), labelSmoothing);
+      return { value, better: beta * slope, worse: -beta * slope };
     });
   },
 };

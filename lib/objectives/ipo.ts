@@ -1,5 +1,4 @@
-import { readMerits, readReferenceLogprobs, readScores } from "./_group.ts";
-import { constrainWorse, meanOverPairs } from "./_pairs.ts";
+import { meanOverRatioPairs } from "./_ratio_pairs.ts";
 import { boundary, referenceBeta } from "./_shared_options.ts";
 import type { ObjectiveSpec } from "./objective.ts";
 
@@ -30,16 +29,10 @@ export const ipo: ObjectiveSpec<"beta" | "boundary" | "perToken"> = {
     },
   },
   loss(group, { constraint, beta, boundary, perToken }) {
-    const scores = readScores(group);
-    const merits = readMerits(group, { objective: "ipo", accepted: ipo.feedback });
-    const reference = readReferenceLogprobs(group, "ipo");
-    const worse = constrainWorse(scores, merits, { constraint, boundary });
-    const weight = (i: number) => perToken === 1 ? 1 : group.lengths[i]!;
-    const gain = (score: number, i: number) =>
-      perToken === 1 ? score - reference[i]! / group.lengths[i]! : score * group.lengths[i]! - reference[i]!;
-    return meanOverPairs(merits, worse, (w, l) => {
-      const error = gain(scores[w]!, w) - gain(worse.scores[l]!, l) - 1 / (2 * beta);
-      return { value: error * error, better: 2 * error * weight(w), worse: -2 * error * weight(l) };
+    const options = { objective: ipo, constraint, boundary, perToken: perToken === 1 };
+    return meanOverRatioPairs(group, options, (better, worse) => {
+      const error = better - worse - 1 / (2 * beta);
+      return { value: error * error, better: 2 * error, worse: -2 * error };
     });
   },
 };

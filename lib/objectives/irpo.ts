@@ -1,7 +1,7 @@
 import { readMerits, readReferenceLogprobs, readScores } from "./_group.ts";
 import { constrainWorse, meanOverPairs } from "./_pairs.ts";
 import { sigmoid, softplus } from "./_stable.ts";
-import { boundary, referenceBeta } from "./_shared_options.ts";
+import { boundary, referenceBeta, sftWeight } from "./_shared_options.ts";
 import type { ObjectiveSpec } from "./objective.ts";
 
 /**
@@ -24,7 +24,7 @@ export const irpo: ObjectiveSpec<"beta" | "boundary" | "sftWeight"> = {
   options: {
     beta: referenceBeta,
     boundary,
-    sftWeight: { default: 1, min: 0, help: "Weight of the likelihood term" },
+    sftWeight,
   },
   loss(group, { constraint, beta, boundary, sftWeight }) {
     const scores = readScores(group);

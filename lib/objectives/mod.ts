@@ -19,5 +19,6 @@ export type {
   ObjectiveSpec,
   ScoredGroup,
 } from "./objective.ts";
-export { findObjective, lossOf, type ObjectiveOptions, objectives } from "./objectives.ts";
+export { combine, findObjective, lossOf, type ObjectiveOptions, objectives } from "./objectives.ts";
+export type { ObjectivePart } from "./sum.ts";
 export { assessmentAccuracy, type MeanScores, meanScores } from "./statistics.ts";

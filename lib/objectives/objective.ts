@@ -52,6 +52,8 @@ export interface NumberOption {
   readonly min?: number;
   /** The value must be above this one. */
   readonly above?: number;
+  /** The value must be below this one. */
+  readonly below?: number;
   /** The only values that have a meaning: [0, 1] of a switch. */
   readonly oneOf?: readonly number[];
   /** Whether Infinity has a meaning: a boundary that lies infinitely far below never acts. */
@@ -99,18 +101,27 @@ export interface Objective {
   readonly trainingConstraint?: Constraint;
   /** The option that is the boundary's distance with `bc` (default "boundary"). */
   readonly boundary?: string;
-  /** Whether the trainer adds the VFT term (−s of the reference), because the objective has no likelihood term. */
-  readonly addsVft?: boolean;
+  /**
+   * Whether the trainer adds the VFT term (−s of the reference), because the objective has no likelihood term; a number is
+   * its weight.
+   */
+  readonly addsVft?: boolean | number;
   /**
    * What a batch's loss is averaged over (default "questions"). With "tokens" it is the likelihood of all tokens that are
    * trained on, and `loss` is not asked for in training.
    */
   readonly averages?: "questions" | "tokens";
   /**
-   * Which responses of a record are trained on (default "candidates": all, and the reference among them): the reference
-   * alone, or the reference and the right candidates whose equations hold.
+   * Which responses of a record are trained on (default "candidates": all, and the reference among them): all without the
+   * reference, which the model did not sample; the reference alone; or the reference and the right candidates whose equations
+   * hold.
    */
-  readonly trainsOn?: "candidates" | "reference" | "rejection samples";
+  readonly trainsOn?: "candidates" | "samples" | "reference" | "rejection samples";
+  /**
+   * What a group must hold to teach anything (default "pair": a better and a worse candidate): a right one, a wrong one, or
+   * any. A set of groups in which none does is refused.
+   */
+  readonly learnsFrom?: "pair" | "right" | "wrong" | "any";
   /** Its options by name; each has a flag of that name. */
   readonly options: Readonly<Record<string, NumberOption>>;
   /**

@@ -4,18 +4,14 @@ import { join } from "node:path";
 import type { Problem } from "../data/records.ts";
 import { score } from "../evaluate/score.ts";
 import { renderReport } from "../report/report.ts";
+import { roundsTable } from "../report/rounds_table.ts";
 import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
-import {
-  exists,
-  makeDirectory,
-  readJson,
-  remove,
-  removeTemporaries,
-  writeJson,
-  writeText,
-} from "../runtime/files.ts";
+import { exists, readJson, removeTemporaries, writeJson, writeText } from "../runtime/files.ts";
+import { modelFileNames } from "../checkpoint/model_file_names.ts";
+import { findObjective } from "../objectives/objectives.ts";
+import { type Owned, takeFolder } from "../runtime/owned_files.ts";
 import type { EvaluationOptions } from "../train/evaluation_options.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
@@ -23,6 +19,7 @@ import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_opt
 import { evaluationOfTraining } from "./align_evaluation.ts";
 import { countProblems } from "./held_out.ts";
 import { checkSources } from "./check_sources.ts";
+import { evaluatedRecords, learnedRecords, tokensIn } from "./learned_records.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
 import { plannedStages } from "./planned_stages.ts";
 import { TimeLeft } from "./time_left.ts";
@@ -30,11 +27,27 @@ import { readRecords, Stages } from "./stages.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
 
+/** What a run with these kinds of model writes into its folder. */
+function alignFileNames(kinds: readonly string[]): Owned {
+  const names = ["aft-none", "aft-dc", "aft-bc", ...kinds.map(fileName)]
+    .map((name) => name.replaceAll(".", "\\.")).join("|");
+  return {
+    files: new RegExp(
+      `^(?:align\\.json|results\\.json|report\\.html|run\\.lock|(?:test-|eval-)?candidates(?:-(?:${names})-round-\\d+)?\\.jsonl)$`,
+    ),
+    folders: [[new RegExp(`^(?:vft|control|${names})(?:-round-\\d+)?$`), modelFileNames]],
+  };
+}
+
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {
   readonly name: string;
+  /** Its name without the round. */
+  readonly kind: string;
   readonly directory: string;
   readonly round: number;
+  /** Tokens of the candidates that it and those before it learned from. */
+  readonly sampledTokens: number;
 }
 
 /** A row of the table: a model of the run and what was measured of it. */
@@ -45,6 +58,8 @@ export interface AlignRow {
   readonly directory: string;
   /** The round that made it; 0 for VFT. */
   readonly round: number;
+  /** Tokens of the candidates that were kept and that it and those before it learned from; 0 for VFT and control. */
+  readonly sampledTokens: number;
   /** What was measured of it on the test problems and their candidates. */
   readonly summary: Summary;
 }
@@ -93,9 +108,9 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
     if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
   }
   await checkSources(settings, listener);
-  if (taken && resume) await removeTemporaries(out);
-  else if (taken) await remove(out);
-  await makeDirectory(out);
+  const owned = alignFileNames(settings.methods.map(({ kind }) => kind));
+  await using _lock = await takeFolder(out, { owned, overwrite: taken && !resume });
+  await removeTemporaries(out);
   await writeJson(file, configuration);
   return await new AlignRun(settings, listener).all();
 }
@@ -118,16 +133,26 @@ class AlignRun {
     const { options } = this, { out } = options, { listener, warnings } = this.#stages;
     this.#counts = await countProblems(options, (line) => listener.warn?.(line));
     this.#stages.timeLeft = new TimeLeft(plannedStages(options, this.#counts));
+    const gradient = options.methods.find(({ objective }) =>
+      objective.trainsOn === "samples" && !objective.needsReferenceLogprobs
+    );
+    if (gradient && options.alignEpochs > 1) {
+      listener.warn?.(
+        `${gradient.kind} is a gradient at the model that sampled, and ${options.alignEpochs} passes go on from it; ` +
+          "option `alignEpochs: 1` makes one",
+      );
+    }
     const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
       objective: "vft",
+      trainTurns: options.trainTurns,
       epochs: options.epochs,
       learningRate: options.learningRate,
       seed: options.seed,
     });
     this.#evaluated = options.evaluationProblems &&
       await this.candidates("eval-candidates", vft, options.evaluationProblems);
-    const judged = await this.candidates("test-candidates", vft, options.test);
-    const models: Trained[] = [{ name: "vft", directory: vft, round: 0 }];
+    const judged = await this.candidates("test-candidates", vft, options.test, { judged: true });
+    const models: Trained[] = [{ name: "vft", kind: "vft", directory: vft, round: 0, sampledTokens: 0 }];
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
     const rows: Row[] = [];
     for (const model of models) rows.push(await this.measure(model, judged));
@@ -135,7 +160,12 @@ class AlignRun {
     const report = join(out, "report.html");
     await writeText(report, renderReport(await alignReport(run, rows, judged)));
     await writeJson(join(out, "results.json"), {
-      rows: rows.map(({ name, round, summary }) => ({ name, round, ...summary })),
+      rows: rows.map(({ name, round, sampledTokens, summary }) => ({
+        name,
+        round,
+        sampled_tokens: sampledTokens,
+        ...summary,
+      })),
       seconds: this.#seconds(),
       peak_resident_bytes: peakResidentBytes(),
       machine: machine(),
@@ -146,13 +176,14 @@ class AlignRun {
     );
     return {
       out,
-      rows: rows.map(({ name, round, summary }, i) => ({
+      rows: rows.map(({ name, round, sampledTokens, summary }, i) => ({
         name,
         directory: models[i]!.directory,
         round,
+        sampledTokens,
         summary,
       })),
-      table: summaryTable(rows),
+      table: options.rounds > 1 ? `${summaryTable(rows)}\n${roundsTable(rows)}` : summaryTable(rows),
       report,
       warnings,
       seconds: this.#seconds(),
@@ -171,34 +202,32 @@ class AlignRun {
    */
   async round(round: number, models: readonly Trained[]): Promise<Trained[]> {
     const { options } = this, last = round === 1 ? "" : ` round ${round}`;
-    const constraints = options.constraints === "all" ? ["none", "dc", "bc"] as const : [options.constraints];
     const settings = {
       epochs: options.alignEpochs,
       learningRate: options.alignLearningRate,
       seed: options.seed + round - 1, // other samples and another order in every round
     };
     const newest = (kind: string) =>
-      round === 1 ? models[0].directory : models.findLast(({ name }) => kindOf(name) === kind)!.directory;
+      round === 1 ? models[0].directory : models.findLast((model) => model.kind === kind)!.directory;
     const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
     const made: Trained[] = [];
     const control = await this.train(
       fileName(`control${last}`),
       newest("control"),
       first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
-      { ...settings, objective: "vft" },
+      { ...settings, objective: "vft", trainTurns: options.trainTurns },
     );
-    made.push({ name: `control${last}`, directory: control, round });
-    for (const constraint of constraints) {
-      const kind = `aft-${constraint}`, name = kind + last, from = newest(kind);
+    made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
+    for (const { kind, settings: method } of options.methods) {
+      const name = kind + last, from = newest(kind);
       const groups = first ??
-        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings.seed);
-      const directory = await this.train(fileName(name), from, () => readRecords(groups), {
+        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings);
+      const directory = await this.train(fileName(name), from, () => learnedRecords(groups, options.label), {
         ...settings,
-        objective: "aft",
-        constraint,
-        ...(constraint === "bc" && options.beta !== undefined && { options: { beta: options.beta } }),
+        ...method,
       });
-      made.push({ name, directory, round });
+      const before = models.findLast((model) => model.kind === kind)?.sampledTokens ?? 0;
+      made.push({ name, kind, directory, round, sampledTokens: before + await tokensIn(groups) });
     }
     return made;
   }
@@ -226,14 +255,15 @@ class AlignRun {
   }
 
   /** What is measured while a model trains; undefined where nothing is. */
-  #evaluationOf({ objective }: TrainOptions): EvaluationOptions | undefined {
-    const { evaluation, evaluationProblems: problems, seed, maxTokens, prompt } = this.options;
+  #evaluationOf({ objective = "aft" }: TrainOptions): EvaluationOptions | undefined {
+    const { evaluation, evaluationProblems: problems, label, seed, maxTokens, stop, prompt } = this.options;
     if (!evaluation) return undefined;
-    const compares = objective !== "vft";
-    const data = compares && this.#evaluated !== undefined
-      ? readRecords(this.#evaluated)
+    const { trainsOn = "candidates" } = findObjective(objective);
+    const data = trainsOn !== "reference" && this.#evaluated !== undefined
+      ? evaluatedRecords(this.#evaluated, label)
       : problems && this.#stages.problems(problems);
-    return evaluationOfTraining(evaluation, { compares, data, seed, maxTokens, prompt });
+    const compares = trainsOn === "candidates" || trainsOn === "samples";
+    return evaluationOfTraining(evaluation, { compares, data, seed, maxTokens, stop, prompt });
   }
 
   /** Samples and labels candidates and returns the file they are in. */
@@ -241,39 +271,46 @@ class AlignRun {
     name: string,
     from: string,
     problems: () => AsyncIterable<Problem>,
-    seed = this.options.seed,
+    { seed = this.options.seed, judged = false }: { readonly seed?: number; readonly judged?: boolean } = {},
   ): Promise<string> {
-    const { samples, temperature, topK, topP, out } = this.options;
+    const { samples, temperature, topK, topP, out, label: labels, methods } = this.options;
+    // A sample counts as often as it is drawn where it votes, or stands for the model's own distribution.
+    const drawn = labels === "majority" || methods.some(({ objective }) => objective.trainsOn === "samples");
     return await this.#stages.candidates(join(out, `${name}.jsonl`), {
       from,
       problems,
       label: name,
-      total: problems === this.options.train ? this.#counts.trained : this.#counts.tested,
+      total: problems === this.options.train
+        ? this.#counts.trained
+        : problems === this.options.test
+        ? this.#counts.tested
+        : undefined,
       samples,
       temperature,
       topK,
       topP,
       seed,
+      ...(!judged && { labels, keepDuplicates: drawn }),
     });
   }
 
   /** Measures a model on the test problems and the labelled candidates for them. */
-  async measure({ name, directory, round }: Trained, judged: string): Promise<Row> {
+  async measure({ directory, ...model }: Trained, judged: string): Promise<Row> {
     const { votes, seed, prompt, microBatch } = this.options, stages = this.#stages;
     const { summary } = await stages.measure(join(directory, "evaluation.json"), {
       from: directory,
       records: () => readRecords(judged),
-      label: `evaluate ${name}`,
+      label: `evaluate ${model.name}`,
       total: this.#counts.tested,
       votes,
       seed,
     });
     const path = join(directory, "examples.json");
     if (!await exists(path)) {
-      using model = await stages.open(directory);
+      using opened = await stages.open(directory);
       const scored: number[][] = [];
       for await (
-        const { candidates } of score(model, await exampleGroups(judged), {
+        const { candidates } of score(opened, await exampleGroups(judged), {
           microBatchTokens: microBatch,
           prompt,
           signal: this.options.signal,
@@ -281,11 +318,6 @@ class AlignRun {
       ) scored.push(candidates.map((c) => c.score ?? NaN));
       await writeJson(path, scored);
     }
-    return { name, round, summary, examples: await readJson(path) as number[][] };
+    return { ...model, summary, examples: await readJson(path) as number[][] };
   }
-}
-
-/** `aft-dc` of `aft-dc round 2`. */
-function kindOf(name: string): string {
-  return name.replace(/ round \d+$/, "");
 }

@@ -3,6 +3,7 @@
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Problem } from "../data/records.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
+import { UsageError } from "../runtime/errors.ts";
 import { checkEvaluation, type EvaluationOptions } from "../train/evaluation_options.ts";
 import { greedyAnswers } from "./greedy_answers.ts";
 import type { ProblemSource } from "./problem_source.ts";
@@ -21,7 +22,10 @@ export interface AlignEvaluation extends Omit<EvaluationOptions, "data" | "answe
 }
 
 /** What `train` would refuse, before there is a folder. */
-export function checkAlignEvaluation({ limit, generate, ...evaluation }: AlignEvaluation, out: string): void {
+export function checkAlignEvaluation(
+  { limit, generate, ...evaluation }: AlignEvaluation,
+  { out, label }: { readonly out: string; readonly label: "answer" | "majority" },
+): void {
   checkNumbers({ limit, generate }, { limit: "count", generate: "count" }, "Evaluation option");
   const { data, ...rest } = evaluation;
   const stand = {
@@ -29,6 +33,12 @@ export function checkAlignEvaluation({ limit, generate, ...evaluation }: AlignEv
     ...(generate !== undefined && { answers: greedyAnswers(generate) }),
   };
   checkEvaluation({ ...rest, ...stand }, out);
+  if (label === "majority" && generate !== undefined && data === undefined) {
+    throw new UsageError(
+      "Cannot use option `evaluation.generate` with option `evaluation.share` and option `label: majority`: what is held " +
+        "out has no answers then; option `evaluation.data` has them",
+    );
+  }
 }
 
 /** What a training of the run has beside its options. */
@@ -39,13 +49,14 @@ export interface EvaluatedTraining {
   readonly data: AsyncIterable<Problem> | undefined;
   readonly seed: number;
   readonly maxTokens: number;
+  readonly stop?: readonly string[] | undefined;
   readonly prompt: PromptOptions;
 }
 
 /** The evaluation of one training. One that compares no candidates has no margin: the loss stands for it. */
 export function evaluationOfTraining(
   { generate, limit: _, keepBest, ...rest }: AlignEvaluation,
-  { compares, data, seed, maxTokens, prompt }: EvaluatedTraining,
+  { compares, data, seed, maxTokens, stop, prompt }: EvaluatedTraining,
 ): EvaluationOptions {
   const known = keepBest === undefined || compares || keepBest === "accuracy" ||
     keepBest === "objective_loss";
@@ -54,6 +65,6 @@ export function evaluationOfTraining(
     data,
     seed,
     keepBest: known ? keepBest : "loss",
-    answers: generate === undefined ? undefined : greedyAnswers(generate, { maxTokens, prompt }),
+    answers: generate === undefined ? undefined : greedyAnswers(generate, { maxTokens, stop, prompt }),
   };
 }

@@ -1,13 +1,18 @@
 import { fileURLToPath } from "node:url";
 import { checkLora, type Lora, parseLora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
-import { promptNames, type PromptOptions } from "../data/prompts.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
+import type { ReadOptions } from "../data/normalize_record.ts";
 import type { Problem } from "../data/records.ts";
+import type { TrainTurns } from "../data/train_turns.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
+import { checkStop } from "../model/stop_texts.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { type AlignEvaluation, checkAlignEvaluation } from "./align_evaluation.ts";
+import { type AlignMethod, alignMethods } from "./align_methods.ts";
 import { problemsFrom, type ProblemSource } from "./problem_source.ts";
 import { testSpecOf } from "./held_out.ts";
 
@@ -37,6 +42,8 @@ export interface AlignOptions {
   readonly topP?: number | undefined;
   /** Longest response, in tokens (default 96). */
   readonly maxTokens?: number | undefined;
+  /** Texts that end a response, as `generate` has them (default: the next question of a plain template). */
+  readonly stop?: readonly string[] | undefined;
   /** Samples for the majority vote of maj@k (default 8; 0 for none). */
   readonly votes?: number | undefined;
   /** Width of the boundary constraint, in nats per token (default 0.2). */
@@ -65,12 +72,25 @@ export interface AlignOptions {
   readonly batchSize?: number | undefined;
   /** Tokens computed at once (default 4,096). */
   readonly microBatch?: number | undefined;
-  /** Which alignment runs to make (default all). */
+  /** What to align with, by name or as a sum (default "aft"). */
+  readonly objective?: string | undefined;
+  /** Options of the objective by the names that it declares: `{ gamma: 0.5 }`. */
+  readonly options?: Readonly<Record<string, number>> | undefined;
+  /** Which alignment runs to make (default: all for AFT, the objective's own constraint for any other). */
   readonly constraints?: "all" | "none" | "dc" | "bc" | undefined;
+  /**
+   * What marks the candidates that are learned from: the problems' answers (default), or the majority of a question's
+   * candidates, which then neither see answers nor references. Test problems always have answers.
+   */
+  readonly label?: "answer" | "majority" | undefined;
   /** How often to sample and align; from the second round on with the newest model of each kind (default 1). */
   readonly rounds?: number | undefined;
   /** GSM8K's calculator marks in chains (default keep). */
   readonly calculator?: "keep" | "drop" | undefined;
+  /** Own names of the fields of `data`, `testData` and `evaluation.data`, by ours: `{ question: "problem_text" }`. */
+  readonly fields?: ReadOptions["fields"] | undefined;
+  /** What the answers to questions with choices are (default: a letter or a choice's text; an index is refused). */
+  readonly answerIndex?: ReadOptions["answerIndex"] | undefined;
   /** What is measured while models train (default: nothing). */
   readonly evaluation?: AlignEvaluation | undefined;
   /** Steps between two lines of metrics (default: so many that a training has about 60). */
@@ -79,6 +99,8 @@ export interface AlignOptions {
   readonly tensorboard?: boolean | undefined;
   /** How prompts are made. */
   readonly prompt?: PromptOptions | undefined;
+  /** Which answers of a conversation VFT and the control train on (default all of the assistant's). */
+  readonly trainTurns?: TrainTurns | undefined;
   /** Go on with what is in `out` (default false). */
   readonly resume?: boolean | undefined;
   /** Replace what is in `out` (default false). */
@@ -92,7 +114,11 @@ export interface AlignOptions {
 /** The options of `align` with their defaults filled in. */
 export interface AlignSettings extends Filled {
   readonly beta: number | undefined;
+  /** The kinds of model that are trained on candidates. */
+  readonly methods: readonly AlignMethod[];
   readonly lora: Lora | undefined;
+  readonly trainTurns: TrainTurns | undefined;
+  readonly stop: readonly string[] | undefined;
   readonly signal: AbortSignal | undefined;
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
@@ -112,7 +138,21 @@ type Filled = {
   readonly [K in Exclude<keyof AlignOptions, Absent>]-?: Exclude<AlignOptions[K], undefined>;
 };
 
-type Absent = "evaluation" | "logEvery" | "beta" | "lora" | "signal" | "data" | "testData" | "dataDirectory";
+type Absent =
+  | "beta"
+  | "constraints"
+  | "options"
+  | "lora"
+  | "stop"
+  | "signal"
+  | "data"
+  | "testData"
+  | "dataDirectory"
+  | "fields"
+  | "answerIndex"
+  | "evaluation"
+  | "logEvery"
+  | "trainTurns";
 
 /** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
 export function embeddedBase(): string {
@@ -147,7 +187,8 @@ const defaults = {
   learningRate: 1e-3,
   batchSize: 16,
   microBatch: 4096,
-  constraints: "all",
+  objective: "aft",
+  label: "answer",
   rounds: 1,
   tensorboard: false,
   calculator: "keep",
@@ -167,8 +208,14 @@ const names: NamesOf<AlignOptions> = {
   testData: true,
   dataDirectory: true,
   beta: true,
+  constraints: true,
+  options: true,
   lora: true,
+  stop: true,
   alignLearningRate: true,
+  fields: true,
+  answerIndex: true,
+  trainTurns: true,
   evaluation: true,
   logEvery: true,
   prompt: true,
@@ -200,9 +247,12 @@ const numbers = {
 const kinds = {
   model: "text",
   out: "text",
+  objective: "text",
+  options: "object",
   data: "source",
   testData: "source",
   dataDirectory: "text",
+  fields: "object",
   recompute: "switch",
   tensorboard: "switch",
   resume: "switch",
@@ -218,7 +268,10 @@ const words = {
   baseDtype: ["f32", "f16", "int8", "int4"],
   unknownTensors: ["refuse", "keep"],
   constraints: ["all", "none", "dc", "bc"],
+  label: ["answer", "majority"],
   calculator: ["keep", "drop"],
+  answerIndex: ["0", "1", "letter", "text"],
+  trainTurns: ["all", "last"],
 } as const;
 
 /** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
@@ -226,7 +279,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   checkNames(options, names, { of: "align" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
-  checkNames(options.prompt ?? {}, promptNames, { of: "align", within: "prompt" });
+  checkPrompt(options.prompt, "align");
+  checkStop(options.stop);
   for (const [name, expected] of Object.entries(words)) {
     const value = options[name as keyof typeof words];
     if (value === undefined || (expected as readonly string[]).includes(value)) continue;
@@ -235,17 +289,26 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     );
   }
   const { evaluation } = options;
-  if (evaluation) checkAlignEvaluation(evaluation, options.out ?? defaults.out);
+  if (evaluation) {
+    const { out = defaults.out, label = defaults.label } = options;
+    checkAlignEvaluation(evaluation, { out, label });
+  }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const filled = { ...defaults, ...given } as typeof defaults & AlignOptions;
-  const { data, dataDirectory: directory, seed, limit, testLimit, lora, ...rest } = filled;
+  const { data, dataDirectory: directory, seed, limit, testLimit, lora, fields, answerIndex, ...rest } =
+    filled;
   const testData = filled.testData ?? (typeof data === "string" ? testSpecOf(data) : undefined);
   if (testData === undefined) {
     throw new UsageError("Missing option `testData`: problems that a function reads have no test split");
   }
   const model = filled.model ?? embeddedBase();
   const sourceOf = (source: ProblemSource, split: string, count: number) =>
-    problemsFrom(source, { split, limit: count, seed, directory, signal: filled.signal });
+    problemsFrom(source, {
+      ...{ split, limit: count, seed, directory, fields, answerIndex },
+      signal: filled.signal,
+    });
+  const { objective, label, constraints, beta } = filled;
+  const methods = alignMethods({ objective, constraints, beta, options: filled.options, labels: label });
   const { signal: _, configuration: __, ...plain } = filled;
   return {
     ...rest,
@@ -253,7 +316,10 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
     testLimit,
     seed,
     model,
-    beta: filled.beta,
+    beta,
+    methods,
+    trainTurns: filled.trainTurns,
+    stop: filled.stop,
     signal: filled.signal,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,

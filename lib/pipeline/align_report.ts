@@ -3,19 +3,17 @@
 import { join, resolve } from "node:path";
 import { formatLora } from "../checkpoint/lora.ts";
 import type { Group } from "../data/records.ts";
-import type { Summary } from "../evaluate/summary.ts";
 import type { Report } from "../report/contents.ts";
+import type { RoundModel } from "../report/rounds_table.ts";
 import { machine, runtime } from "../runtime/environment.ts";
-import { shellCommand } from "../checkpoint/model_card.ts";
+import { commandWords, shellCommand } from "../checkpoint/model_card.ts";
+import { templateDate } from "../tokenizer/chat_template.ts";
 import { alignDefaults, type AlignSettings, embeddedBase } from "./align_options.ts";
 import { explainRows } from "./align_rows.ts";
 import { readMetrics, readRecords, type Stages } from "./stages.ts";
 
 /** One line of the table. */
-export interface Row {
-  readonly name: string;
-  readonly round: number;
-  readonly summary: Summary;
+export interface Row extends RoundModel {
   /** Its scores of the example candidates, question by question. */
   readonly examples: readonly (readonly number[])[];
 }
@@ -42,15 +40,16 @@ export async function alignReport(
       ["Data", options.dataName],
       ["Problems", `${options.limit} to train, ${rows[0].summary.questions} to test`],
       ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
+      ...(options.objective === "aft" ? [] : [["Objective", options.objective] as const]),
+      ...(options.label === "majority" ? [["Labels", "majority of the candidates"] as const] : []),
       ["Seed", String(options.seed)],
       ...(options.rounds > 1 ? [["Rounds", String(options.rounds)] as const] : []),
       ...(options.lora ? [["Adapter", `LoRA, ${formatLora(options.lora)}`] as const] : []),
       ["Fine-tuning", `${passes(options.epochs)}, learning rate ${options.learningRate}`],
       [
         "Alignment",
-        `${passes(options.alignEpochs)}, learning rate ${options.alignLearningRate}, β ${
-          options.beta ?? 0.2
-        }`,
+        [passes(options.alignEpochs), `learning rate ${options.alignLearningRate}`, ...ownOptions(options)]
+          .join(", "),
       ],
       ["Batches", `${options.batchSize} questions`],
       [
@@ -83,8 +82,21 @@ export async function alignReport(
         scores: Object.fromEntries(rows.map(({ name, examples }) => [name, examples[g]?.[c] ?? NaN])),
       })),
     })),
+    rounds: rows,
     warnings: stages.warnings,
   };
+}
+
+/** "β 0.2": the options of the objective that were given, and the width of AFT's boundary. */
+function ownOptions({ methods }: AlignSettings): string[] {
+  const bounded = methods.some(({ objective: { name }, settings: { constraint } }) =>
+    name === "aft" && constraint === "bc"
+  );
+  const all: Record<string, number> = Object.assign(
+    { ...(bounded && { beta: 0.2 }) },
+    ...methods.map(({ settings }) => settings.options),
+  );
+  return Object.entries(all).map(([name, value]) => `${name === "beta" ? "β" : name} ${value}`);
 }
 
 function passes(count: number): string {
@@ -120,24 +132,22 @@ function commandText(configuration: AlignSettings["configuration"]): (readonly [
   if (task !== "align") return [];
   const camel = (name: string) => name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
   const given = Object.entries(options).filter(([name, value]) =>
-    value !== null && value !== false && value !== usual[camel(name)] && !quietly.has(name) &&
+    value !== usual[camel(name)] && !quietly.has(name) &&
     !(name === "model" && resolve(String(value)) === resolve(embeddedBase()))
   );
-  const words = given.flatMap(([name, value]) =>
-    value === true ? [`--${name}`] : [`--${name}`, String(value)]
-  );
+  const words = commandWords(Object.fromEntries(given));
   return [["Command", shellCommand(["deno", "task", "align", ...words])]];
 }
 
 /** The values that nobody has to write. */
-const usual: Readonly<Record<string, unknown>> = { ...alignDefaults, chat: "auto" };
+const usual: Readonly<Record<string, unknown>> = { ...alignDefaults, chat: "auto", templateDate };
 
 /** Options that change nothing of what comes out. */
 const quietly = new Set(["tensorboard", "threads", "quiet", "debug", "profile", "resume", "overwrite"]);
 
-/** `aft-dc-round-2` of `aft-dc round 2`. */
+/** `aft-dc-round-2` of `aft-dc round 2`, and `simpo-1-aft-0.5` of `simpo:1,aft:0.5`. */
 export function fileName(name: string): string {
-  return name.replaceAll(" ", "-");
+  return name.replace(/[^\w.-]+/g, "-");
 }
 
 /** The first questions with right and wrong candidates: what the report shows one by one. */

@@ -1,7 +1,9 @@
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+/** Whether what `align` reads can be read. */
+
+import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
-import { refuseFrozen } from "../model/load_model.ts";
+import { refuseFrozen } from "../model/refuse_frozen.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { AlignSettings } from "./align_options.ts";

@@ -7,6 +7,8 @@ import type { AnswerProbe } from "../train/evaluation_options.ts";
 export interface GreedyAnswersOptions {
   /** Longest response, in tokens (default 256). */
   readonly maxTokens?: number | undefined;
+  /** Texts that end a response, as `generate` has them (default: the next question of a plain template). */
+  readonly stop?: readonly string[] | undefined;
   /** How prompts are made; to be the training's. */
   readonly prompt?: PromptOptions | undefined;
 }
@@ -26,7 +28,7 @@ export interface GreedyAnswersOptions {
  * @param questions how many to ask, at most
  */
 export function greedyAnswers(questions: number, options: GreedyAnswersOptions = {}): AnswerProbe {
-  const { maxTokens, prompt } = options;
+  const { maxTokens, stop, prompt } = options;
   return {
     questions,
     async ask(model, problems, signal) {
@@ -36,6 +38,7 @@ export function greedyAnswers(questions: number, options: GreedyAnswersOptions =
         evaluate(model, bare, {
           signal,
           ...(maxTokens !== undefined && { maxTokens }),
+          ...(stop && { stop }),
           ...(prompt && { prompt }),
         }),
       );

@@ -1,4 +1,5 @@
 import type { AlignSettings } from "./align_options.ts";
+import { fileName } from "./align_report.ts";
 import type { PlannedStage } from "./time_left.ts";
 
 /** The stages of a run of `align`, in order, under the names that their progress has. */
@@ -8,7 +9,6 @@ export function plannedStages(
 ): PlannedStage[] {
   const { samples, epochs, alignEpochs, votes, rounds, evaluation, evaluationProblems } = options;
   const held = Math.min(evaluation?.limit ?? tested, tested);
-  const constraints = options.constraints === "all" ? ["none", "dc", "bc"] : [options.constraints];
   // Beside a prompt and its one response: a prompt with all of its candidates and its reference.
   const group = (1 + samples + 1) / 2;
   const judged: PlannedStage = { label: "test-candidates", kind: "generate", units: tested * samples };
@@ -30,11 +30,11 @@ export function plannedStages(
     if (round === 1) stages.push(candidates("candidates"));
     stages.push({ label: `control${last}`, kind: "train", units: trained * alignEpochs });
     models.push(`control${last}`);
-    for (const constraint of constraints) {
-      const name = `aft-${constraint}${last}`;
+    for (const { kind } of options.methods) {
+      const name = `${fileName(kind)}${last}`;
       if (round > 1) stages.push(candidates(`candidates-${name}`));
       stages.push({ label: name, kind: "train", units: trained * alignEpochs * group });
-      models.push(name);
+      models.push(`${kind}${last}`);
     }
   }
   // Greedy and voting answers are written, candidates only read.

@@ -1,4 +1,5 @@
 import { loadDataset } from "../data/load_dataset.ts";
+import type { ReadOptions } from "../data/normalize_record.ts";
 import type { Problem } from "../data/records.ts";
 
 /** Problems by a data set's name or a file, or from anywhere else: they are read several times. */
@@ -14,17 +15,22 @@ export interface TakenProblems {
   readonly seed: number;
   /** Where named data sets lie. */
   readonly directory: string | undefined;
+  /** How the records of a named source are read. */
+  readonly fields?: ReadOptions["fields"] | undefined;
+  readonly answerIndex?: ReadOptions["answerIndex"] | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 /** The problems of a source, to be read as often as needed. */
 export function problemsFrom(source: ProblemSource, options: TakenProblems): () => AsyncIterable<Problem> {
-  const { split, limit, seed, directory, signal } = options;
+  const { split, limit, seed, directory, fields, answerIndex, signal } = options;
   if (typeof source !== "string") return () => taken(source(), limit);
   return () =>
     loadDataset(source, {
       ...{ split, limit, seed },
       ...(directory !== undefined && { directory }),
+      ...(fields && { fields }),
+      ...(answerIndex && { answerIndex }),
       ...(signal && { signal }),
     });
 }

@@ -9,8 +9,9 @@ import { normalizeResponses, type PromptOptions } from "../data/prompts.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { evaluate, type Evaluated, type EvaluateOptions } from "../evaluate/evaluate.ts";
 import { score } from "../evaluate/score.ts";
+import { labelByMajority } from "../feedback/majority.ts";
 import { summarize, type Summary } from "../evaluate/summary.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
 import { loadModel } from "../model/load_model.ts";
 import type { Lora } from "../checkpoint/lora.ts";
@@ -21,6 +22,7 @@ import { InputError } from "../runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
 import { type EvaluationLine, isEvaluationLine } from "../train/evaluation_figures.ts";
 import type { Metrics } from "../train/metrics.ts";
+import { tidyFinished } from "../train/checkpoint_folders.ts";
 import { plainSettings, train, type TrainOptions } from "../train/trainer.ts";
 import type { TimeLeft } from "./time_left.ts";
 import { memoryCheck } from "../model/needs.ts";
@@ -39,6 +41,8 @@ export interface StagesOptions extends Watched {
   readonly recompute?: boolean;
   /** Longest response, in tokens. */
   readonly maxTokens: number;
+  /** Texts that end a response (default: the next question of a plain template). */
+  readonly stop?: readonly string[];
   /** Tokens computed at once. */
   readonly microBatch: number;
   readonly prompt: PromptOptions;
@@ -73,6 +77,8 @@ export interface CandidateStage
   readonly total?: number | undefined;
   /** Whether candidates get log-probs beside their labels (default true). */
   readonly logprobs?: boolean;
+  /** What marks them: the problems' answers (default), or the majority of a question's candidates. */
+  readonly labels?: "answer" | "majority";
 }
 
 /** What to measure. */
@@ -147,7 +153,10 @@ export class Stages {
   /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
   async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
     const { microBatch, prompt, signal, configuration } = this.options;
-    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) return out;
+    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) {
+      await tidyFinished(out);
+      return out;
+    }
     const resume = await exists(join(out, "run.json")), { lora, recompute } = this.options;
     const whole = lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
     using model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
@@ -159,6 +168,7 @@ export class Stages {
       prompt,
       out,
       resume,
+      overwrite: !resume, // what others keep in the folder of a model that is not there stays
       configuration: { ...configuration as object, run: label, training: plainSettings(settings) },
       listener: {
         ...inStage(this.listener, label),
@@ -177,9 +187,9 @@ export class Stages {
   /** Samples and labels candidates into the file `path`, and returns it. */
   async candidates(
     path: string,
-    { from, problems, label, total, logprobs = true, ...sampling }: CandidateStage,
+    { from, problems, label, total, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
   ): Promise<string> {
-    const { maxTokens, prompt, microBatch, signal } = this.options;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options;
     if (await exists(path)) return path;
     using model = await this.open(from);
     const listener: Listener = {
@@ -189,6 +199,7 @@ export class Stages {
     const generated = generate(model, this.problems(problems), {
       ...sampling,
       maxTokens,
+      stop,
       prompt,
       listener,
       signal,
@@ -201,7 +212,8 @@ export class Stages {
     };
     let right = 0, wrong = 0, mixed = 0, all = 0;
     await writeAtomic(path, async (sink) => {
-      for await (const group of score(logprobs ? model : undefined, generated, scoring)) {
+      const marked = labels === "answer" ? generated : labelByMajority(generated, { listener, signal });
+      for await (const group of score(logprobs ? model : undefined, marked, scoring)) {
         const correct = group.candidates.filter((c) => c.correct).length;
         right += correct;
         wrong += group.candidates.length - correct;
@@ -233,11 +245,13 @@ export class Stages {
     records: Source<Problem>,
     options: EvaluateOptions & { readonly label: string; readonly total?: number | undefined },
   ): Promise<Evaluated[]> {
-    const { maxTokens, prompt, microBatch, signal } = this.options, { label, total, ...measuring } = options;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options;
+    const { label, total, ...measuring } = options;
     const { progress } = inStage(this.listener, label);
     return await Array.fromAsync(
       evaluate(model, records(), {
         maxTokens,
+        stop,
         prompt,
         microBatchTokens: microBatch,
         signal,

@@ -3,6 +3,7 @@
 import type { Summary } from "../evaluate/summary.ts";
 import type { EvaluationLine } from "../train/evaluation_figures.ts";
 import type { Metrics } from "../train/metrics.ts";
+import type { RoundModel } from "./rounds_table.ts";
 
 /** A model of the run. */
 export interface ReportModel {
@@ -46,6 +47,8 @@ export interface Report {
   readonly rows?: readonly { readonly name: string; readonly meaning: string }[];
   /** A handful; none leaves the section out. */
   readonly examples: readonly ReportExample[];
+  /** The same models by kind and round, where there were several rounds. */
+  readonly rounds?: readonly RoundModel[];
   /** What a reader must know before the numbers; shown first. */
   readonly warnings: readonly string[];
 }

@@ -9,6 +9,8 @@ import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { loadDataset } from "../data/load_dataset.ts";
 import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
+import { labelByMajority } from "../feedback/majority.ts";
+import { withoutAnswers } from "../pipeline/learned_records.ts";
 import { listDirectory, makeDirectory, readBytes } from "../runtime/files.ts";
 import type { Constraint } from "../objectives/objective.ts";
 import type { TrainOptions } from "../train/trainer.ts";
@@ -27,6 +29,8 @@ export interface Method {
   readonly samples?: number;
   /** Steps between two lines of metrics. */
   readonly logEvery?: number;
+  /** Whether candidates are marked by their majority, and answers and references are out of sight. */
+  readonly votes?: boolean;
 }
 
 /** A model of the study. */
@@ -115,7 +119,7 @@ export class StudyCells {
     const records = ranked
       ? this.problems(data, "train")
       : await this.candidates(data, seed, { samples: most }).then((path) => () =>
-        cut(readRecords(path), count)
+        method.votes ? voted(cut(readRecords(path), count)) : cut(readRecords(path), count)
       );
     const kind = method.objective === "vft" ? "vft-again" : method.objective;
     const name = `${data}-s${seed}-${kind}${method.constraint ? `-${method.constraint}` : ""}`;
@@ -208,13 +212,19 @@ export class StudyCells {
 }
 
 /** A method's settings as `train` takes them, without its name in tables. What a cell's digest is made of keeps its form. */
-function trainOptions({ beta, name: _, ...settings }: Readonly<Record<string, unknown>>): TrainOptions {
+function trainOptions(
+  { beta, name: _, votes: __, ...settings }: Readonly<Record<string, unknown>>,
+): TrainOptions {
   return { ...settings, ...(beta !== undefined && { options: { beta: beta as number } }) };
 }
 
 /** Eight hexadecimal digits of anything that JSON holds. */
 export function digest(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 8);
+}
+
+async function* voted(groups: AsyncIterable<Group>): AsyncGenerator<Problem> {
+  for await (const group of labelByMajority(groups)) yield withoutAnswers(group);
 }
 
 async function* cut(groups: AsyncIterable<Group>, count: number): AsyncGenerator<Group> {

@@ -5,9 +5,18 @@ import { oneLineHeads } from "../report/html_table.ts";
 import { type Outcome, renderStudy, studyMarkdown, type StudyPage } from "../report/study.ts";
 import { csvTable, markdownTable } from "../report/table.ts";
 import { machine } from "../runtime/environment.ts";
-import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../runtime/files.ts";
+import {
+  exists,
+  makeDirectory,
+  readJson,
+  removeTemporaries,
+  writeJson,
+  writeText,
+} from "../runtime/files.ts";
 import type { Listener } from "../runtime/listener.ts";
-import { isAdapterDirectory } from "../checkpoint/adapter_files.ts";
+import { modelFileNames } from "../checkpoint/model_file_names.ts";
+import { type Owned, takeFolder } from "../runtime/owned_files.ts";
+import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { checkOut } from "../pipeline/out_directory.ts";
@@ -22,6 +31,7 @@ import type { StudySettings } from "./settings.ts";
 import { resolveStudy, type StudyOptions } from "./study_options.ts";
 import { sweeps } from "./sweeps.ts";
 import { multitask, transfer } from "./transfer.ts";
+import { zoo } from "./zoo.ts";
 
 /** Every experiment by the word that `--only` takes, in the order in which they run. */
 export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise<Outcome>>> = {
@@ -33,6 +43,21 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
   consistency,
   sweeps,
   constraints: constraintCurves,
+  zoo,
+};
+
+/** Those that run unless some are named: the paper's. */
+const ofThePaper = Object.keys(experiments).filter((name) => name !== "zoo");
+
+/** What a study writes into its folder. */
+const studyFileNames: Owned = {
+  files: /^(?:study\.(?:json|md|html)|results\.json|run\.lock)$/,
+  folders: [
+    [/^tables$/, { files: /\.(?:md|csv)$/ }],
+    [/^candidates$/, { files: /\.jsonl$/ }],
+    [/^probes$/, { files: /\.json$/ }],
+    [/^cells$/, { files: /^$/, folders: [[/-[0-9a-f]+$/, modelFileNames]] }],
+  ],
 };
 
 /** Answers below which a share says nothing: 100 of them leave 10 points either way to chance. */
@@ -72,7 +97,7 @@ interface StudyState {
  * @throws {InputError} when the model cannot be read, before there is a folder
  */
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
-  const run = resolveStudy(options, Object.keys(experiments));
+  const run = resolveStudy(options, { all: Object.keys(experiments), usual: ofThePaper });
   const { out, settings, only, dataDirectory, backend, microBatch, signal } = run;
   const { model } = settings;
   const taken = await checkOut({
@@ -86,8 +111,9 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
   const directory = await resolveModel(model, { listener, signal });
   if (!await isAdapterDirectory(directory)) await (await openCheckpoint(directory)).close();
   signal?.throwIfAborted();
-  if (taken && run.overwrite) await remove(out);
+  await using _lock = await takeFolder(out, { owned: studyFileNames, overwrite: taken && run.overwrite });
   await makeDirectory(join(out, "tables"));
+  await removeTemporaries(out);
   const path = join(out, "study.json");
   const state: StudyState = await exists(path)
     ? await readJson(path) as StudyState

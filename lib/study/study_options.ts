@@ -13,7 +13,7 @@ export interface StudyOptions {
   readonly model?: string | undefined;
   /** Directory of the study; one that is there is gone on with (default "runs/study"). */
   readonly out?: string | undefined;
-  /** Experiments to run (default: all). */
+  /** Experiments to run (default: the paper's, all but the zoo). */
   readonly only?: readonly string[] | undefined;
   /** Data sets, by name; the first serves where one is enough (default arithmetic and arithmetic-long). */
   readonly data?: readonly string[] | undefined;
@@ -128,14 +128,17 @@ const names: NamesOf<StudyOptions> = {
 /**
  * Fills in defaults.
  *
- * @param experiments names of those that there are
+ * @param experiments names of those that there are, and of those that run unless some are named
  * @throws {UsageError} for a name that is none (with a suggestion) or a value that has no meaning
  */
-export function resolveStudy(options: StudyOptions, experiments: readonly string[]): StudyRun {
+export function resolveStudy(
+  options: StudyOptions,
+  { all: experiments, usual }: { readonly all: readonly string[]; readonly usual: readonly string[] },
+): StudyRun {
   checkNames(options, names, { of: "study" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
-  const { quick = false, only = experiments, data = ["arithmetic", "arithmetic-long"] } = options;
+  const { quick = false, only = usual, data = ["arithmetic", "arithmetic-long"] } = options;
   const { rankedData = "ranked", learningRate = 1e-3, backend = "auto" } = options;
   if (!["auto", "webgpu", "wasm"].includes(backend)) {
     throw new UsageError(`Option backend must be one of auto, webgpu, wasm: got ${JSON.stringify(backend)}`);

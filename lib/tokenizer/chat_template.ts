@@ -8,16 +8,20 @@ import { parseTemplate, renderBounded } from "./_bounded_template.ts";
 
 /** One turn of a chat. */
 export interface ChatMessage {
-  /** `system`, `user` or `assistant`. */
+  /** `system`, `user`, `assistant` or `tool`. */
   readonly role: string;
   /** What was said. */
   readonly content: string;
+  /** What else the template may read: `tool_calls`, `tool_call_id`, `name`. */
+  readonly [field: string]: unknown;
 }
 
 /** How to render a chat. */
 export interface RenderChatOptions {
   /** Whether the text ends where the assistant's answer begins (default false). */
   readonly addGenerationPrompt?: boolean;
+  /** The functions that the assistant may call (default none). */
+  readonly tools?: readonly object[] | undefined;
   /** Text of special tokens by role, such as `bos_token`: the tokenizer's `specials`. */
   readonly specials?: Readonly<Record<string, string>>;
   /** Further variables of the template, such as `enable_thinking`. */
@@ -66,12 +70,14 @@ export function renderChat(
   messages: readonly ChatMessage[],
   options: RenderChatOptions = {},
 ): string {
-  const { addGenerationPrompt = false, specials = {}, variables = {}, date = templateDate } = options;
+  const { addGenerationPrompt = false, specials = {}, variables = {}, tools, date = templateDate } = options;
   try {
     if (parsed?.source !== template) parsed = { source: template, template: parseTemplate(template) };
     return renderBounded(parsed.template, {
       ...specials,
+      documents: null,
       ...variables,
+      tools: tools ?? null, // defined and none, as transformers has them
       messages: messages.map((message) => ({ ...message })),
       add_generation_prompt: addGenerationPrompt,
     }, new Date(date));

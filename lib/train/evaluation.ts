@@ -4,7 +4,7 @@ import { chooseDropout } from "../model/adapter.ts";
 import type { Model } from "../model/model.ts";
 import type { ScoredGroup } from "../objectives/objective.ts";
 import { InputError } from "../runtime/errors.ts";
-import { encodeRecords } from "./encode_records.ts";
+import { encodeRecords, groupsOf, type StoredRecord } from "./encode_records.ts";
 import type { EvaluationLine } from "./evaluation_figures.ts";
 import { batchStatistics, boundaryOf } from "./metrics.ts";
 import type { RecordStore } from "./record_store.ts";
@@ -18,7 +18,7 @@ const SAMPLES = 3;
 
 /** Records to evaluate on: some or all of a store. */
 export interface EvaluationRecords {
-  readonly store: RecordStore<TrainingGroup>;
+  readonly store: RecordStore<StoredRecord>;
   /** Their places in it. */
   readonly indices: readonly number[];
   /** Questions to ask the model. */
@@ -141,7 +141,7 @@ export class Evaluation {
     for (let at = 0; at < indices.length; at += BATCH) {
       signal?.throwIfAborted();
       const batch: TrainingGroup[] = [];
-      for (const index of indices.slice(at, at + BATCH)) batch.push(await store.get(index));
+      for (const index of indices.slice(at, at + BATCH)) batch.push(...groupsOf(await store.get(index)));
       const report = await measureLoss(model.decoder, batch, { ...lossOptions, microBatchTokens });
       // A batch's loss is a mean over what the objective averages over.
       const share = byTokens ? report.responseTokens : batch.length;

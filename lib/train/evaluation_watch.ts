@@ -27,6 +27,7 @@ export class EvaluationWatch {
   readonly #evaluation: Evaluation;
   readonly #watch: BestWatch;
   #spent: boolean;
+  #evaluated = -1;
 
   constructor(readonly model: Model, records: EvaluationRecords, readonly run: WatchedRun) {
     const { settings, best } = run, { patience } = settings.evaluation!;
@@ -38,6 +39,11 @@ export class EvaluationWatch {
   /** The best evaluation so far. */
   get best(): Best | undefined {
     return this.#watch.best;
+  }
+
+  /** Whether the evaluation that is due after that step, if one is, was made. */
+  isMade(step: number): boolean {
+    return !this.#evaluation.due(step) || this.#evaluated === step;
   }
 
   /** Whether patience is at its end. */
@@ -53,7 +59,6 @@ export class EvaluationWatch {
     const line = await this.#evaluation.measure(this.model, step);
     const { isBest, spent } = this.#watch.take(line);
     await directory?.log(line);
-    await evaluation!.heard?.(line);
     const mark = isBest && step > 0 ? " (the best so far)" : "";
     listener?.note?.(describeEvaluation(line) + mark);
     for (const { question, response, correct } of line.eval_samples ?? []) {
@@ -70,6 +75,8 @@ export class EvaluationWatch {
           `step ${best!.step} by ${metric}`,
       );
     }
+    this.#evaluated = step;
+    await evaluation!.heard?.(line);
     idle(performance.now() - started);
   }
 

@@ -3,7 +3,13 @@
 import { basename, join } from "node:path";
 import { endTokensOf } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
-import { type ModelCard, modelCard, readCardHead, shellCommand } from "../checkpoint/model_card.ts";
+import {
+  commandWords,
+  type ModelCard,
+  modelCard,
+  readCardHead,
+  shellCommand,
+} from "../checkpoint/model_card.ts";
 import { hubModelOf } from "../checkpoint/resolve_model.ts";
 import { runtime } from "../runtime/environment.ts";
 import { exists, readJson, readText } from "../runtime/files.ts";
@@ -83,13 +89,7 @@ function commandOf(configuration: unknown): Pick<ModelCard, "command" | "version
   if (typeof configuration !== "object" || configuration === null) return { versions };
   const { task, options, version } = configuration as Readonly<Record<string, unknown>>;
   if (typeof task !== "string" || typeof options !== "object" || options === null) return { versions };
-  const words = Object.entries(options).flatMap(([name, value]) =>
-    value === null || value === undefined || value === false
-      ? []
-      : value === true
-      ? [`--${name}`]
-      : [`--${name}`, String(value)]
-  );
+  const words = commandWords(options as Readonly<Record<string, unknown>>);
   return {
     command: shellCommand(["deno", "task", task, ...words]),
     versions: { ...versions, ...(typeof version === "string" && { "alignment-fine-tuning": version }) },

@@ -1,36 +1,40 @@
 import type { Tensor } from "../backend/device.ts";
 import { join } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
-import { isAdapterDirectory, readAdapter, readAdapterConfig } from "../checkpoint/adapter_files.ts";
+import { isAdapterDirectory, readAdapterConfig } from "../checkpoint/adapter_config.ts";
+import { readAdapter } from "../checkpoint/read_adapter.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { modelFileNames } from "../checkpoint/model_file_names.ts";
 import { type Decoder, parameter } from "../model/state.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoint/safetensors.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import {
   type AppendFile,
   exists,
-  listDirectory,
   makeDirectory,
   openAppend,
   readJson,
   readText,
   remove,
+  removeTemporaries,
   writeJson,
   writeText,
 } from "../runtime/files.ts";
+import { isFilled, takeFolder } from "../runtime/owned_files.ts";
+import { lockFolder } from "../runtime/run_lock.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
-import type { EvaluationLine } from "./evaluation_figures.ts";
+import { checkpointFolder, checkpointSteps, tidyFinished } from "./checkpoint_folders.ts";
+import { type EvaluationLine, isEvaluationLine } from "./evaluation_figures.ts";
 import type { Metrics } from "./metrics.ts";
-import { EventFile } from "./tensorboard.ts";
-import type { Optimizer } from "./optimizer.ts";
+import { type RunRecord, writeRecord } from "./run_record.ts";
 import { readState, type RunState } from "./run_state.ts";
-
-export type { RunState };
+import type { Optimizer } from "./optimizer.ts";
+import { EventFile } from "./tensorboard.ts";
 
 /** How to open a run directory. */
 export interface RunDirectoryOptions {
-  /** Resolved configuration and versions, kept in run.json. */
-  readonly configuration: unknown;
+  /** What run.json keeps. */
+  readonly record: RunRecord;
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   /** Checkpoints that stay, also at the end (default: two, and none at the end). */
@@ -46,40 +50,53 @@ export type WriteModel = (folder: string) => Promise<void>;
 const KEPT = 2;
 
 /**
- * A run's folder: run.json (what was asked for), metrics.jsonl, TensorBoard's events where they are asked for, checkpoints/step-N, and at the end the model's own
- * files. A checkpoint is a model directory with state.safetensors (parameters in F32, moments) and state.json beside the
- * model's files; checkpoints/best-N is one without state. Each is written under a temporary name and renamed, so a killed
- * run leaves a whole one.
+ * A run's folder: run.json (what was asked for), metrics.jsonl, TensorBoard's events where they are asked for,
+ * checkpoints/step-N, and at the end the model's own files. A checkpoint is a model directory with state.safetensors
+ * (parameters in F32, moments) and state.json beside the model's files; checkpoints/best-N is one without state. Each is
+ * written under a temporary name and renamed, so a killed run leaves a whole one.
  */
 export class RunDirectory implements AsyncDisposable {
   #metrics?: AppendFile;
   readonly #events: EventFile;
+  /** The last step's line of metrics.jsonl, once the run is restored. */
+  lastMetrics?: Metrics;
 
-  private constructor(readonly path: string, readonly options: RunDirectoryOptions) {
+  private constructor(
+    readonly path: string,
+    readonly lock: AsyncDisposable,
+    readonly options: RunDirectoryOptions,
+  ) {
     this.#events = new EventFile(path);
   }
 
   /** Makes the folder, or opens it again to resume. Throws UsageError when it exists and neither option was given. */
   static async open(path: string, options: RunDirectoryOptions): Promise<RunDirectory> {
-    const run = new RunDirectory(path, options), there = await exists(path);
+    const there = await exists(path);
     if (options.resume) {
       if (!there) throw new UsageError(`Cannot resume ${path}: no such run directory`);
       if (!await exists(join(path, "run.json"))) {
         throw new UsageError(`Cannot resume ${path}: it has no run.json, so it is no run directory`);
       }
+      const run = new RunDirectory(path, await lockFolder(path), options);
+      await removeTemporaries(path);
       return run;
     }
-    if (there && (await listDirectory(path)).length > 0) {
-      if (!options.overwrite) {
+    const overwrite = options.overwrite ?? false;
+    const lock = await takeFolder(path, { owned: modelFileNames, overwrite });
+    const run = new RunDirectory(path, lock, options);
+    try {
+      if (!overwrite && await isFilled(path)) {
         throw new UsageError(
           `Cannot write ${path}: it already exists; use option \`overwrite\`, option \`resume\` or another option \`out\``,
         );
       }
-      await remove(path);
+      await removeTemporaries(path);
+      await writeRecord(path, options.record);
+      return run;
+    } catch (error) {
+      await run[Symbol.asyncDispose]();
+      throw error;
     }
-    await makeDirectory(path);
-    await writeJson(join(path, "run.json"), options.configuration);
-    return run;
   }
 
   /** Adds a line to metrics.jsonl. */
@@ -91,18 +108,14 @@ export class RunDirectory implements AsyncDisposable {
 
   /** Steps of the checkpoints that are there, ascending. */
   async #steps(kind: "step" | "best" = "step"): Promise<number[]> {
-    const folder = join(this.path, "checkpoints");
-    if (!await exists(folder)) return [];
-    const own = new RegExp(`^${kind}-(\\d+)$`);
-    return (await listDirectory(folder)).map((n) => n.match(own)?.[1]).filter((n) => n !== undefined)
-      .map(Number).sort((a, b) => a - b);
+    return await checkpointSteps(this.path, kind);
   }
 
   /** Writes a checkpoint and removes all but the newest. */
   async save(optimizer: Optimizer, state: RunState, writeModel: WriteModel): Promise<void> {
     await makeDirectory(join(this.path, "checkpoints"));
     await writeDirectoryAtomic(
-      this.#checkpoint(state.step),
+      checkpointFolder(this.path, state.step),
       async (temporary) => {
         await writeModel(temporary);
         await writeSafetensors(join(temporary, "state.safetensors"), tensorsOf(optimizer));
@@ -111,7 +124,7 @@ export class RunDirectory implements AsyncDisposable {
       { overwrite: true },
     );
     const kept = this.options.keepLast ?? KEPT;
-    for (const step of (await this.#steps()).slice(0, -kept)) await remove(this.#checkpoint(step));
+    for (const step of (await this.#steps()).slice(0, -kept)) await remove(checkpointFolder(this.path, step));
   }
 
   /**
@@ -120,24 +133,24 @@ export class RunDirectory implements AsyncDisposable {
    */
   async saveBest(step: number, writeModel: WriteModel): Promise<void> {
     await makeDirectory(join(this.path, "checkpoints"));
-    await writeDirectoryAtomic(this.#checkpoint(step, "best"), writeModel, { overwrite: true });
+    await writeDirectoryAtomic(checkpointFolder(this.path, step, "best"), writeModel, { overwrite: true });
     const counted = new Set<number | undefined>([step]);
     for (const saved of await this.#steps()) {
-      const folder = this.#checkpoint(saved);
-      const state = await readJson(join(folder, "state.json")) as Partial<RunState> | null;
+      const file = join(checkpointFolder(this.path, saved), "state.json");
+      const state = await readJson(file) as Partial<RunState> | null;
       counted.add(state?.best?.step);
     }
     for (const other of await this.#steps("best")) {
-      if (!counted.has(other)) await remove(this.#checkpoint(other, "best"));
+      if (!counted.has(other)) await remove(checkpointFolder(this.path, other, "best"));
     }
   }
 
   /** Puts the parameters of the best model, that of a step, in place. */
   async restoreBest(decoder: Decoder, step: number): Promise<void> {
-    await this.#restoreModel(decoder, this.#checkpoint(step, "best"));
+    await this.#restoreModel(decoder, checkpointFolder(this.path, step, "best"));
   }
 
-  /** Whether the run came to its end: its model is written. */
+  /** Whether the run came to its end: its model is written, the file that makes it one last. */
   async isFinished(): Promise<boolean> {
     return await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
   }
@@ -165,19 +178,30 @@ export class RunDirectory implements AsyncDisposable {
   }
 
   /**
-   * Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl and the events back to it. Undefined when there is none.
+   * Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl and the events back to it. Undefined when there
+   * is none.
    *
+   * @param keepsBest whether the best model is kept: it must be there too
    * @param check throws when the state is of another run, before anything is changed
    */
-  async restore(optimizer: Optimizer, check: (state: RunState) => void): Promise<RunState | undefined> {
+  async restore(
+    optimizer: Optimizer,
+    { keepsBest, check }: { readonly keepsBest: boolean; readonly check: (state: RunState) => void },
+  ): Promise<RunState | undefined> {
     const newest = (await this.#steps()).at(-1);
     if (newest === undefined) {
       await this.#cutMetrics(-1);
       return undefined;
     }
-    const folder = this.#checkpoint(newest);
+    const folder = checkpointFolder(this.path, newest);
     const state = readState(await readJson(join(folder, "state.json")), { folder, step: newest });
     check(state);
+    const best = keepsBest && state.best ? checkpointFolder(this.path, state.best.step, "best") : undefined;
+    if (best !== undefined && !await exists(best)) {
+      throw new InputError(
+        `Cannot resume from ${folder}: it counts on ${best}, the best model so far, which is not there`,
+      );
+    }
     await using source = await openSafetensors(join(folder, "state.safetensors"));
     for (const { name, tensor } of statefulTensors(optimizer)) {
       const shape = source.tensors.get(name)?.shape;
@@ -191,38 +215,37 @@ export class RunDirectory implements AsyncDisposable {
       assign(tensor, values);
     }
     optimizer.updates = state.step;
-    await this.#cutMetrics(state.step);
+    await this.#cutMetrics(state.step, { evaluated: !state.unevaluated });
     return state;
   }
 
-  async #cutMetrics(step: number): Promise<void> {
+  async #cutMetrics(step: number, { evaluated = true } = {}): Promise<void> {
     await this.#events.cut(step);
     const path = join(this.path, "metrics.jsonl");
     if (!await exists(path)) return;
     const kept = (await readText(path)).split("\n").filter((line) => {
       try {
-        return JSON.parse(line).step <= step;
+        const value = JSON.parse(line);
+        return value.step < step || value.step === step && (evaluated || !isEvaluationLine(value));
       } catch {
         return false; // the line that a kill cut short
       }
     });
     await writeText(path, kept.map((line) => `${line}\n`).join(""));
-  }
-
-  #checkpoint(step: number, kind: "step" | "best" = "step"): string {
-    return join(this.path, "checkpoints", `${kind}-${String(step).padStart(8, "0")}`);
+    const lines = kept.map((line): Metrics | EvaluationLine => JSON.parse(line));
+    this.lastMetrics = lines.findLast((line): line is Metrics => !isEvaluationLine(line));
   }
 
   /** Removes the checkpoints but those to be kept: the run is done and its model written. */
   async removeCheckpoints(): Promise<void> {
-    if (this.options.keepLast === undefined) return await remove(join(this.path, "checkpoints"));
-    for (const step of await this.#steps("best")) await remove(this.#checkpoint(step, "best"));
+    await tidyFinished(this.path, { keepSteps: this.options.keepLast !== undefined });
   }
 
-  /** Closes metrics.jsonl and the events. */
+  /** Closes metrics.jsonl and the events and lets others write. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#events.close();
     await this.#metrics?.close();
+    await this.lock[Symbol.asyncDispose]();
   }
 }
 

@@ -3,28 +3,29 @@
 import { InputError } from "../runtime/errors.ts";
 import * as z from "zod/mini";
 import type { Best } from "./best_watch.ts";
+import { count, identitySchema, type RunIdentity } from "./run_record.ts";
 
 /** Where a run stands: everything beside tensors that going on needs. Random choices follow from seed and epoch. */
-export interface RunState {
+export interface RunState extends RunIdentity {
   /** Optimizer steps done. */
   readonly step: number;
-  /** All optimizer steps. */
-  readonly steps: number;
-  /** Digest and number of the records trained on. */
-  readonly records: { readonly count: number; readonly digest: number };
-  /** What decides the path of the training besides records: seed, batch size, schedule, …. */
-  readonly settings: Readonly<Record<string, unknown>>;
-  /** The best evaluation so far, where a figure is watched. */
+  /** The best evaluation so far, where something is evaluated. */
   readonly best?: Best | undefined;
+  /** Whether an evaluation that is due after this step was broken off: it is made when the run goes on. */
+  readonly unevaluated?: boolean | undefined;
 }
 
-const count = z.int().check(z.positive());
 const stateSchema = z.object({
+  ...identitySchema.shape,
   step: count,
-  steps: count,
-  records: z.object({ count, digest: z.int() }),
-  settings: z.record(z.string(), z.unknown()),
-  best: z.optional(z.object({ step: z.int().check(z.nonnegative()), value: z.number(), waited: z.int() })),
+  best: z.optional(
+    z.object({
+      step: z.int().check(z.nonnegative()),
+      value: z.number(),
+      waited: z.int().check(z.nonnegative()),
+    }),
+  ),
+  unevaluated: z.optional(z.boolean()),
   /** Updates that the moments have seen: one a step. */
   updates: count,
 });
@@ -48,6 +49,9 @@ export function readState(
     return refuse(
       `state.json says step ${state.step} of ${state.steps} and ${state.updates} updates: expected step ${step}`,
     );
+  }
+  if (state.best && state.best.step > step) {
+    return refuse(`state.json says that step ${state.best.step} was the best of ${step} steps`);
   }
   return state;
 }

@@ -1,9 +1,11 @@
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
-import { promptNames, type PromptOptions } from "../data/prompts.ts";
+import type { PromptOptions } from "../data/prompts.ts";
+import { checkPrompt } from "../data/template_options.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
-import { type ResolvedOptions, resolveOptions } from "../objectives/_options.ts";
+import type { ResolvedOptions } from "../objectives/_options.ts";
 import type { Constraint, Objective } from "../objectives/objective.ts";
-import { findObjective } from "../objectives/objectives.ts";
+import { findObjective, resolveObjective } from "../objectives/objectives.ts";
+import type { TrainTurns } from "../data/train_turns.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -14,7 +16,7 @@ import type { LossOptions, StepOptions } from "./step.ts";
 
 /** Settings of a training run. */
 export interface TrainOptions extends Watched {
-  /** Name of the objective, or one of the caller's own (default "aft"). */
+  /** Name of the objective, a sum ("dpo-norm:1,aft:0.5", or of `combine`), or one of the caller's own (default "aft"). */
   readonly objective?: string | Objective;
   /** What keeps worse candidates from falling without end (default: the objective's own). */
   readonly constraint?: Constraint | undefined;
@@ -70,6 +72,11 @@ export interface TrainOptions extends Watched {
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
+  /**
+   * Which answers of a conversation are trained on, by the objective that trains on references (vft): all of the
+   * assistant's (default), or the last. Others compare candidates, which answer the last question.
+   */
+  readonly trainTurns?: TrainTurns | undefined;
 }
 
 const names: NamesOf<TrainOptions> = {
@@ -101,6 +108,7 @@ const names: NamesOf<TrainOptions> = {
   configuration: true,
   tooLong: true,
   prompt: true,
+  trainTurns: true,
   listener: true,
   signal: true,
 };
@@ -132,7 +140,8 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
     );
   }
   checkNames(options, names, { of: "train" });
-  checkNames(options.prompt ?? {}, promptNames, { of: "train", within: "prompt" });
+  checkPrompt(options.prompt, "train");
+  checkTurns(options.trainTurns, objective);
   if ("constraint" in (options.options ?? {})) {
     throw new UsageError("Cannot use constraint in the options of an objective: it stands beside them");
   }
@@ -140,7 +149,7 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
   if (options.keepLast !== undefined && options.saveEvery === 0) {
     throw new UsageError("Cannot use option `keepLast` with option `saveEvery: 0`: there are no checkpoints");
   }
-  const objectiveOptions = resolveOptions(objective, {
+  const objectiveOptions = resolveObjective(objective, {
     ...options.options,
     constraint: options.constraint ?? objective.trainingConstraint,
   });
@@ -175,6 +184,23 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
       warmup: options.warmup ?? 0.05,
     },
   };
+}
+
+/** Which turns is a question only where references alone are trained on. */
+function checkTurns(turns: unknown, { name, trainsOn }: Objective): void {
+  if (turns === undefined) return;
+  if (turns !== "all" && turns !== "last") {
+    throw new UsageError(
+      `Cannot use option \`trainTurns\`: it must be all or last: got ${
+        JSON.stringify(turns) ?? typeof turns
+      }`,
+    );
+  }
+  if (turns === "all" && trainsOn !== "reference") {
+    throw new UsageError(
+      `Cannot use option \`trainTurns: all\` with ${name}: its candidates answer the last question of a conversation`,
+    );
+  }
 }
 
 /** What each number must be. A batch of 0 questions, for instance, would never come to an end. */

@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import type { Tensor } from "../backend/device.ts";
 import { upload } from "../backend/tensors.ts";
 import { planMicroBatches, type TokenGroup } from "../model/packing.ts";
@@ -7,7 +8,7 @@ import { type DeviceBatch, deviceBatch } from "../model/batch.ts";
 import type { Keep } from "../model/layer.ts";
 import type { ResolvedOptions } from "../objectives/_options.ts";
 import type { Objective, ScoredGroup } from "../objectives/objective.ts";
-import { checkedLoss } from "../objectives/objectives.ts";
+import { checkedLoss } from "../objectives/checked_loss.ts";
 import { InputError } from "../runtime/errors.ts";
 
 /** One question as the trainer sees it: its tokens, and what is known of each candidate. */
@@ -66,7 +67,7 @@ export async function accumulateGradients(
 ): Promise<StepReport> {
   const { microBatchTokens, keep, report, gradients } = options;
   const plan = planMicroBatches(groups.map((g) => g.tokens), microBatchTokens);
-  const loss = new BatchLoss(groups, options);
+  const loss = new BatchLoss(groups, options), turn = turns();
   let rows = 0, index = 0;
   while (index < plan.length) {
     const { whole, pieces } = plan[index];
@@ -80,6 +81,7 @@ export async function accumulateGradients(
     const score = loss.needsScores || report;
     if (run.length > 1 && score) {
       for (const { pieces } of run) {
+        await turn();
         using batch = pieceBatch(decoder, groups, pieces);
         using pass = forward(decoder, batch, { keep: "nothing" });
         loss.take(pieces, batch, await orderedLogprobs(pass, batch));
@@ -87,6 +89,7 @@ export async function accumulateGradients(
       ids.forEach((g) => loss.evaluate(g));
     }
     for (const { pieces } of run) {
+      await turn();
       using batch = pieceBatch(decoder, groups, pieces);
       using pass = forward(decoder, batch, { keep });
       rows += batch.host.tokens;
@@ -107,9 +110,10 @@ export async function measureLoss(
   groups: readonly TrainingGroup[],
   options: LossOptions & Pick<StepOptions, "microBatchTokens">,
 ): Promise<StepReport> {
-  const loss = new BatchLoss(groups, options);
+  const loss = new BatchLoss(groups, options), turn = turns();
   let rows = 0;
   for (const { pieces } of planMicroBatches(groups.map((g) => g.tokens), options.microBatchTokens)) {
+    await turn();
     using batch = pieceBatch(decoder, groups, pieces);
     using pass = forward(decoder, batch, { keep: "nothing" });
     rows += batch.host.tokens;
@@ -197,9 +201,10 @@ class BatchLoss {
       const share = 1 / this.groups.length;
       this.#objectiveLoss += value * share;
       const total = gradient.map((g) => g * share);
-      if (options.objective.addsVft && feedback.reference !== undefined) {
-        this.#vftLoss -= scores[feedback.reference] * share;
-        total[feedback.reference] -= share;
+      const vft = Number(options.objective.addsVft ?? 0) * share;
+      if (vft > 0 && feedback.reference !== undefined) {
+        this.#vftLoss -= scores[feedback.reference] * vft;
+        total[feedback.reference] -= vft;
       }
       this.#gradients[index] = total;
       this.#tokenGradients[index] = tokenGradient?.map((slopes) => slopes.map((slope) => slope * share));

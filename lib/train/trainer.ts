@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
@@ -5,18 +6,22 @@ import { chooseDropout } from "../model/adapter.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
+import { refuseFrozen } from "../model/refuse_frozen.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { EvaluationWatch } from "./evaluation_watch.ts";
 import { watchHealth } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
 import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
-import { RunDirectory, type RunState } from "./run_directory.ts";
+import { RunDirectory } from "./run_directory.ts";
+import { checkRecord, computedBy, readRecord, recordResumed, type RunIdentity } from "./run_record.ts";
+import type { RunState } from "./run_state.ts";
 import { learningRateAt } from "./schedule.ts";
 import { pathOf, plainSettings, resolveSettings, type TrainOptions } from "./settings.ts";
-import { readTrainingRecords } from "./training_records.ts";
+import { groupsOf } from "./encode_records.ts";
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
 import { StepLog } from "./step_log.ts";
+import { readTrainingRecords } from "./training_records.ts";
 
 export { plainSettings, type TrainOptions };
 
@@ -46,11 +51,7 @@ export async function* train(
 ): AsyncGenerator<Metrics> {
   const settings = resolveSettings(options);
   const { signal, batchSize, saveEvery, out } = settings;
-  if (model.decoder.quantized && !model.decoder.adapter) {
-    throw new UsageError(
-      "Cannot train weights kept in fewer bits: they are frozen; train an adapter on them (option `lora`)",
-    );
-  }
+  refuseFrozen(model.decoder.quantized, model.decoder.adapter !== undefined);
   if (settings.dtype !== undefined && model.decoder.adapter) {
     throw new UsageError("Cannot choose the dtype of an adapter, which is F32: choose it when it is merged");
   }
@@ -64,51 +65,102 @@ export async function* train(
   const { store, trained, data } = read;
   const batches = Math.ceil(trained.length / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
-  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+  const identity = {
+    steps,
+    records: { count: store.size, digest: store.digest },
+    settings: {
+      ...pathOf(settings, steps),
+      ...(read.evaluation && read.evaluation.store !== store &&
+        { "evaluation.data": `${read.evaluation.store.size} records, ${read.evaluation.store.digest}` }),
+      ...(model.decoder.adapter && { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
+    },
+  };
+  const record = {
     configuration: settings.configuration ?? plainSettings(options),
+    identity,
+    computedBy: computedBy(model.device),
+  };
+  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+    record,
     resume: settings.resume,
     overwrite: settings.overwrite,
     keepLast: settings.keepLast,
     tensorboard: settings.tensorboard,
   });
-  if (settings.resume && await directory?.isFinished()) {
+  const check = (before: RunIdentity) => {
+    const { base } = before.settings, { former, fingerprint } = model.adapter ?? {};
+    // A run that was begun when a base was known by less.
+    const same = base !== undefined && base === former
+      ? { ...before.settings, base: fingerprint }
+      : before.settings;
+    checkSame({ ...before, settings: same }, identity, out!);
+  };
+  const before = settings.resume && out !== undefined ? await readRecord(out) : undefined;
+  if (before && out !== undefined) checkRecord(out, before, check);
+  if (before && await directory!.isFinished()) {
+    await directory!.removeCheckpoints(); // a process that was killed may have had no time for them
     settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);
-    await directory!.removeCheckpoints();
     return await directory!.restoreFinished(model.decoder);
   }
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
   try {
-    const identity = {
-      steps,
-      records: { count: store.size, digest: store.digest },
-      settings: {
-        ...pathOf(settings, steps),
-        ...(read.evaluation && read.evaluation.store !== store &&
-          { "evaluation.data": `${read.evaluation.store.size} records, ${read.evaluation.store.digest}` }),
-        ...(model.decoder.adapter &&
-          { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
-      },
-    };
-    let before: RunState | undefined;
-    if (settings.resume && directory) {
-      before = await directory.restore(optimizer, (state) => checkSame(state, identity, out!));
+    let step = 0, restored: RunState | undefined;
+    if (before && directory && out !== undefined) {
+      const keepsBest = settings.evaluation?.keepBest !== undefined;
+      restored = await directory.restore(optimizer, { keepsBest, check });
+      step = restored?.step ?? 0;
+      settings.listener?.note?.(
+        step === 0
+          ? `Going on from the beginning: ${out} has no checkpoint yet`
+          : `Going on from step ${step} of ${steps}`,
+      );
+      for (const line of await recordResumed(out, before, { step, now: record })) {
+        settings.listener?.warn?.(line);
+      }
     }
-    let step = before?.step ?? 0;
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
-    let order: number[] = [], orderOf = -1, last: Metrics | undefined;
-    const writeModel = async (folder: string, kept?: EvaluationWatch["kept"]) => {
+    let order: number[] = [], orderOf = -1, last: Metrics | undefined = directory?.lastMetrics;
+    let saved = step;
+    const writeModel = async (folder: string, { kept, warn }: FinalModel = {}) => {
       const run = { settings, steps: step, records: trained.length, data: [...data], metrics: last, kept };
-      await model.saveInto(folder, { files: await modelFiles(model, run), dtype: settings.dtype });
+      const files = await modelFiles(model, run);
+      await model.saveInto(folder, { files, dtype: settings.dtype, listener: { warn } });
     };
     const watch = read.evaluation &&
       new EvaluationWatch(model, read.evaluation, {
         ...{ settings, steps, batches, directory, writeModel },
-        best: before?.best,
+        best: restored?.best,
         idle: (milliseconds) => log.idle(milliseconds),
       });
-    if (watch && step === 0) await watch.after(0);
+    const save = async (more: Pick<RunState, "unevaluated"> = {}) => {
+      await directory!.save(optimizer, { ...identity, step, best: watch?.best, ...more }, writeModel);
+      saved = step;
+    };
+    const keepAborted = async (more: Pick<RunState, "unevaluated"> = {}) => {
+      if (!directory || saveEvery === 0 || step === 0) return;
+      if (saved < step) await save(more);
+      settings.listener?.warn?.(
+        `Kept step ${step} of ${steps} in ${out}: option \`resume\` goes on from there`,
+      );
+    };
+    const evaluate = async () => {
+      try {
+        await watch?.after(step);
+      } catch (error) {
+        if (signal?.aborted) await keepAborted(watch?.isMade(step) ? {} : { unevaluated: true });
+        throw error;
+      }
+    };
+    if (step === 0) await evaluate();
+    if (restored?.unevaluated) {
+      await evaluate();
+      await save();
+    }
+    const turn = turns();
     while (step < steps && !watch?.spent) {
+      await turn();
+      if (signal?.aborted) await keepAborted();
       signal?.throwIfAborted();
       const epoch = Math.floor(step / batches), at = step % batches;
       if (epoch !== orderOf) {
@@ -117,7 +169,7 @@ export async function* train(
       }
       const groups: TrainingGroup[] = [];
       for (const index of order.slice(at * batchSize, (at + 1) * batchSize)) {
-        groups.push(await store.get(index));
+        groups.push(...groupsOf(await store.get(index)));
       }
       step++;
       chooseDropout(model.decoder, settings.seed, step);
@@ -152,15 +204,13 @@ export async function* train(
         ...(report.loss !== undefined && { values: { loss: report.loss } }),
       });
       trimWhenIdle(model.device);
-      await watch?.after(step);
+      await evaluate();
       const ended = step === steps || watch?.spent;
-      if (directory && saveEvery > 0 && (ended ? settings.keepLast : step % saveEvery === 0)) {
-        await directory.save(optimizer, { ...identity, step, best: watch?.best }, writeModel);
-      }
+      if (directory && saveEvery > 0 && (ended ? settings.keepLast : step % saveEvery === 0)) await save();
     }
     if (directory && out) {
       await watch?.restoreBest();
-      await writeModel(out, watch?.kept);
+      await writeModel(out, { kept: watch?.kept, warn: settings.listener?.warn });
       await directory.removeCheckpoints();
     }
   } finally {
@@ -169,8 +219,14 @@ export async function* train(
   }
 }
 
+/** What the last model of a run is written with, beside what every checkpoint's is. */
+interface FinalModel {
+  readonly kept?: EvaluationWatch["kept"];
+  readonly warn?: ((line: string) => void) | undefined;
+}
+
 /** Refuses to go on with other records or settings than the run was started with. */
-function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): void {
+function checkSame(before: RunIdentity, now: RunIdentity, out: string): void {
   for (const name of new Set([...Object.keys(now.settings), ...Object.keys(before.settings)])) {
     const was = before.settings[name], value = now.settings[name];
     if (JSON.stringify(was) !== JSON.stringify(value)) {

@@ -1,16 +1,15 @@
 import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
-import { encodeRecords } from "./encode_records.ts";
+import { encodeRecords, type StoredRecord } from "./encode_records.ts";
 import { type EvaluationRecords, Questions, readEvaluationSet } from "./evaluation.ts";
 import type { RecordStore } from "./record_store.ts";
 import type { TrainSettings } from "./settings.ts";
 import { HoldingOut } from "./split.ts";
-import type { TrainingGroup } from "./step.ts";
 
 /** All that a training reads before its first step. */
 export interface TrainingRecords extends AsyncDisposable {
   /** Every record that is trained or, of the same records, held out. */
-  readonly store: RecordStore<TrainingGroup>;
+  readonly store: RecordStore<StoredRecord>;
   /** The places of those that are trained on. */
   readonly trained: readonly number[];
   /** What is evaluated on, where something is. */
@@ -32,7 +31,7 @@ export async function readTrainingRecords(
   const share = evaluation?.share, questions = new Questions(evaluation?.answers?.questions ?? 0);
   const holding = share === undefined ? undefined : new HoldingOut(share, evaluation!.seed ?? seed);
   const own = evaluation?.data === undefined ? undefined : await readEvaluationSet(model, settings);
-  let store: RecordStore<TrainingGroup> | undefined;
+  let store: RecordStore<StoredRecord> | undefined;
   const dispose = async () => {
     await store?.[Symbol.asyncDispose]();
     await own?.store[Symbol.asyncDispose]();

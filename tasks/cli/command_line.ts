@@ -98,6 +98,9 @@ function parserOf(of: Option<unknown>): Parser<"sync", unknown, unknown> {
   const invalidValue = (error: Message) => message`${text(`Option ${of.flag} `)}${error}`;
   const endOfInput = message`${text(`Option ${of.flag} needs a value: ${of.expected}`)}`;
   const settings = { description, errors: { invalidValue, endOfInput, duplicate } };
+  if (of.json === "list") {
+    return optional(multiple(option(of.flag, valueParser(of), settings), { min: 1 }));
+  }
   const parser = of.short
     ? option(of.short, of.flag, valueParser(of), settings)
     : option(of.flag, valueParser(of), settings);

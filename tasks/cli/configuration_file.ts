@@ -7,7 +7,7 @@ import { nearPath } from "../../lib/runtime/near_path.ts";
 import { suggestion } from "../../lib/runtime/suggestion.ts";
 import { elsewhere } from "./foreign_words.ts";
 import { configurationKey, type Option, type Options, refusal } from "./option.ts";
-import { common, shared } from "./shared_options.ts";
+import { lasting, shared } from "./shared_options.ts";
 import { taskNames } from "./task_names.ts";
 
 /** Nodes that an alias may stand for in all, as often as it is used: a few lines can otherwise spell out a gigabyte. */
@@ -48,7 +48,7 @@ export async function readConfiguration(
   if (!sections.includes(task)) {
     throw refuse(`it has no section "${task}", only ${sections.map((name) => `"${name}"`).join(", ")}`);
   }
-  const known = new Set(Object.values({ ...shared, ...common }).map(configurationKey));
+  const known = new Set(Object.values({ ...shared, ...lasting }).map(configurationKey));
   const above = Object.entries(content).filter(([key]) =>
     !sections.includes(key) && (own.has(key) || !known.has(key))
   );
@@ -106,11 +106,22 @@ function values(
       throw refuse(`unknown key "${key}"${elsewhere(key, options) ?? suggestion(key, [...byKey.keys()])}`);
     }
     if (value === null) continue;
-    const text = textOf(value, found.of), result = text === undefined ? undefined : found.of.read(text);
-    if (result === undefined) throw refuse(`"${key}" ${refusal(found.of, value)}`);
+    const result = readValue(found.of, value);
+    if (result === undefined) throw refuse(`"${key}" ${refusal(found.of, value, "file")}`);
     read[found.name] = result;
   }
   return read;
+}
+
+/** A value of the file; undefined when it is none of the option's. */
+function readValue(of: Option<unknown>, value: unknown): unknown {
+  if (of.json !== "list") {
+    const text = textOf(value, of);
+    return text === undefined ? undefined : of.read(text);
+  }
+  const right = Array.isArray(value) &&
+    value.every((item) => typeof item === "string" && of.read(item) !== undefined);
+  return right ? value : undefined;
 }
 
 /** A value as a command line would have it; undefined where it is of another kind than the option's. */

@@ -74,7 +74,6 @@ export async function evaluationOf(
   const make = (prompt: PromptOptions): EvaluationOptions => ({
     ...{ data, share, every, keepBest, patience },
     ...(evalGenerate !== undefined && { answers: greedyAnswers(evalGenerate, { maxTokens, prompt }) }),
-    heard: (line) => io.output.writeRecord(line),
   });
   checkEvaluation(make({}), out);
   if (evalData !== undefined) {

@@ -1,7 +1,7 @@
 /** What `--dry-run` says about memory. */
 
 import type { BackendChoice } from "../../lib/backend/backend.ts";
-import { baseDirectory, isAdapterDirectory, readAdapterConfig } from "../../lib/checkpoint/adapter_files.ts";
+import { baseDirectory, isAdapterDirectory, readAdapterConfig } from "../../lib/checkpoint/adapter_config.ts";
 import { readConfig } from "../../lib/checkpoint/checkpoint.ts";
 import { parseLora } from "../../lib/checkpoint/lora.ts";
 import { bytesText, type MemoryOptions, memoryPlan, shortfall } from "../../lib/model/memory.ts";

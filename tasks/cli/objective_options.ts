@@ -2,14 +2,32 @@
 
 import type { NumberOption } from "../../lib/objectives/objective.ts";
 import { objectives } from "../../lib/objectives/objectives.ts";
-import { number, type Option } from "./option.ts";
+import { choice, number, type Option, preset } from "./option.ts";
 
 const specs = Object.values(objectives);
 const names = [...new Set(specs.flatMap(({ options }) => Object.keys(options)))];
 
+/** `--objective`: one of the table, which completion lists, or a sum of some. Whether there is such a one is said later. */
+export const objectiveOption: Option<string> = preset(
+  {
+    ...choice("--objective", {
+      choices: Object.keys(objectives),
+      metavar: "NAME",
+      help: "What to train with; several with weights and options are added: dpo-norm:1,aft:0.5:beta=0.1",
+    }),
+    read: (word) => word === "" ? undefined : word,
+  },
+  "aft",
+);
+
 /** The flag of each option that an objective of the table has; its help says whose it is and what it is there. */
 export const objectiveOptions: Readonly<Record<string, Option<number | undefined>>> = Object
   .fromEntries(names.map((name) => [name, optionOf(name)]));
+
+/** The rest of a task's values: what an objective has an option for is not the task's own. */
+export function withoutObjectiveValues<T extends object>(options: T): Omit<T, keyof typeof objectiveOptions> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as T;
+}
 
 /** The values of these options that were given. */
 export function objectiveValues(

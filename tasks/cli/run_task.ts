@@ -24,13 +24,21 @@ import {
   writeError,
   writeOutput,
 } from "../../lib/runtime/stdio.ts";
-import { openInput, openOutput, type TaskInput, type TaskOutput } from "./streams.ts";
+import {
+  type EndingOutput,
+  FinishedOutput,
+  openInput,
+  openOutput,
+  type TaskInput,
+  type TaskOutput,
+} from "./streams.ts";
 import { createListener, type ShownListener } from "./listener.ts";
 import { inFlags } from "./words.ts";
 import type { Options, Values } from "./option.ts";
 import { readConfiguration } from "./configuration_file.ts";
+import type { TaskConfiguration } from "./task_configuration.ts";
 import { parseCommandLine, resolve, toConfiguration, type Words } from "./command_line.ts";
-import { common } from "./shared_options.ts";
+import { common, lasting } from "./shared_options.ts";
 
 /** What every task is given beside its options. */
 export interface TaskIo {
@@ -46,18 +54,6 @@ export interface TaskIo {
   readonly signal: AbortSignal;
   /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
   readonly configuration: TaskConfiguration;
-}
-
-/** What a task was asked to do: enough to do it again (`--config` reads it). */
-export interface TaskConfiguration {
-  /** The task's name. */
-  readonly task: string;
-  /** Version of this project. */
-  readonly version: string;
-  /** The runtime and its version. */
-  readonly runtime: string;
-  /** Every option's value by its name without dashes; null where it has none. */
-  readonly options: Readonly<Record<string, unknown>>;
 }
 
 /** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `threads`, `profile`. */
@@ -77,14 +73,18 @@ export interface Task<O extends Options> {
   readonly words?: Words;
   /** The options it takes, beside those of every task. */
   readonly options: O;
+  /** Whether its records are another task's input, which is told where they end early by an error (default false). */
+  readonly feeds?: boolean;
+  /**
+   * What `--resume` goes on with in what an earlier run left of `--output` (default nothing): records, which must have been asked
+   * for in the same way, or the metrics of a run that compares that itself.
+   */
+  readonly resumes?: "records" | "metrics";
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
   readonly plan?: (options: Values<O> & CommonValues) => Promise<Readonly<Record<string, unknown>>>;
 }
-
-// These say how to ask and with what to work, not what to do: a configuration has none of them.
-const { config: _config, dryRun: _dryRun, threads: _threads, ...kept } = common;
 
 /** Runs `task` with the process's arguments and streams, and ends the process. */
 export async function runTask<const O extends Options>(task: Task<O>): Promise<never> {
@@ -93,18 +93,28 @@ export async function runTask<const O extends Options>(task: Task<O>): Promise<n
     process.on("uncaughtException", reject);
     process.on("unhandledRejection", reject);
   });
-  const state = { debug: process.argv.includes("--debug") };
+  const state: TaskState = { debug: process.argv.includes("--debug") };
   const work = execute(task, watchInterrupts().signal, state);
-  const code = await Promise.race([work, stray]).then(() => 0, (error) => report(task.name, error, state));
+  const code = await Promise.race([work, stray]).then(() => 0, async (error) => {
+    const { code, line } = report(task.name, error, state);
+    if (code !== 0 && task.feeds) await state.output?.fail(line);
+    return code;
+  });
   endStatusLine();
   // Open handles (standard input, a GPU) would keep some runtimes alive.
   process.exit(code);
 }
 
+/** What is known of a task while it runs. */
+interface TaskState {
+  debug: boolean;
+  output?: EndingOutput;
+}
+
 async function execute<O extends Options>(
   task: Task<O>,
   interrupted: AbortSignal,
-  state: { debug: boolean },
+  state: TaskState,
 ): Promise<void> {
   const { name: host, version: hostVersion } = runtime();
   const command = parseCommandLine(process.argv.slice(2), { ...task.options, ...common }, {
@@ -115,9 +125,9 @@ async function execute<O extends Options>(
   });
   if ("page" in command) return await writeOutput(command.page);
 
-  const lasting = { ...task.options, ...kept };
+  const kept = { ...task.options, ...lasting };
   const file = typeof command.given.config === "string"
-    ? await readConfiguration(command.given.config, { task: task.name, options: lasting })
+    ? await readConfiguration(command.given.config, { task: task.name, options: kept })
     : {};
   const options = resolve({ ...task.options, ...common }, command.given, file) as Values<O> & CommonValues;
   state.debug ||= options.debug;
@@ -126,7 +136,7 @@ async function execute<O extends Options>(
     task: task.name,
     version: manifest.version,
     runtime: `${host} ${hostVersion}`,
-    options: toConfiguration(lasting, options),
+    options: toConfiguration(kept, options),
   };
   if (options.dryRun) {
     const plan = { ...configuration, ...await task.plan?.(options) };
@@ -135,12 +145,20 @@ async function execute<O extends Options>(
 
   const closed = new AbortController();
   const signal = AbortSignal.any([interrupted, closed.signal]);
-  const { input = "-", output = "-", overwrite } = options as Readonly<Record<string, unknown>>;
+  const { input = "-", output = "-", overwrite, resume } = options as Readonly<Record<string, unknown>>;
   const source = await openInput(input as string, signal);
   const sink = await openOutput(output as string, {
     overwrite: overwrite as boolean | undefined,
+    ...(task.resumes && {
+      resuming: { resume: resume === true, ...(task.resumes === "records" && { configuration }) },
+    }),
+    warn: (line) => writeError(`${task.name}: ${line}`),
     closed: (error) => closed.abort(error),
   });
+  if (sink instanceof FinishedOutput) {
+    return writeError(`${task.name}: ${sink.path} is finished: nothing is left to resume`);
+  }
+  state.output = sink;
   using listener = createListener({
     task: task.name,
     quiet: options.quiet,
@@ -169,21 +187,26 @@ async function execute<O extends Options>(
   }
 }
 
-/** Says in one line what ended the task, and returns the exit code. */
-function report(name: string, error: unknown, state: { readonly debug: boolean }): number {
-  if (error instanceof ClosedOutputError) return 0;
-  const line = (error instanceof Error ? error.message || error.name : String(error)).replace(
+/** Says in one line what ended the task, and returns it with the exit code. */
+function report(
+  name: string,
+  error: unknown,
+  state: { readonly debug: boolean },
+): { readonly code: number; readonly line: string } {
+  if (error instanceof ClosedOutputError) return { code: 0, line: "" };
+  const what = (error instanceof Error ? error.message || error.name : String(error)).replace(
     /\s*\n\s*/g,
     " ",
   );
   if (error instanceof InterruptedError) {
-    writeError(`${name}: ${line}`);
-    return interruptedExitCode;
+    writeError(`${name}: ${what}`);
+    return { code: interruptedExitCode, line: `${name}: ${what}` };
   }
   const expected = error instanceof InputError;
+  const line = `${name}: ${inFlags(what)}`;
   writeError(
-    `${name}: ${inFlags(line)}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
+    `${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
   );
   if (state.debug) writeError(inspect(error));
-  return expected ? error.exitCode : 1;
+  return { code: expected ? error.exitCode : 1, line };
 }

@@ -2,7 +2,7 @@
  * The options that several tasks share, so that each has one name, one meaning and one range everywhere.
  */
 
-import { choice, integer, number, type Option, preset, text, toggle } from "./option.ts";
+import { choice, integer, number, type Option, preset, text, texts, toggle } from "./option.ts";
 
 /** The shared options. A task takes some with {@linkcode pick} and sets defaults with `preset` or `required`. */
 export const shared = {
@@ -21,7 +21,8 @@ export const shared = {
   lora: text("--lora", {
     metavar: "r=16,…",
     help:
-      "Train a low-rank adapter alone: r=16, with commas alpha=32, dropout=0 and targets=q,v (of q, k, v, o, gate, up, down)",
+      "Train a low-rank adapter alone: r=16, with commas alpha=32, dropout=0 and targets=q,v (of q, k, v, o, gate, up, down); " +
+      "also layers=0,1, rslora=true, save=embed_tokens,lm_head (modules trained as a whole)",
   }),
   unknownTensors: preset(
     choice("--unknown-tensors", {
@@ -65,7 +66,10 @@ export const shared = {
     }),
     1,
   ),
-  objective: preset(text("--objective", { metavar: "NAME", help: "What to train with" }), "aft"),
+  stop: texts("--stop", {
+    help: "Text that ends a response; may be given several times. Default: the next question of a plain " +
+      "template; none is no text",
+  }),
   constraint: preset(
     choice("--constraint", {
       choices: ["none", "dc", "bc"],
@@ -117,6 +121,12 @@ export const common = {
   }),
   profile: toggle("--profile", { help: "Print launches and time of each kernel at the end" }),
 } as const satisfies Record<string, Option<unknown>>;
+
+// The others say how to ask and with what to work, not what to do: a configuration has none of them.
+const { config: _, dryRun: __, threads: ___, ...kept } = common;
+
+/** Those of them that a configuration has. */
+export const lasting = kept;
 
 /** A task's options without those of every task. */
 export function withoutCommon<T extends Readonly<Record<keyof typeof common, unknown>>>(

@@ -2,12 +2,15 @@
 
 import type { Group, Problem } from "../../lib/data/records.ts";
 import type { BackendChoice } from "../../lib/backend/backend.ts";
-import { isAdapterDirectory } from "../../lib/checkpoint/adapter_files.ts";
+import { isAdapterDirectory } from "../../lib/checkpoint/adapter_config.ts";
 import { parseLora } from "../../lib/checkpoint/lora.ts";
 import type { BaseDtype } from "../../lib/checkpoint/stored_bytes.ts";
-import { loadModel, refuseFrozen } from "../../lib/model/load_model.ts";
+import { loadModel } from "../../lib/model/load_model.ts";
+import { refuseFrozen } from "../../lib/model/refuse_frozen.ts";
 import type { Model } from "../../lib/model/model.ts";
 import type { FloatDtype } from "../../lib/checkpoint/safetensors.ts";
+import type { EvaluationLine } from "../../lib/train/evaluation_figures.ts";
+import type { Metrics } from "../../lib/train/metrics.ts";
 import { train, type TrainOptions } from "../../lib/train/trainer.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { isDirectory } from "../../lib/runtime/files.ts";
@@ -136,19 +139,27 @@ export async function runTraining(
   records: AsyncIterable<Group | Problem>,
   options: TrainOptions & { readonly io: TaskIo },
 ): Promise<void> {
-  const { io, ...settings } = options;
+  const { io, evaluation, ...settings } = options;
   const { out } = settings;
   if (out !== undefined && model.sources.some((source) => resolve(out) === resolve(source))) {
     throw new UsageError(
       `Cannot write ${settings.out}: it is the model that is being trained; choose another --out`,
     );
   }
+  let begun = false;
+  const write = async (line: Metrics | EvaluationLine) => {
+    // What came behind the checkpoint that is taken up is computed again.
+    if (!begun) await io.output.keepWhile(({ step }) => Number(step) < line.step);
+    begun = true;
+    await io.output.writeRecord(line);
+  };
   const metrics = train(model, records, {
     ...settings,
+    ...(evaluation && { evaluation: { ...evaluation, heard: write } }),
     configuration: io.configuration,
     listener: io.listener,
     signal: io.signal,
   });
-  for await (const line of metrics) await io.output.writeRecord(line);
+  for await (const line of metrics) await write(line);
   io.listener.note(`Wrote ${settings.out}`);
 }

@@ -175,6 +175,7 @@ test("an adapter of a model of the hub names it, and finds it again", async () =
     model.dispose();
     const config = JSON.parse(readFileSync(join(adapter, "adapter_config.json"), "utf8"));
     assert.equal(config.base_model_name_or_path, "org/small");
+    assert.equal(config.revision, commit);
     const again = await loadModel(adapter, { backend: "wasm", hub: { ...hub, offline: true } });
     assert.equal(again.directory, join(hub.cacheDirectory, "models--org--small/snapshots", commit));
     again.dispose();

@@ -70,6 +70,14 @@ test("rows as each data set publishes them", () => {
       dataset: "aqua",
     },
   );
+  // An ending that states the right option's text states the letter: it is replaced, not doubled.
+  const stated = {
+    question: "Q?",
+    options: ["A) 12", "B) 15"],
+    rationale: "7 + 8.\nAnswer : 15",
+    correct: "B",
+  };
+  assert.equal(readProblem(stated, where).reference, "7 + 8.\nThe answer is B.");
   assert.deepEqual(
     readProblem({
       ID: "chal-1",

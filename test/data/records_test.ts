@@ -220,8 +220,12 @@ for (const [record, fields] of shapes) {
 test("what a conversation cannot hold is refused by its place", () => {
   const cases: [Record<string, unknown>, string][] = [
     [
+      { messages: [user, { role: "narrator", content: "2" }] },
+      '"messages[1].role" must be system, user, assistant or tool: got "narrator"',
+    ],
+    [
       { messages: [user, { role: "tool", content: "2" }] },
-      '"messages[1].role" must be system, user or assistant: got "tool"',
+      '"messages[1]" must be from the assistant, since they take turns: got one from tool',
     ],
     [
       { messages: [user, user] },
@@ -229,8 +233,27 @@ test("what a conversation cannot hold is refused by its place", () => {
     ],
     [
       { messages: [user, { role: "assistant", content: null, tool_calls: [{}] }] },
-      '"messages[1].tool_calls" is not read: only what is said in text can be trained on',
+      '"messages[1].tool_calls[0]" must be a call of a function by its name',
     ],
+    [
+      { messages: [user, { role: "assistant", tool_calls: [{ name: "f", arguments: "x=1" }] }] },
+      '"messages[1].tool_calls[0].arguments" must be a JSON object: got "x=1"',
+    ],
+    [
+      { messages: [user, { role: "assistant", tool_calls: [{ name: "f" }] }, user] },
+      '"messages[2]" must be from a tool, since they take turns: got one from user',
+    ],
+    [
+      {
+        messages: [user, {
+          role: "assistant",
+          function_call: { name: "f", arguments: '{"id": [9007199254740993]}' },
+        }],
+      },
+      '"messages[1].function_call.arguments" must not have whole numbers beyond 2^53, which are not read exactly',
+    ],
+    [{ messages: [user], tools: "a calculator" }, '"tools" must be a list of functions: got "a calculator"'],
+    [{ messages: [user], tools: [{}] }, '"tools[0]" must be a function with a name: got an object'],
     [
       { messages: [{ role: "user", content: [{ type: "image" }] }] },
       '"messages[0].content" must be a text: got a part of type "image"',
@@ -274,4 +297,16 @@ test("an index is never guessed; letters and texts are read", () => {
   for (const answer of [3, "-1"]) assert.match(message(() => of(answer, "0")), /"answer" must be/);
   const labelled = { text: ["x", "y"], label: ["1", "2"] };
   assert.equal(parseProblem({ question: "Q", choices: labelled, answerKey: "2" }, where).answer, "B");
+});
+
+test("an object around a list of records, where a record must be, says what reads it", () => {
+  assert.equal(
+    message(() => parseProblem({ version: 1, data: [{ question: "Q" }] }, where)),
+    'Cannot read record 17 of problems.jsonl: field "question" is missing: got the fields version, data; option `data` ' +
+      "reads a file whose object holds a list of records",
+  );
+  assert.match(
+    message(() => parseProblem({ data: [1] }, where)),
+    /got the field data; records are \{question,/,
+  );
 });

@@ -67,7 +67,7 @@ test("a file that is not what its ending says", async () => {
   await fails("a.parquet", '{"a":1}', /\.parquet must hold Parquet: got JSON$/);
   await fails("a.csv", '{"a":1}', /\.csv must hold CSV: got JSON$/);
   await fails("a.json", "<!DOCTYPE html><html>", /got a web page$/);
-  await fails("a.jsonl", new Uint8Array([0x1f, 0x8b, 8, 0]), /got gzip data/);
+  await fails("a.jsonl", new Uint8Array([0x1f, 0x8b, 8, 0]), /got gzip data \(its name must end in \.gz\)$/);
   await fails("a.jsonl", "version https://git-lfs.github.com/spec/v1\n", /got a Git LFS pointer/);
   await fails("a.jsonl", new Uint8Array([1, 2, 0, 3]), /got binary data$/);
   await fails("a.jsonl", "question,answer\n1,2\n", /^Cannot read line 1 of .*one JSON value/);
@@ -120,7 +120,76 @@ test("a JSON list is the same however its bytes are cut", async () => {
     }
   }
   await fails("a.json", '[{"a":1},\n{"a":2}', /^Cannot read record 2 of .*\(line 2\): the list breaks off/);
-  await fails("a.json", '[{"a":1},]', /^Cannot read record 2 of .* one JSON value/);
+  await fails("a.json", '[{"a":1},]', /^Cannot read record 2 of .* a comma must stand between two records/);
   await fails("a.json", '[{"a":1}] {"a":2}', /nothing must follow/);
   await fails("a.json", '[{"a" 1}]', /^Cannot read record 1 of .* one JSON value/);
+});
+
+test("an object around a list of records, wherever its bytes are", async () => {
+  const rows = [{ question: "a]}", answer: "1" }, { question: 'b"[', answer: "2" }];
+  for (const name of ["data", "examples", "train", "rows", "Records"]) {
+    const around = { version: "1,[", meta: { data: [1] }, [name]: rows, more: [{ x: "]" }] };
+    for (const text of [JSON.stringify(around), JSON.stringify(around, null, 2) + "\n"]) {
+      assert.deepEqual(await rowsOf("a.json", text), rows, text);
+      assert.deepEqual(await rowsOf("a.jsonl", "\ufeff" + text), rows);
+    }
+  }
+  // A list that begins behind the first piece that is read, and its lines.
+  const far = `{\n"about": ${
+    JSON.stringify("x[".repeat(200_000))
+  },\n"data": [\n{"question":"q"},\n{"question" 1}]}`;
+  await fails("a.json", far, /^Cannot read record 2 of .*\(line 5\): it must be one JSON value/);
+  // Records of one line each stay what they are, also with a list of their own.
+  const own = [{ question: "q", data: [1, 2] }, { question: "r", data: [] }];
+  assert.deepEqual(await rowsOf("a.json", own.map((row) => JSON.stringify(row)).join("\n")), own);
+  assert.deepEqual(await rowsOf("a.json", JSON.stringify(own[0])), [own[0]]);
+});
+
+test("objects that are neither a record nor around a list are named for what they are", async () => {
+  const pretty = JSON.stringify({ question: "q", answer: "2" }, null, 2);
+  const tall =
+    /records that are written over several lines each .*read are one record a line, a list of records/;
+  await fails("a.jsonl", `${pretty}\n${pretty}\n`, tall);
+  await fails("a.json", pretty, tall);
+  await fails(
+    "a.json",
+    '{"train":[{"a":1}],"test":[{"a":2}]}',
+    /several lists, "train" and "test"; read are/,
+  );
+  await fails(
+    "a.json",
+    '{\n"version": 1,\n"things": [1]}',
+    /holds one JSON object, of version, things; read/,
+  );
+  await fails("a.json", '{\n"version": 1,\n"thi', /an? JSON object that breaks off before its end/);
+  await fails("a.json", '{"data":[]}', /got empty input$/);
+  await fails(
+    "a.jsonl",
+    '{"question":"q"},\n{"question":"r"}\n',
+    /line 1 of .*it ends in a comma, as in a JSON list/,
+  );
+  await fails("a.jsonl", "{'question':'q'}\n", /single quotes, as Python prints/);
+});
+
+test("CSV by the sign that its header shows, whatever is in the rows", async () => {
+  const row = [{ question: "1;2\t3,4|5", answer: "2" }];
+  const quoted = '"1;2\t3,4|5"';
+  for (
+    const [name, sign] of [["a.csv", ";"], ["a.csv", "\t"], ["a.csv", "|"], ["a.tsv", "\t"], ["a.tsv", ","]]
+  ) {
+    assert.deepEqual(await rowsOf(name!, `question${sign}answer\r\n${quoted}${sign}2\r\n`), row, sign);
+  }
+  // Other signs in the header do not decide where one makes known names, nor more of them inside quotes.
+  assert.deepEqual(await rowsOf("a.csv", '"a;b;c",question,answer\n1,q,2\n'), [
+    { "a;b;c": "1", question: "q", answer: "2" },
+  ]);
+  assert.deepEqual(await rowsOf("a.csv", "a;b;c,question,answer\n1,q,2\n"), [
+    { "a;b;c": "1", question: "q", answer: "2" },
+  ]);
+  await fails(
+    "a.csv",
+    "question;answer;Question;answer\n1;2;3;4\n",
+    /its header names the column "answer" twice$/,
+  );
+  await fails("a.csv", "question;answer\n1;2;3\n", /^Cannot read record 1 of /);
 });

@@ -155,8 +155,29 @@ test("letters of options in every dress", () => {
     "Answer: b",
     "The answer is (b).",
     "$\\boxed{\\textbf{(B)}}$",
+    ...["(b)", "b)", "b.", "b", "[b]", "**b**", "#### (b)", "#### b", "Option b", "option (b)", "\\boxed{b}"],
+    "The answer is (b) because a car is fast",
+    "Answer: b) 6 km, not (a)\nAnswer: b) 6 km",
+    "so it must be (b), since vitamin C has no say",
+    "(a) is wrong, (b) is right",
+    "(A) and (c) are wrong, so it is (b)",
+    "so b) it is",
   ];
   for (const text of texts) assert.equal(extractAnswer(text, { kind: "option", choices }), "B", text);
+  for (const text of ["The answer is (b).", "the answer is (b), as (a) is wrong", "#### (b)"]) {
+    assert.equal(extractAnswer(text, { kind: "option", choices, strict: true }), "B", text); // Wei et al.'s own ending
+  }
+  for (
+    const text of [
+      "f(a) = 3",
+      "see (vitamin c)",
+      "the answer is a matter of taste",
+      "it is (see above)",
+      "Answer: a car",
+    ]
+  ) {
+    assert.equal(extractAnswer(text, { kind: "option", choices }), null, text);
+  }
 });
 
 test("endings: only what states the answer alone is replaced, and no word of the chain is lost", () => {

@@ -11,9 +11,11 @@ import { at, root, run, write } from "../_commands.ts";
 /** What a program begins with: each shows its use where it is declared. */
 const shown = [
   "align",
+  "combine",
   "evaluate",
   "generate",
   "label",
+  "labelByMajority",
   "loadDataset",
   "loadModel",
   "lossOf",

@@ -12,16 +12,17 @@ import { dropout } from "../../lib/kernels/dropout.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends, upload, zeros } from "../_backends.ts";
 
 const cases: { name: string; n: number; r: number; out: number; blocks: Block[] }[] = [
-  { name: "one row, rank 1", n: 1, r: 1, out: 5, blocks: [{ row: 0, rows: 5, column: 0 }] },
+  { name: "one row, rank 1", n: 1, r: 1, out: 5, blocks: [{ row: 0, rows: 5, column: 0, scale: 1.5 }] },
   {
     name: "three blocks, rank 4",
     n: 37,
     r: 4,
     out: 50,
-    blocks: [{ row: 0, rows: 30, column: 0 }, { row: 30, rows: 10, column: 30 }, {
+    blocks: [{ row: 0, rows: 30, column: 0, scale: -0.25 }, { row: 30, rows: 10, column: 30, scale: 3 }, {
       row: 40,
       rows: 10,
       column: 40,
+      scale: 2.5,
     }],
   },
   {
@@ -29,19 +30,19 @@ const cases: { name: string; n: number; r: number; out: number; blocks: Block[] 
     n: 66,
     r: 17,
     out: 99,
-    blocks: [{ row: 0, rows: 33, column: 0 }, { row: 33, rows: 33, column: 66 }],
+    blocks: [{ row: 0, rows: 33, column: 0, scale: 0.7 }, { row: 33, rows: 33, column: 66, scale: 1.5 }],
   },
-  { name: "rank 33", n: 33, r: 33, out: 64, blocks: [{ row: 0, rows: 64, column: 0 }] },
+  { name: "rank 33", n: 33, r: 33, out: 64, blocks: [{ row: 0, rows: 64, column: 0, scale: -0.25 }] },
 ];
 
 onBothBackends("block products and their gradients equal the sums written out", async () => {
   for (const { name, n, r, out, blocks } of cases) {
     await assertNoLeak(async () => {
-      const wide = blocks.length * r, stacked = blocks.reduce((sum, b) => sum + b.rows, 0), scale = 0.7;
+      const wide = blocks.length * r, stacked = blocks.reduce((sum, b) => sum + b.rows, 0);
       const hu = gaussian(n * wide, 1), hb = gaussian(stacked * r, 2), hy = gaussian(n * out, 3);
       const hg = gaussian(n * out, 4), y64 = Float64Array.from(hy);
       const du64 = new Float64Array(n * wide), db64 = Float64Array.from(gaussian(stacked * r, 5));
-      blocks.forEach(({ row, rows, column }, p) => {
+      blocks.forEach(({ row, rows, column, scale }, p) => {
         for (let i = 0; i < n; i++) {
           for (let j = 0; j < rows; j++) {
             for (let k = 0; k < r; k++) {
@@ -55,9 +56,9 @@ onBothBackends("block products and their gradients equal the sums written out", 
       });
       const u = upload(hu, [n, wide]), b = upload(hb, [stacked, r]), y = upload(hy, [n, out]);
       const dy = upload(hg, [n, out]), db = upload(gaussian(stacked * r, 5), [stacked, r]);
-      addBlockProduct(u, b, y, { blocks, scale });
-      const du = blockProductGradient(b, dy, { blocks, scale });
-      addBlockWeightGradient(u, dy, db, { blocks, scale });
+      addBlockProduct(u, b, y, { blocks });
+      const du = blockProductGradient(b, dy, { blocks });
+      addBlockWeightGradient(u, dy, db, { blocks });
       assertClose(await read(y), y64, 2e-6, `${name}: y`);
       assertClose(await read(du), du64, 2e-6, `${name}: du`);
       assertClose(await read(db), db64, 2e-6, `${name}: db`);
@@ -68,8 +69,8 @@ onBothBackends("block products and their gradients equal the sums written out", 
 
 onBothBackends("blocks that do not fit are refused", () => {
   const u = zeros([2, 4]), b = zeros([6, 2]), y = zeros([2, 6]);
-  const blocks = [{ row: 0, rows: 3, column: 0 }, { row: 3, rows: 3, column: 4 }];
-  assert.throws(() => addBlockProduct(u, b, y, { blocks, scale: 1 }), /Cannot multiply 2 blocks/);
+  const blocks = [{ row: 0, rows: 3, column: 0, scale: 3 }, { row: 3, rows: 3, column: 4, scale: 0.7 }];
+  assert.throws(() => addBlockProduct(u, b, y, { blocks }), /Cannot multiply 2 blocks/);
   [u, b, y].forEach((t) => t.dispose());
 });
 

@@ -11,7 +11,8 @@ import { parseConfig } from "../../lib/checkpoint/config.ts";
 import { backward, forward, makeGradients, orderedLogprobs } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
 import type { Keep } from "../../lib/model/layer.ts";
-import { adaptedProjections, adapterShapes, type Lora, parseLora } from "../../lib/checkpoint/lora.ts";
+import { adaptedProjections, adapterShapes } from "../../lib/checkpoint/adapted.ts";
+import { formatLora, type Lora, parseLora } from "../../lib/checkpoint/lora.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { assertClose, assertNoLeak, gaussian, onBothBackends, upload } from "../_backends.ts";
@@ -26,6 +27,12 @@ test("--lora is read key by key, and refused with a suggestion", () => {
     targets: ["q", "v", "down"],
   });
   assert.deepEqual(parseLora("r=4"), { r: 4, alpha: 8, dropout: 0 });
+  const all = "r=4,alpha=8,targets=q,v,rslora=true,layers=0,3,save=embed_tokens,lm_head";
+  assert.deepEqual(parseLora(all), {
+    ...{ r: 4, alpha: 8, dropout: 0, targets: ["q", "v"], rankStabilized: true, layers: [0, 3] },
+    modulesToSave: ["embed_tokens", "lm_head"],
+  });
+  assert.equal(formatLora(parseLora(all)), all);
   const refused = (text: string, message: RegExp) => assert.throws(() => parseLora(text), message);
   refused("rank=4", /unknown key "rank", expected r, alpha, targets, dropout/);
   refused("apha=4", /unknown key "apha".*did you mean alpha\?/);
@@ -34,6 +41,9 @@ test("--lora is read key by key, and refused with a suggestion", () => {
   refused("r=", /r must be/);
   refused("r", /key "r" needs a value/);
   refused("r=4,r=5", /key "r" is given twice/);
+  refused("layers=1,x", /layers must be numbers of layers from 0 on: got \[1,null\]/);
+  refused("rslora=yes", /rslora must be true or false: got "yes"/);
+  refused("save=", /modulesToSave must be paths of modules: got \[""\]/);
   refused("dropout=1", /dropout must be a number from 0 to below 1: got "1"/);
   refused("alpha=-1", /alpha must be a number above 0/);
 });
@@ -55,19 +65,21 @@ test("the parts of an adapter lie where the fused parameter has their rows", () 
     {
       name: "layers.0.qkv",
       inputs: 8,
+      r: 2,
       parts: [
-        { module: "model.layers.0.self_attn.q_proj", column: 0, rows: 8, row: 0 },
-        { module: "model.layers.0.self_attn.v_proj", column: 12, rows: 4, row: 8 },
+        { module: "model.layers.0.self_attn.q_proj", column: 0, rows: 8, row: 0, r: 2, scale: 2 },
+        { module: "model.layers.0.self_attn.v_proj", column: 12, rows: 4, row: 8, r: 2, scale: 2 },
       ],
     },
     {
       name: "layers.0.gate_up",
       inputs: 8,
-      parts: [{ module: "model.layers.0.mlp.up_proj", column: 12, rows: 12, row: 0 }],
+      r: 2,
+      parts: [{ module: "model.layers.0.mlp.up_proj", column: 12, rows: 12, row: 0, r: 2, scale: 2 }],
     },
   ]);
   const all = adaptedProjections(config, { r: 2, alpha: 4 });
-  assert.deepEqual(all.flatMap((p) => adapterShapes(p, { r: 2 })), [
+  assert.deepEqual(all.flatMap((p) => adapterShapes(p)), [
     ["layers.0.qkv.lora_a", [6, 8]],
     ["layers.0.qkv.lora_b", [16, 2]],
     ["layers.0.output.lora_a", [2, 8]],
@@ -89,7 +101,7 @@ test("a target that the model lacks is refused by name", () => {
   );
   assert.throws(of(["q", "v"]), /Cannot adapt q and v alone: a gpt2 model keeps q, k, v in one matrix/);
   assert.deepEqual(of(["q", "k", "v"])().map((p) => p.parts), [
-    [{ module: "transformer.h.0.attn.c_attn", column: 0, rows: 24, row: 0 }],
+    [{ module: "transformer.h.0.attn.c_attn", column: 0, rows: 24, row: 0, r: 2, scale: 2 }],
   ]);
 });
 
@@ -98,7 +110,7 @@ const lora: Lora = { r: 3, alpha: 6 };
 /** Puts an adapter with numbers that matter on a model. */
 function adapt(model: Model, options: Lora = lora): void {
   const values = new Map<string, Float32Array>();
-  adaptedProjections(model.config, options).flatMap((p) => adapterShapes(p, options)).forEach((
+  adaptedProjections(model.config, options).flatMap((p) => adapterShapes(p)).forEach((
     [name, shape],
     i,
   ) => values.set(name, gaussian(shape[0] * shape[1], 50 + i).map((v) => 0.2 * v)));

@@ -52,6 +52,13 @@ test("an option without a meaning is refused", () => {
       options: { beta: -1 },
     },
   );
+  for (const labelSmoothing of [0.5, -0.1]) {
+    refuses(
+      UsageError,
+      `Cannot use labelSmoothing ${labelSmoothing} with objective robust: expected a number from 0 up and below 0.5`,
+      { name: "robust", options: { labelSmoothing } },
+    );
+  }
   refuses(UsageError, "Cannot use lambda NaN with objective orpo: expected a finite number", {
     name: "orpo",
     options: { lambda: NaN },
@@ -145,14 +152,14 @@ test("an objective of one's own is checked, trait by trait", () => {
       [{ averages: "token" }, 'field "averages" must be one of "questions", "tokens": got "token"'],
       [
         { trainsOn: "all" },
-        'field "trainsOn" must be one of "candidates", "reference", "rejection samples": got "all"',
+        'field "trainsOn" must be one of "candidates", "samples", "reference", "rejection samples": got "all"',
       ],
       [
         { feedback: ["label"] },
         'field "feedback" must be a list of "labels", "ranks", "rewards": got ["label"]',
       ],
       [{ constraints: "dc" }, 'field "constraints" must be a list of "none", "dc", "bc": got "dc"'],
-      [{ addsVft: "no" }, 'field "addsVft" must be true or false: got "no"'],
+      [{ addsVft: "no" }, 'field "addsVft" must be true, false or a weight: got "no"'],
       [{ loss: undefined }, 'field "loss" must be a function: got undefined'],
       [{ options: [] }, 'field "options" must be an object, {} for none: got []'],
       [{ options: { beta: 0.1 } }, 'option "beta" must have a default that is a number'],

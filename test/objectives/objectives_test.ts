@@ -1,26 +1,12 @@
 /** Each objective on a group small enough to work out by hand; the derivations stand beside the numbers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lossOf, type ObjectiveOptions, objectives } from "../../lib/objectives/objectives.ts";
-import type { Objective, ObjectiveSpec, ScoredGroup } from "../../lib/objectives/objective.ts";
+import { lossOf, objectives } from "../../lib/objectives/objectives.ts";
+import type { Objective, ObjectiveSpec } from "../../lib/objectives/objective.ts";
+import { check } from "./_by_hand.ts";
 
 const { log, LN2 } = Math;
 const log3 = log(3);
-
-function check(
-  name: string,
-  group: Omit<ScoredGroup, "lengths"> & { lengths?: number[] },
-  expected: { options?: ObjectiveOptions; value: number; gradient: number[] },
-): void {
-  const lengths = group.lengths ?? Array.from(group.scores, () => 7); // 7: a length that must not matter
-  const { value, gradient } = lossOf(name, { ...group, lengths }, expected.options);
-  const where = `${name} ${JSON.stringify(expected.options ?? {})}`;
-  assert.ok(Math.abs(value - expected.value) < 1e-12, `${where}: value ${value}, expected ${expected.value}`);
-  assert.equal(gradient.length, expected.gradient.length);
-  gradient.forEach((slope, i) => {
-    assert.ok(Math.abs(slope - expected.gradient[i]) < 1e-12, `${where}: gradient ${gradient}`);
-  });
-}
 
 test("vft is −s of the reference, or of the only candidate", () => {
   check("vft", { scores: [-1.5] }, { value: 1.5, gradient: [-1] });

@@ -9,6 +9,12 @@ const every = names.flatMap((name) =>
   (findObjective(name).constraints ?? ["none"]).map((constraint) => ({ name, constraint }))
 );
 
+/** Those that average over the pairs of a group, and nothing else. */
+const pairwise = ["dpo", "dpo-norm", "dpop", "robust", "ipo", "hinge", "apo-zero", "apo-down"]
+  .concat("irpo", "simpo", "orpo", "cpo");
+/** Policy gradients, which compare a sample with its siblings. */
+const policies = ["rloo", "grpo", "dr-grpo", "gspo", "reinforce-rej"];
+
 /** Three right and two wrong candidates of unequal length, with feedback of every kind. */
 const group: ScoredGroup = {
   scores: [-0.9, -1.4, -0.7, -2.6, -1.1],
@@ -67,7 +73,7 @@ test("two tiers of ranks or rewards equal the labels", () => {
   for (const constraint of constraints) {
     const same = [
       ["aft", "aft-rank"],
-      ...["dpo", "ipo", "irpo", "simpo", "orpo", "rrhf", "pro"].map((n) => [n, n]),
+      ...[...pairwise, "rrhf", "pro", "nca", "infonca"].map((n) => [n, n]),
     ];
     for (const [labelled, ranked] of same) {
       assert.deepEqual(
@@ -76,7 +82,9 @@ test("two tiers of ranks or rewards equal the labels", () => {
         `${labelled} ${constraint}`,
       );
     }
-    for (const name of ["rrhf", "pro"]) {
+    for (const name of ["rrhf", "pro", "nca", "rloo", "grpo", "dr-grpo", "gspo", "a-star-po"]) {
+      const accepted = findObjective(name).constraints!;
+      assert.ok(accepted.includes(constraint));
       assert.deepEqual(run(name, byRewards, { constraint }), run(name, byLabels, { constraint }), name);
     }
   }
@@ -86,7 +94,7 @@ test("aft counts pairs, the others average over them: each wrong candidate twice
   const doubled = pick(group, [0, 1, 2, 3, 4, 2, 3]);
   // Two of each pair: e^L − 1 doubles.
   close(Math.expm1(run("aft", doubled).value), 2 * Math.expm1(run("aft", group).value), "aft");
-  for (const name of ["dpo", "ipo", "irpo", "simpo", "orpo"]) {
+  for (const name of pairwise) {
     close(run(name, doubled).value, run(name, group).value, name);
   }
 });
@@ -101,7 +109,7 @@ test("one right candidate among 63 wrong ones, and the reverse", () => {
         constraint,
       });
       // The candidates that are alike get the same derivative, but the leader of a tie has a likelihood term.
-      if (!["vft", "rft", "rrhf", "pro"].includes(name)) {
+      if (!["vft", "rft", "rrhf", "pro", "scpo"].includes(name)) {
         const alike = Array.from(gradient.subarray(2));
         alike.forEach((slope) => close(slope, alike[0], name));
       }
@@ -114,7 +122,8 @@ test("one right candidate among 63 wrong ones, and the reverse", () => {
 test("ties make no pair", () => {
   const tied = { ...group, rank: [3, 3, 3, 3, 3], reward: [2, 2, 2, 2, 2] };
   const { correct: _, ...unlabelled } = tied;
-  for (const name of ["aft-rank", "dpo", "ipo", "irpo", "simpo", "orpo"]) {
+  const ofRewards = ["rloo", "grpo", "dr-grpo", "gspo", "scpo"];
+  for (const name of ["aft-rank", ...pairwise, ...ofRewards]) {
     assert.deepEqual(run(name, unlabelled), { value: 0, gradient: new Float64Array(5) }, name);
   }
   // Only the likelihood of the best is left: of the tie, the reference.
@@ -143,9 +152,10 @@ test("an empty group and a group of one side give 0", () => {
       correct: group.correct!.map(() => right),
       rank: group.rank!.map(() => 1),
     };
-    for (const name of ["aft", "aft-rank", "dpo", "ipo", "irpo", "simpo", "orpo", "kto"]) {
+    const { reward: _, ...unrewarded } = oneSided;
+    for (const name of ["aft", "aft-rank", "kto", ...pairwise, ...policies]) {
       for (const constraint of (findObjective(name).constraints ?? ["none"])) {
-        const result = run(name, oneSided, { constraint });
+        const result = run(name, unrewarded, { constraint });
         assert.deepEqual(result, { value: 0, gradient: new Float64Array(5) }, `${name} ${constraint}`);
       }
     }
@@ -200,7 +210,7 @@ test("orpo's log-odds keep their digits near a probability of 1", () => {
 });
 
 test("dc keeps the value and frees the wrong candidates", () => {
-  for (const name of ["aft", "dpo", "ipo", "irpo", "simpo", "orpo", "kto"]) {
+  for (const name of ["aft", "kto", ...pairwise]) {
     const none = run(name, group);
     const dc = run(name, group, { constraint: "dc" });
     assert.equal(dc.value, none.value, name);

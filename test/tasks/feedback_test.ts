@@ -39,7 +39,7 @@ test("an unknown name is refused before anything is loaded, with a suggestion", 
       /Split of ecqa must be one of train, validation, test: got "trian"/,
     ],
     ["ca-align", [...wasm, "--data", "rankd", "--out", at("f")], /did you mean ranked\?\n$/],
-    ["ca-align", [...wasm, "--objective", "drpo", "--out", at("f")], /got "drpo", did you mean dpo\?\n$/],
+    ["ca-align", [...wasm, "--objective", "drpo", "--out", at("f")], /got "drpo": did you mean dpo\?\n$/],
     [
       "ca-align",
       [...wasm, "--objective", "rft", "--constraint", "dc", "--out", at("f")],

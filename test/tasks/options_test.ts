@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
+import { objectives } from "../../lib/objectives/objectives.ts";
 import { asSaid, at, base, inPairs, lines, run, write } from "../_commands.ts";
 
 /** One refusal: the task, its arguments, and the whole of standard error behind the task's name. */
@@ -28,8 +29,8 @@ test("unknown options, wrong values and missing options are refused by every tas
     [
       "ca-align",
       ["--model", base, "--out", at("x"), "--objective", "rrfh"],
-      "Option --objective must be vft, rft, aft, aft-rank, rrhf, pro, dpo, ipo, simpo, orpo, kto or irpo: " +
-      'got "rrfh", did you mean rrhf?',
+      `Objective must be one of ${Object.keys(objectives).join(", ")}, or a sum of some: ` +
+      'got "rrfh": did you mean rrhf?',
     ],
     [
       "ca-align",
@@ -39,7 +40,23 @@ test("unknown options, wrong values and missing options are refused by every tas
     [
       "ca-align",
       ["--model", base, "--out", at("x"), "--objective", "dpo", "--undesirable-weight", "2"],
-      "Cannot use --undesirable-weight with objective dpo: it has beta, boundary",
+      "Cannot use --undesirable-weight with objective dpo: it has beta, boundary, labelSmoothing",
+    ],
+    [
+      "ca-align",
+      ["--model", base, "--out", at("x"), "--objective", "aft:1,aft-rank", "--dry-run"],
+      "Cannot add aft and aft-rank: aft learns from labels, aft-rank from ranks or rewards",
+    ],
+    [
+      "align",
+      ["--objective", "scpo", "--out", at("x"), "--dry-run"],
+      "Cannot align with objective scpo: it learns from rewards, and candidates are marked right or wrong; with --label " +
+      "majority their votes are ranks and rewards",
+    ],
+    [
+      "score",
+      ["--label", "majority", "--relabel"],
+      "Option --relabel has no meaning with --label majority",
     ],
     ["evaluate", ["--votes"], "Option --votes needs a value: an integer of at least 0"],
     ["align", ["--constrants", "dc"], "Unknown option --constrants: did you mean --constraints?"],

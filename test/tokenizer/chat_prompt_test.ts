@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { PromptOptions } from "../../lib/data/prompts.ts";
@@ -13,38 +13,13 @@ import type { Model } from "../../lib/model/model.ts";
 import { train } from "../../lib/train/trainer.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { onBothBackends } from "../_backends.ts";
-import { freshPath, writeSmallModel } from "../_models.ts";
+import { chatml, writeChatModel } from "../_chat_models.ts";
+import { freshPath } from "../_models.ts";
 
-const chatml = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" +
-  "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 // As Mistral's and Llama 2's: the begin token spelled, a blank before each answer.
 const bracketed =
   "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]" +
   "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}";
-
-/** A small model whose tokenizer has a chat template, and ChatML's two tokens (300 and 301). */
-async function writeChatModel(template?: string): Promise<string> {
-  const path = await writeSmallModel({ config: { vocab_size: 302 } });
-  const edit = (name: string, change: (json: Record<string, unknown>) => void) => {
-    const file = join(path, name), json = JSON.parse(readFileSync(file, "utf8"));
-    change(json);
-    writeFileSync(file, JSON.stringify(json));
-  };
-  edit("tokenizer.json", (json) => {
-    const added = ["<|im_start|>", "<|im_end|>"].map((content, i) => ({
-      id: 300 + i,
-      content,
-      special: true,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-    }));
-    json.added_tokens = [...json.added_tokens as unknown[], ...added];
-  });
-  if (template !== undefined) edit("tokenizer_config.json", (json) => json.chat_template = template);
-  return path;
-}
 
 async function withChatModel(template: string | undefined, body: (model: Model) => void | Promise<void>) {
   const model = await loadModel(await writeChatModel(template), { backend: "wasm" });

@@ -5,7 +5,13 @@ import { packFlat, type TokenGroup } from "../../lib/model/packing.ts";
 import { backward, forward, makeGradients, orderedLogprobs } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
 import type { Model } from "../../lib/model/model.ts";
-import { objectives } from "../../lib/objectives/objectives.ts";
+import type { Objective } from "../../lib/objectives/objective.ts";
+import {
+  combine,
+  findObjective,
+  type ObjectiveOptions,
+  resolveObjective,
+} from "../../lib/objectives/objectives.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import { accumulateGradients, type LossOptions, type TrainingGroup } from "../../lib/train/step.ts";
 import { unlikelihood } from "../objectives/_unlikelihood.ts";
@@ -115,26 +121,22 @@ function batchOf(): TrainingGroup[] {
   }));
 }
 
+/** An objective with its defaults, but for what is said. */
+function lossWith(choice: string | Objective, options: ObjectiveOptions = {}): LossOptions {
+  const objective = findObjective(choice);
+  return { objective, objectiveOptions: resolveObjective(objective, options) };
+}
+
 const losses: Record<string, LossOptions> = {
-  vft: { objective: objectives.vft, objectiveOptions: { constraint: "none" } },
-  rft: { objective: objectives.rft, objectiveOptions: { constraint: "none" } },
-  "aft none": {
-    objective: objectives.aft,
-    objectiveOptions: { constraint: "none", beta: 0.2 },
-  },
-  "aft dc": {
-    objective: objectives.aft,
-    objectiveOptions: { constraint: "dc", beta: 0.2 },
-  },
-  "aft bc": {
-    objective: objectives.aft,
-    objectiveOptions: { constraint: "bc", beta: 0.2 },
-  },
-  dpo: {
-    objective: objectives.dpo,
-    objectiveOptions: { constraint: "none", beta: 0.1, boundary: 0.2 },
-  },
-  "token by token": { objective: unlikelihood, objectiveOptions: { constraint: "none" } },
+  vft: lossWith("vft"),
+  rft: lossWith("rft"),
+  "aft none": lossWith("aft"),
+  "aft dc": lossWith("aft", { constraint: "dc" }),
+  "aft bc": lossWith("aft", { constraint: "bc" }),
+  dpo: lossWith("dpo"),
+  rloo: lossWith("rloo"),
+  "token by token": lossWith(unlikelihood),
+  "a sum": lossWith(combine([{ objective: unlikelihood, weight: 0.5 }, { objective: "dpo-norm" }])),
 };
 
 async function stepOver(

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import {
   generate,
   type Group,
@@ -65,6 +66,12 @@ export const targets: Readonly<Record<string, (folder: string) => Promise<Target
   jsonl: (folder) =>
     dataFile(join(folder, "data.jsonl"), records.map((r) => `${JSON.stringify(r)}\n`).join("")),
   json: (folder) => dataFile(join(folder, "data.json"), JSON.stringify(records)),
+  "list in an object": (folder) =>
+    dataFile(join(folder, "data.json"), JSON.stringify({ version: "1", data: records }, null, 1)),
+  gzip: (folder) => dataFile(join(folder, "data.json.gz"), new Uint8Array(gzipSync(JSON.stringify(records)))),
+  zstandard: (folder) =>
+    dataFile(join(folder, "data.json.zst"), new Uint8Array(zstdCompressSync(JSON.stringify(records)))),
+  conversation: (folder) => dataFile(join(folder, "talk.jsonl"), JSON.stringify(conversation)),
   csv: (folder) =>
     dataFile(
       join(folder, "data.csv"),
@@ -225,6 +232,22 @@ const records: readonly Record<string, unknown>[] = [
     candidates: [{ text: "3", correct: true }],
   },
 ];
+
+const conversation: Record<string, unknown> = {
+  tools: [{ type: "function", function: { name: "add", parameters: { type: "object" } } }],
+  messages: [
+    { role: "user", content: "What is 2 + 3?" },
+    {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ function: { name: "add", arguments: '{"a":2,"b":3}' } }],
+    },
+    { role: "tool", content: "5" },
+    { role: "assistant", content: [{ type: "text", text: "5" }], weight: 0 },
+    { role: "user", content: "Sure?" },
+    { role: "assistant", content: "Yes" },
+  ],
+};
 
 /** The name that git gives a file's content. */
 function gitDigest(content: string): string {

@@ -12,15 +12,20 @@ export const aqua: DataSet = {
   ending: optionEnding,
   hub: { repo: "deepmind/aqua_rat", folder: "raw" },
   recognizes: (row) => Array.isArray(row.options) && "correct" in row && "rationale" in row,
-  read: ({ question, options, rationale, correct, ...rest }) => ({
-    ...rest,
-    question,
-    choices: (options as unknown[]).map((option) =>
+  read: ({ question, options, rationale, correct, ...rest }) => {
+    const choices = (options as unknown[]).map((option) =>
       typeof option === "string" ? option.replace(/^\s*\(?[A-Z]\s*[).:]\s*/, "") : option
-    ),
-    reference: typeof rationale === "string" && typeof correct === "string"
-      ? normalizeEnding(rationale, correct, { ending: optionEnding })
-      : rationale,
-    answer: correct,
-  }),
+    );
+    const texts = choices.every((choice) => typeof choice === "string") ? choices as string[] : [];
+    return {
+      ...rest,
+      question,
+      choices,
+      // With the options' texts an ending that states one ("Answer : 15") is seen for what it is, and replaced.
+      reference: typeof rationale === "string" && typeof correct === "string"
+        ? normalizeEnding(rationale, correct, { ending: optionEnding, choices: texts })
+        : rationale,
+      answer: correct,
+    };
+  },
 };

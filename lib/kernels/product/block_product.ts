@@ -13,20 +13,20 @@ export interface Block {
   readonly rows: number;
   /** First of these columns in y. */
   readonly column: number;
+  /** Factor of its product. */
+  readonly scale: number;
 }
 
 /** What a block product is made with. */
 export interface BlockOptions {
   /** At most three, in the order of their columns in u. */
   readonly blocks: readonly Block[];
-  /** Factor of every product. */
-  readonly scale: number;
 }
 
 /**
  * Adds the products of blocks to slices of columns, in place:
  *
- *   y[:, column_p … column_p + rows_p − 1] += scale · u[:, p·r … (p+1)·r − 1] · B_pᵀ
+ *   y[:, column_p … column_p + rows_p − 1] += scale_p · u[:, p·r … (p+1)·r − 1] · B_pᵀ
  *
  * The second half of a low-rank update whose first half, u = x·Aᵀ, is one product for all blocks.
  *
@@ -35,14 +35,14 @@ export interface BlockOptions {
  * @param y [N, out]
  */
 export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockOptions): void {
-  const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
+  const { blocks } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
   if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({
         a: { tensor: u, from: p * r },
         b: { tensor: b, from: block.row * r },
         c: { tensor: y, from: block.column },
-      }, { m: rows, n: block.rows, k: r, transposeB: true, add: true, scale })
+      }, { m: rows, n: block.rows, k: r, transposeB: true, add: true, scale: block.scale })
     );
   }
   const cpu = cpuOf(u), at = cpu.pointer, sgemm = sgemmOn(cpu);
@@ -54,7 +54,7 @@ export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockO
         rows,
         block.rows,
         r,
-        scale,
+        block.scale,
         at(u) + 4 * p * r,
         wide,
         at(b) + 4 * block.row * r,
@@ -67,13 +67,13 @@ export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockO
 }
 
 /**
- * Gradient of {@linkcode addBlockProduct} with respect to u: du_p = scale·dy_p·B_p.
+ * Gradient of {@linkcode addBlockProduct} with respect to u: du_p = scale_p·dy_p·B_p.
  *
  * @param dy [N, out]
  * @returns du [N, T·r]
  */
 export function blockProductGradient(b: Tensor, dy: Tensor, options: BlockOptions): Tensor {
-  const { blocks, scale } = options, [rows, out] = dy.shape as [number, number], r = b.shape[1]!;
+  const { blocks } = options, [rows, out] = dy.shape as [number, number], r = b.shape[1]!;
   const wide = blocks.length * r, du = empty(b.device, [rows, wide]);
   sizesOf(du, b, dy, options);
   if (b.device.name === "webgpu") {
@@ -82,7 +82,7 @@ export function blockProductGradient(b: Tensor, dy: Tensor, options: BlockOption
         a: { tensor: dy, from: block.column },
         b: { tensor: b, from: block.row * r },
         c: { tensor: du, from: p * r },
-      }, { m: rows, n: r, k: block.rows, scale })
+      }, { m: rows, n: r, k: block.rows, scale: block.scale })
     );
     return du;
   }
@@ -90,13 +90,13 @@ export function blockProductGradient(b: Tensor, dy: Tensor, options: BlockOption
   profile.run("block_product_gradient", () =>
     blocks.forEach((block, p) => {
       const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
-      sgemm(false, false, rows, r, block.rows, scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
+      sgemm(false, false, rows, r, block.rows, block.scale, g, out, at(b) + w, r, 0, at(du) + part, wide);
     }));
   return du;
 }
 
 /**
- * Gradient of {@linkcode addBlockProduct} with respect to B, added to `db` in place: dB_p += scale·dy_pᵀ·u_p.
+ * Gradient of {@linkcode addBlockProduct} with respect to B, added to `db` in place: dB_p += scale_p·dy_pᵀ·u_p.
  *
  * @param dy [N, out]
  * @param db [Σ rows_p, r]
@@ -107,21 +107,21 @@ export function addBlockWeightGradient(
   db: Tensor,
   options: BlockOptions,
 ): void {
-  const { blocks, scale } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
+  const { blocks } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
   if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({
         a: { tensor: dy, from: block.column },
         b: { tensor: u, from: p * r },
         c: { tensor: db, from: block.row * r },
-      }, { m: block.rows, n: r, k: rows, transposeA: true, add: true, scale })
+      }, { m: block.rows, n: r, k: rows, transposeA: true, add: true, scale: block.scale })
     );
   }
   const cpu = cpuOf(u), at = cpu.pointer, sgemm = sgemmOn(cpu);
   profile.run("block_product_weight_gradient", () =>
     blocks.forEach((block, p) => {
       const g = at(dy) + 4 * block.column, w = 4 * block.row * r, part = 4 * p * r;
-      sgemm(true, false, block.rows, r, rows, scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
+      sgemm(true, false, block.rows, r, rows, block.scale, g, out, at(u) + part, wide, 1, at(db) + w, r);
     }));
 }
 

@@ -1,0 +1,19 @@
+import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
+import { UsageError } from "../runtime/errors.ts";
+
+/**
+ * Refuses to train weights that are kept in fewer bits, unless an adapter on them is trained.
+ *
+ * @param kept how they are kept: a {@linkcode BaseDtype}, or what a decoder has of narrow matrices
+ * @throws {UsageError}
+ */
+export function refuseFrozen(
+  kept: BaseDtype | ReadonlyMap<string, { readonly dtype: string }> | undefined,
+  carriesAdapter: boolean,
+): void {
+  const narrow = typeof kept === "string" ? kept : kept?.values().next().value?.dtype;
+  if (narrow === undefined || narrow === "f32" || carriesAdapter) return;
+  throw new UsageError(
+    `Cannot train weights kept in ${narrow}: they are frozen; train an adapter by option \`lora\``,
+  );
+}

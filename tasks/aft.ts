@@ -20,9 +20,11 @@ const commands: Readonly<Record<string, readonly [does: string, run: () => Promi
   generate: ["Sample several candidates per question", () => import("./generate.ts")],
   score: ["Mark candidates and add their log-probs", () => import("./score.ts")],
   "ca-align": ["Calibrate scores with an alignment objective", () => import("./ca_align.ts")],
+  ask: ["Ask a model a question", () => import("./ask.ts")],
   evaluate: ["Measure a model", () => import("./evaluate.ts")],
   study: ["Run the paper's experiments and compare the methods", () => import("./study.ts")],
   table: ["Join the results of several align runs", () => import("./table.ts")],
+  data: ["Print a data set as JSONL", () => import("./data.ts")],
   merge: ["Merge a LoRA adapter into its base", () => import("./merge.ts")],
   doctor: ["Say what this machine has", () => import("./doctor.ts")],
 };
@@ -50,7 +52,7 @@ async function complete([name = "", ...words]: readonly string[]): Promise<void>
     return await writeOutput(known.map((word) => `${word}\n`).join(""));
   }
   const command = commands[name];
-  if (!command || name === "table") return;
+  if (!command) return;
   process.argv.splice(2, Infinity, "--completion", "bash", ...words);
   await command[1]();
 }

@@ -26,8 +26,12 @@ import {
   recordOptions,
   turnOptions,
 } from "./cli/records.ts";
+import { evaluationOptions } from "./cli/evaluating.ts";
+import type { EvaluationMetric } from "../lib/train/evaluation_figures.ts";
 import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
+
+const { evalMaxTokens: _, ...evaluating } = evaluationOptions; // answers are as long as candidates
 
 const base = relative(".", embeddedBase());
 
@@ -103,6 +107,8 @@ await runTask({
       integer("--rounds", { help: "How often to sample and align, each time with the newest models" }),
       1,
     ),
+    ...evaluating,
+    ...pick("logEvery", "tensorboard"),
     ...dataOptions,
     ...recordOptions,
     ...promptOptions,
@@ -115,11 +121,19 @@ await runTask({
     return await planMemory("train", options);
   },
   async run(options, io) {
-    const { template: _, chat: __, system: ___, fewShot: ____, ...asked } = withoutCommon(options);
-    const { templateVariables: _____, templateDate: ______, fields: _______, ...settings } = asked;
+    const { template: _, chat: __, system: ___, fewShot: ____, ...given } = withoutCommon(options);
+    const { templateVariables: _____, templateDate: ______, fields: _______, ...asked } = given;
+    const { evalData: data, evalShare: share, evalLimit, evalEvery: every, evalGenerate, ...more } = asked;
+    const { keepBest, patience, ...settings } = more;
+    const evaluation = {
+      ...{ data, share, every, patience },
+      ...{ limit: evalLimit, generate: evalGenerate, keepBest: keepBest as EvaluationMetric | undefined },
+    };
+    const measures = Object.values(evaluation).some((value) => value !== undefined);
     const { table } = await align({
       ...withoutObjectiveValues(settings),
       ...readingOf(options),
+      ...(measures && { evaluation }),
       options: objectiveValues(options),
       stop: stopTexts(options.stop, io.listener),
       prompt: await promptsOf(options),

@@ -8,6 +8,7 @@ import { findObjective, objectives } from "../lib/objectives/objectives.ts";
 import { resolveSettings } from "../lib/train/settings.ts";
 import { runTask } from "./cli/run_task.ts";
 import { objectiveOption, objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
+import { evaluationOf } from "./cli/evaluating.ts";
 import { choice } from "./cli/option.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
 import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
@@ -74,9 +75,14 @@ await runTask({
   async run(options, io) {
     const { objective, constraint } = options, given = objectiveValues(options);
     // Before the model is loaded: what cannot be trained is said at once.
+    const evaluation = await evaluationOf(options, io);
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: given });
     await checkData(options, io);
-    await checkOut({ ...options, mark: "run.json", sources: [options.model, options.input] });
+    await checkOut({
+      ...options,
+      mark: "run.json",
+      sources: [options.model, options.input, options.evalData],
+    });
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     const groups = checkFormats(groupsOf(options, io), {
@@ -88,6 +94,7 @@ await runTask({
       objective,
       constraint,
       options: given,
+      evaluation: evaluation?.(prompt),
       prompt,
       io,
     });

@@ -4,7 +4,7 @@
  *   deno task study
  *   deno task study --only pilot,main --seeds 1 --limit 320
  */
-import { textTable } from "../lib/report/table.ts";
+import { isBare, textTable } from "../lib/report/table.ts";
 import { embeddedBase } from "../lib/pipeline/align_options.ts";
 import { runTask } from "./cli/run_task.ts";
 import { integer, number, preset, text, toggle } from "./cli/option.ts";
@@ -80,6 +80,10 @@ await runTask({
     for (const { tables } of outcomes) {
       if (tables.length === 0) continue;
       const { title, columns, rows } = tables[0];
+      if (isBare(columns, rows)) {
+        await io.output.write(`${title}: nothing to show, the runs are too small for it`);
+        continue;
+      }
       for (const line of [title, ...textTable(columns, rows).split("\n")]) await io.output.write(line);
     }
     io.listener.note(`Everything is in ${options.out}`);

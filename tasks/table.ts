@@ -1,62 +1,75 @@
 /**
- * One Markdown table of several runs of `align`: mean ± standard deviation over their seeds.
+ * One table of several runs of `align`: mean ± standard deviation over their seeds.
  *
  *   deno task table runs/seed0 runs/seed1 runs/seed2
  */
+import { realpath } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
-import type { Summary } from "../lib/evaluate/summary.ts";
-import { summaryMarkdown } from "../lib/report/summary_table.ts";
+import { type FinishedAlign, joinable } from "../lib/report/joined_runs.ts";
+import { type NamedSummary, summaryCsv, summaryJson, summaryMarkdown } from "../lib/report/summary_table.ts";
 import { InputError, UsageError } from "../lib/runtime/errors.ts";
-import { readJson } from "../lib/runtime/files.ts";
-import { ClosedOutputError, writeError, writeOutput } from "../lib/runtime/stdio.ts";
+import { exists, readJson } from "../lib/runtime/files.ts";
+import { nearPath } from "../lib/runtime/near_path.ts";
+import { choice, preset, toggle } from "./cli/option.ts";
+import { runTask } from "./cli/run_task.ts";
 
-type Rows = readonly (Summary & { readonly name: string })[];
+const formats: Readonly<Record<"markdown" | "csv" | "json", (models: readonly NamedSummary[]) => string>> = {
+  markdown: summaryMarkdown,
+  csv: summaryCsv,
+  json: summaryJson,
+};
 
-const page = `Join the results of several align runs
+await runTask({
+  name: "table",
+  summary: "Join the results of several align runs",
+  description:
+    "Reads results.json in each folder and writes one table: mean ± standard deviation where there are several runs. " +
+    "Runs must be alike but for their seeds; one that is named twice, or copied, counts once.",
+  examples: [
+    { does: "The same run with three seeds", command: "deno task table runs/seed0 runs/seed1 runs/seed2" },
+    { does: "For a spreadsheet", command: "deno task table runs/seed* --format csv > table.csv" },
+  ],
+  words: { metavar: "DIR...", help: "Folders of finished align runs", min: 1 },
+  options: {
+    format: preset(
+      choice("--format", { choices: ["markdown", "csv", "json"], help: "What to write" }),
+      "markdown",
+    ),
+    mixed: toggle("--mixed", { help: "Join runs that differ in more than their seed, and say in what" }),
+  },
+  async run(options, io) {
+    const folders = new Map<string, string>();
+    for (const folder of io.words) {
+      if (!await exists(folder)) {
+        throw new UsageError(`Cannot read ${folder}: no such file or directory${await nearPath(folder)}`);
+      }
+      const real = await realpath(folder), before = folders.get(real);
+      if (before === undefined) folders.set(real, folder);
+      else io.listener.warn(`${folder} is the same run as ${before}: it counts once`);
+    }
+    const { runs, warnings } = joinable(await Promise.all([...folders.values()].map(readRun)), options);
+    for (const line of warnings) io.listener.warn(line);
+    const models = runs[0]!.rows.map(({ name }) => ({
+      name,
+      summary: runs.map((run) => run.rows.find((row) => row.name === name)!),
+    }));
+    await io.output.write(formats[options.format](models).trimEnd());
+  },
+});
 
-Usage: deno task table DIR...
-
-Reads results.json in each folder and writes one Markdown table: mean ± standard
-deviation where there are several runs.
-
-Examples:
-  The same run with three seeds:
-    deno task table runs/seed0 runs/seed1 runs/seed2
-`;
-
-/** The table of finished runs. Throws InputError for a folder without results or without a model of the first one's. */
-async function tableOf(folders: readonly string[]): Promise<string> {
-  const option = folders.find((folder) => folder.startsWith("-"));
-  if (option !== undefined) throw new UsageError(`Unknown option ${option}`);
-  if (folders.length === 0) throw new UsageError("Missing folders of finished align runs: see --help");
-  const runs = await Promise.all(folders.map(readRows));
-  return summaryMarkdown(runs[0].map(({ name }) => ({
-    name,
-    summary: runs.map((rows, i) => {
-      const row = rows.find((r) => r.name === name);
-      if (!row) throw new InputError(`Cannot join ${folders[i]}: it has no model "${name}"`);
-      return row;
-    }),
-  })));
-}
-
-async function readRows(folder: string): Promise<Rows> {
-  const path = join(folder, "results.json");
+async function readRun(folder: string): Promise<FinishedAlign> {
+  const path = join(folder, "results.json"), asked = join(folder, "align.json");
+  if (!await exists(path)) {
+    const why = await exists(asked) ? "the run is not finished" : "is it the folder of an align run?";
+    throw new InputError(`Cannot read ${path}: no such file or directory: ${why}`);
+  }
   const { rows } = await readJson(path) as { rows?: unknown };
-  if (!Array.isArray(rows)) {
-    throw new InputError(`Cannot read ${path}: field "rows" must be a list: is it of an align run?`);
+  const named = Array.isArray(rows) && rows.length > 0 && rows.every((row) => typeof row?.name === "string");
+  if (!named) {
+    throw new InputError(
+      `Cannot read ${path}: field "rows" must be a list of models: is it of an align run?`,
+    );
   }
-  return rows;
-}
-
-const words = process.argv.slice(2);
-try {
-  await writeOutput(words.includes("--help") ? page : await tableOf(words));
-} catch (error) {
-  if (!(error instanceof ClosedOutputError)) {
-    if (!(error instanceof InputError)) throw error;
-    writeError(`table: ${error.message}`);
-    process.exit(error.exitCode);
-  }
+  const { options } = await exists(asked) ? await readJson(asked) as { options?: unknown } : {};
+  return { folder, rows, options: options as FinishedAlign["options"] };
 }

@@ -15,6 +15,8 @@ import {
   turnOptions,
 } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { evaluationOf } from "./cli/evaluating.ts";
+import { resolveSettings } from "../lib/train/settings.ts";
 import { pick } from "./cli/shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
 
@@ -28,6 +30,11 @@ await runTask({
     {
       does: "Train the embedded base model on the embedded problems",
       command: "deno task vft --model fixtures/base --data arithmetic --learning-rate 1e-3 --out runs/vft",
+    },
+    {
+      does: "Keep the best of the epochs by the loss on a twentieth of the questions, held out",
+      command: "deno task vft --model fixtures/base --data arithmetic --learning-rate 1e-3 --epochs 20 " +
+        "--eval-share 0.05 --keep-best loss --patience 3 --out runs/vft",
     },
     {
       does: "Train on GSM8K's own file",
@@ -46,13 +53,20 @@ await runTask({
   plan: (options) => planMemory("train", options),
   outlivesOutput: true,
   async run(options, io) {
-    await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });
+    await checkOut({
+      ...options,
+      mark: "run.json",
+      sources: [options.model, options.data, options.input, options.evalData],
+    });
+    const evaluation = await evaluationOf(options, io);
+    resolveSettings({ ...trainerOptions(options), objective: "vft", trainTurns: options.trainTurns });
     await checkData(options, io);
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     await runTraining(model, problemsOf(options, io), {
       ...trainerOptions(options),
       objective: "vft",
+      evaluation: evaluation?.(prompt),
       trainTurns: options.trainTurns,
       prompt,
       io,

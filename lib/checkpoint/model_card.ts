@@ -81,6 +81,15 @@ export function readCardHead(text: string): { readonly license?: string; readonl
   return { ...(license && { license }), ...(baseModel && { baseModel }) };
 }
 
+/** Options by their names without the dashes as words of a command: a list's items each by the same flag. */
+export function commandWords(options: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => {
+    if (value === null || value === undefined || value === false) return [];
+    if (value === true) return [`--${name}`];
+    return (Array.isArray(value) ? value : [value]).flatMap((item) => [`--${name}`, String(item)]);
+  });
+}
+
 /** A command line of which every word that needs it is quoted for a POSIX shell. */
 export function shellCommand(words: readonly string[]): string {
   return words.map((word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)

@@ -10,16 +10,20 @@ const model =
   /^(?:(adapter_)?config\.json|(adapter_)?model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json|README\.md)$/;
 /** What a training run keeps beside its model, and what is measured of it. */
 const run =
-  /^(?:run\.json|run\.lock|metrics\.jsonl|evaluation[\w+-]*\.json|examples\.json|votes-[\w+-]+\.jsonl)$/;
+  /^(?:run\.json|run\.lock|metrics\.jsonl|events\.out\.tfevents\.aft|evaluation[\w+-]*\.json|examples\.json|votes-[\w+-]+\.jsonl)$/;
 
 /** What a training run keeps in its folder of checkpoints. */
 export const checkpointNames: Owned = {
   files: /^$/,
-  folders: [[/^step-\d+$/, { files: /^state\.(json|safetensors)$/ }]],
+  folders: [[/^(?:step|best)-\d+$/, { files: joined(model, companions, /^state\.(json|safetensors)$/) }]],
 };
 
 /** What saving a model and training one write into a directory. */
 export const modelFileNames: Owned = {
-  files: new RegExp([model, run, companions].map(({ source }) => source).join("|")),
+  files: joined(model, run, companions),
   folders: [[/^checkpoints$/, checkpointNames]],
 };
+
+function joined(...names: readonly RegExp[]): RegExp {
+  return new RegExp(names.map(({ source }) => source).join("|"));
+}

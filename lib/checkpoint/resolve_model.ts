@@ -5,6 +5,7 @@
 import { basename, dirname, join } from "node:path";
 import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
 import { InputError } from "../runtime/errors.ts";
+import { nearPath } from "../runtime/near_path.ts";
 import { exists, isDirectory, readJson } from "../runtime/files.ts";
 import { readConfig, whyMissing } from "./checkpoint.ts";
 
@@ -49,11 +50,12 @@ export async function resolveModel(
   const wrong = (reason: string) =>
     new InputError(`Cannot open model directory ${specification}: ${missing}${reason}`);
   if (missing !== "no such directory") throw wrong("");
-  if (!model) throw wrong(", and no name of a model on the hub (ORG/NAME or ORG/NAME@REVISION)");
+  const near = await nearPath(specification);
+  if (!model) throw wrong(`, and no name of a model on the hub (ORG/NAME or ORG/NAME@REVISION)${near}`);
   const folder = model.repo.split("/")[0];
   if (!specification.includes("@") && await isDirectory(folder)) {
     throw wrong(
-      `; the hub is not asked, since ${folder} is a folder here: write ${specification}@main for its model`,
+      `; the hub is not asked, since ${folder} is a folder here: write ${specification}@main for its model${near}`,
     );
   }
   const { only, ...session } = options;
@@ -62,7 +64,9 @@ export async function resolveModel(
     names = await listRepository(model, session);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    throw new InputError(`${error.message}; there is no directory ${specification} either`, { cause: error });
+    throw new InputError(`${error.message}; there is no directory ${specification} either${near}`, {
+      cause: error,
+    });
   }
   if (only !== "config") return await downloadModel(model, names, session);
   const path = isAdapter(names) ? adapterConfig : "config.json";

@@ -54,12 +54,15 @@ export const datasets: Readonly<Record<string, DataSet>> = {
 /** The data set of that name; throws UsageError with a suggestion. */
 export function findDataset(name: string): DataSet {
   if (Object.hasOwn(datasets, name)) return datasets[name];
+  throw new UsageError(unknownDataset(name));
+}
+
+/** Why a name is no data set's, with the nearest one. */
+export function unknownDataset(name: string): string {
   const names = Object.keys(datasets);
-  throw new UsageError(
-    `Data set must be a file, a directory or one of ${names.join(", ")}: got ${JSON.stringify(name)}${
-      suggestion(name, names)
-    }`,
-  );
+  return `Data set must be a file, a directory or one of ${names.join(", ")}: got ${JSON.stringify(name)}${
+    suggestion(name, names)
+  }`;
 }
 
 /**

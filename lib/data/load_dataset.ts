@@ -4,8 +4,10 @@ import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
 import type { Watched } from "../runtime/listener.ts";
+import { nearPath } from "../runtime/near_path.ts";
+import { suggestion } from "../runtime/suggestion.ts";
 import type { DataSet } from "./dataset.ts";
-import { datasets, findDataset, readProblem } from "./datasets.ts";
+import { datasets, findDataset, readProblem, unknownDataset } from "./datasets.ts";
 import { downloadFile, type HubOptions, listRepository } from "../hub/hub.ts";
 import type { ReadOptions } from "./normalize_record.ts";
 import { type OwnDataSet, readOwn } from "./own_dataset.ts";
@@ -124,9 +126,11 @@ async function openPart(item: string, options: LoadOptions): Promise<Part> {
   if (split !== undefined && await exists(name)) {
     return { spec, weight, read: await openPath(name, split, options) };
   }
-  if (/[./\\]/.test(name)) throw new UsageError(`Cannot read ${name}: no such file or directory`);
-  findDataset(name); // throws, with a suggestion
-  throw new Error("unreachable");
+  if (/[./\\]/.test(name)) {
+    throw new UsageError(`Cannot read ${name}: no such file or directory${await nearPath(name)}`);
+  }
+  const near = suggestion(name, Object.keys(datasets)) === "" ? await nearPath(name) : "";
+  throw new UsageError(unknownDataset(name) + near);
 }
 
 async function openNamed(

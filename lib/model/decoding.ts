@@ -24,6 +24,8 @@ export interface SampleRequest {
   readonly streams: readonly number[];
   /** Whether a continuation ends with its last id, as one that spells a stop text does; that id is among its `ids`. */
   readonly stopped?: (ids: readonly number[]) => boolean;
+  /** Told of each sample's ids after every block of tokens, the end token left out. */
+  readonly drawn?: ((sample: number, ids: readonly number[]) => void) | undefined;
 }
 
 /** One continuation. */
@@ -314,6 +316,7 @@ export class DecodingSession {
           else if (ids.length >= ownRows) finish = "length";
         }
       }
+      question.request.drawn?.(sequence.sample, ids);
       if (!finish) return void staying.push(sequence);
       this.#allocator.give(ownStart, ownRows);
       question.results[sequence.sample] = { ids, finish };

@@ -49,6 +49,8 @@ export interface GenerateOptions extends Watched {
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
   readonly prompt?: PromptOptions;
+  /** Told what each response of a question is so far, after every block of tokens; its last character may be cut. */
+  readonly heard?: ((text: string, of: { readonly id: string; readonly sample: number }) => void) | undefined;
 }
 
 const names: NamesOf<GenerateOptions> = {
@@ -65,6 +67,7 @@ const names: NamesOf<GenerateOptions> = {
   block: true,
   tooLong: true,
   prompt: true,
+  heard: true,
   listener: true,
   signal: true,
 };
@@ -200,9 +203,16 @@ export async function* generate(
           { length: wanted },
           (_, i) => streamOf(seed, pending.problem.id, asked + i),
         );
+        const { heard } = options, { problem } = pending;
+        const drawn = heard &&
+          ((sample: number, ids: readonly number[]) =>
+            heard(decodeResponse(model, ids, { problem, prompt: options.prompt }), {
+              id: problem.id,
+              sample: asked + sample,
+            }));
         if (
           !session.tryAdmit(
-            { prompt: pending.prompt, streams, stopped: pending.stops?.stopped },
+            { prompt: pending.prompt, streams, stopped: pending.stops?.stopped, drawn },
             (results) => receive(model, pending, results, { samples, options }),
           )
         ) {

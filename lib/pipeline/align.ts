@@ -10,24 +10,34 @@ import { machine, peakResidentBytes } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists, readJson, removeTemporaries, writeJson, writeText } from "../runtime/files.ts";
 import { modelFileNames } from "../checkpoint/model_file_names.ts";
+import { findObjective } from "../objectives/objectives.ts";
 import { type Owned, takeFolder } from "../runtime/owned_files.ts";
+import type { EvaluationOptions } from "../train/evaluation_options.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
-import { sharedProblems } from "./held_out.ts";
+import { evaluationOfTraining } from "./align_evaluation.ts";
+import { countProblems } from "./held_out.ts";
 import { checkSources } from "./check_sources.ts";
-import { learnedRecords, tokensIn } from "./learned_records.ts";
+import { evaluatedRecords, learnedRecords, tokensIn } from "./learned_records.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
+import { plannedStages } from "./planned_stages.ts";
+import { TimeLeft } from "./time_left.ts";
 import { readRecords, Stages } from "./stages.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
 
-/** What a run writes into its folder. */
-const alignFileNames: Owned = {
-  files:
-    /^(?:align\.json|results\.json|report\.html|run\.lock|(?:test-)?candidates(?:-aft-\w+-round-\d+)?\.jsonl)$/,
-  folders: [[/^(?:vft|control|aft-(?:none|dc|bc))(?:-round-\d+)?$/, modelFileNames]],
-};
+/** What a run with these kinds of model writes into its folder. */
+function alignFileNames(kinds: readonly string[]): Owned {
+  const names = ["aft-none", "aft-dc", "aft-bc", ...kinds.map(fileName)]
+    .map((name) => name.replaceAll(".", "\\.")).join("|");
+  return {
+    files: new RegExp(
+      `^(?:align\\.json|results\\.json|report\\.html|run\\.lock|(?:test-|eval-)?candidates(?:-(?:${names})-round-\\d+)?\\.jsonl)$`,
+    ),
+    folders: [[new RegExp(`^(?:vft|control|${names})(?:-round-\\d+)?$`), modelFileNames]],
+  };
+}
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {
@@ -98,7 +108,8 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
     if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
   }
   await checkSources(settings, listener);
-  await using _lock = await takeFolder(out, { owned: alignFileNames, overwrite: taken && !resume });
+  const owned = alignFileNames(settings.methods.map(({ kind }) => kind));
+  await using _lock = await takeFolder(out, { owned, overwrite: taken && !resume });
   await removeTemporaries(out);
   await writeJson(file, configuration);
   return await new AlignRun(settings, listener).all();
@@ -108,6 +119,10 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
 class AlignRun {
   readonly #started = performance.now();
   readonly #stages: Stages;
+  /** Problems to train and to test. */
+  #counts = { trained: 0, tested: 0 };
+  /** The file of VFT's candidates for the evaluation problems, once there is one. */
+  #evaluated?: string | undefined;
 
   constructor(readonly options: AlignSettings, listener: Listener) {
     this.#stages = new Stages({ ...options, listener });
@@ -116,12 +131,8 @@ class AlignRun {
   /** All stages, in order. */
   async all(): Promise<AlignResult> {
     const { options } = this, { out } = options, { listener, warnings } = this.#stages;
-    const { shared, tested } = await sharedProblems(options.train(), options.test());
-    if (shared > 0) {
-      listener.warn?.(
-        `${shared} of ${tested} test problems are training problems too, so accuracy says little; option \`testData\` takes others`,
-      );
-    }
+    this.#counts = await countProblems(options, (line) => listener.warn?.(line));
+    this.#stages.timeLeft = new TimeLeft(plannedStages(options, this.#counts));
     const gradient = options.methods.find(({ objective }) =>
       objective.trainsOn === "samples" && !objective.needsReferenceLogprobs
     );
@@ -138,6 +149,8 @@ class AlignRun {
       learningRate: options.learningRate,
       seed: options.seed,
     });
+    this.#evaluated = options.evaluationProblems &&
+      await this.candidates("eval-candidates", vft, options.evaluationProblems);
     const judged = await this.candidates("test-candidates", vft, options.test, { judged: true });
     const models: Trained[] = [{ name: "vft", kind: "vft", directory: vft, round: 0, sampledTokens: 0 }];
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
@@ -226,13 +239,31 @@ class AlignRun {
     records: () => AsyncIterable<Problem>,
     settings: TrainOptions,
   ): Promise<string> {
-    const { batchSize, out } = this.options;
+    const { batchSize, out, logEvery, tensorboard } = this.options;
     return await this.#stages.train(join(out, name), {
       from,
       records,
       label: name,
-      settings: { ...settings, batchSize },
+      settings: {
+        ...settings,
+        batchSize,
+        tensorboard,
+        logEvery: logEvery(settings.epochs ?? 1),
+        evaluation: this.#evaluationOf(settings),
+      },
     });
+  }
+
+  /** What is measured while a model trains; undefined where nothing is. */
+  #evaluationOf({ objective = "aft" }: TrainOptions): EvaluationOptions | undefined {
+    const { evaluation, evaluationProblems: problems, label, seed, maxTokens, stop, prompt } = this.options;
+    if (!evaluation) return undefined;
+    const { trainsOn = "candidates" } = findObjective(objective);
+    const data = trainsOn !== "reference" && this.#evaluated !== undefined
+      ? evaluatedRecords(this.#evaluated, label)
+      : problems && this.#stages.problems(problems);
+    const compares = trainsOn === "candidates" || trainsOn === "samples";
+    return evaluationOfTraining(evaluation, { compares, data, seed, maxTokens, stop, prompt });
   }
 
   /** Samples and labels candidates and returns the file they are in. */
@@ -249,6 +280,11 @@ class AlignRun {
       from,
       problems,
       label: name,
+      total: problems === this.options.train
+        ? this.#counts.trained
+        : problems === this.options.test
+        ? this.#counts.tested
+        : undefined,
       samples,
       temperature,
       topK,
@@ -265,6 +301,7 @@ class AlignRun {
       from: directory,
       records: () => readRecords(judged),
       label: `evaluate ${model.name}`,
+      total: this.#counts.tested,
       votes,
       seed,
     });

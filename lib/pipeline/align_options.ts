@@ -1,7 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { checkLora, type Lora, parseLora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
-import { loadDataset } from "../data/load_dataset.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import { checkPrompt } from "../data/template_options.ts";
 import type { ReadOptions } from "../data/normalize_record.ts";
@@ -12,11 +11,10 @@ import { checkStop } from "../model/stop_texts.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
+import { type AlignEvaluation, checkAlignEvaluation } from "./align_evaluation.ts";
 import { type AlignMethod, alignMethods } from "./align_methods.ts";
+import { problemsFrom, type ProblemSource } from "./problem_source.ts";
 import { testSpecOf } from "./held_out.ts";
-
-/** Problems by a data set's name or a file, or from anywhere else: they are read several times. */
-export type ProblemSource = string | (() => AsyncIterable<Problem>);
 
 /** What `align` is asked to do. Everything has a default: the embedded model on the embedded arithmetic problems. */
 export interface AlignOptions {
@@ -89,10 +87,16 @@ export interface AlignOptions {
   readonly rounds?: number | undefined;
   /** GSM8K's calculator marks in chains (default keep). */
   readonly calculator?: "keep" | "drop" | undefined;
-  /** Own names of the fields of `data` and `testData`, by ours: `{ question: "problem_text" }`. */
+  /** Own names of the fields of `data`, `testData` and `evaluation.data`, by ours: `{ question: "problem_text" }`. */
   readonly fields?: ReadOptions["fields"] | undefined;
   /** What the answers to questions with choices are (default: a letter or a choice's text; an index is refused). */
   readonly answerIndex?: ReadOptions["answerIndex"] | undefined;
+  /** What is measured while models train (default: nothing). */
+  readonly evaluation?: AlignEvaluation | undefined;
+  /** Steps between two lines of metrics (default: so many that a training has about 60). */
+  readonly logEvery?: number | undefined;
+  /** Whether TensorBoard's events are written beside each model's metrics (default false). */
+  readonly tensorboard?: boolean | undefined;
   /** How prompts are made. */
   readonly prompt?: PromptOptions | undefined;
   /** Which answers of a conversation VFT and the control train on (default all of the assistant's). */
@@ -119,6 +123,11 @@ export interface AlignSettings extends Filled {
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
   readonly test: () => AsyncIterable<Problem>;
+  /** What is measured while models train; `problems` where they are not the training's own. */
+  readonly evaluation: Omit<AlignEvaluation, "data"> | undefined;
+  readonly evaluationProblems: (() => AsyncIterable<Problem>) | undefined;
+  /** Steps between two lines of metrics, in a training of so many passes. */
+  readonly logEvery: (epochs: number) => number;
   /** Files and folders that the run reads: they must not be written over. */
   readonly sources: readonly string[];
   /** What the report calls the training problems. */
@@ -141,6 +150,8 @@ type Absent =
   | "dataDirectory"
   | "fields"
   | "answerIndex"
+  | "evaluation"
+  | "logEvery"
   | "trainTurns";
 
 /** The model that comes with the project. Throws UsageError where the project is not on this machine's disk. */
@@ -151,6 +162,9 @@ export function embeddedBase(): string {
     "Missing option `model`: the embedded base is not at hand here; name a model directory",
   );
 }
+
+/** Lines of metrics that a training has by default: enough for a curve. */
+const LINES = 60;
 
 const defaults = {
   out: "runs/align",
@@ -176,10 +190,14 @@ const defaults = {
   objective: "aft",
   label: "answer",
   rounds: 1,
+  tensorboard: false,
   calculator: "keep",
   resume: false,
   overwrite: false,
 } as const;
+
+/** Defaults by the options' names, for what tells of a run. */
+export const alignDefaults: Readonly<Record<string, unknown>> = defaults;
 
 const namesIn = <T extends object>(options: T) =>
   Object.fromEntries(Object.keys(options).map((name) => [name, true])) as Record<keyof T, true>;
@@ -198,6 +216,8 @@ const names: NamesOf<AlignOptions> = {
   fields: true,
   answerIndex: true,
   trainTurns: true,
+  evaluation: true,
+  logEvery: true,
   prompt: true,
   configuration: true,
   signal: true,
@@ -221,6 +241,7 @@ const numbers = {
   batchSize: "count",
   microBatch: "count",
   rounds: "count",
+  logEvery: "count",
 } as const;
 
 const kinds = {
@@ -233,9 +254,11 @@ const kinds = {
   dataDirectory: "text",
   fields: "object",
   recompute: "switch",
+  tensorboard: "switch",
   resume: "switch",
   overwrite: "switch",
   prompt: "object",
+  evaluation: "object",
   configuration: "object",
   signal: "signal",
 } as const;
@@ -265,6 +288,11 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
       `Option ${name} must be one of ${expected.join(", ")}: got ${JSON.stringify(value)}`,
     );
   }
+  const { evaluation } = options;
+  if (evaluation) {
+    const { out = defaults.out, label = defaults.label } = options;
+    checkAlignEvaluation(evaluation, { out, label });
+  }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const filled = { ...defaults, ...given } as typeof defaults & AlignOptions;
   const { data, dataDirectory: directory, seed, limit, testLimit, lora, fields, answerIndex, ...rest } =
@@ -275,16 +303,10 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   }
   const model = filled.model ?? embeddedBase();
   const sourceOf = (source: ProblemSource, split: string, count: number) =>
-    typeof source !== "string" ? () => taken(source(), count) : () =>
-      loadDataset(source, {
-        split,
-        limit: count,
-        seed,
-        ...(directory !== undefined && { directory }),
-        ...(fields && { fields }),
-        ...(answerIndex && { answerIndex }),
-        ...(filled.signal && { signal: filled.signal }),
-      });
+    problemsFrom(source, {
+      ...{ split, limit: count, seed, directory, fields, answerIndex },
+      signal: filled.signal,
+    });
   const { objective, label, constraints, beta } = filled;
   const methods = alignMethods({ objective, constraints, beta, options: filled.options, labels: label });
   const { signal: _, configuration: __, ...plain } = filled;
@@ -306,15 +328,13 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
       { options: JSON.parse(JSON.stringify({ ...plain, model })) },
     train: sourceOf(data, "train", limit),
     test: sourceOf(testData, "test", testLimit),
-    sources: [model, data, testData].filter((source) => typeof source === "string"),
+    sources: [model, data, testData, evaluation?.data].filter((source) => typeof source === "string"),
+    evaluation,
+    evaluationProblems: evaluation?.data === undefined
+      ? undefined
+      : sourceOf(evaluation.data, "test", evaluation.limit ?? Infinity),
+    logEvery: (epochs) =>
+      filled.logEvery ?? Math.max(1, Math.round(Math.ceil(limit / filled.batchSize) * epochs / LINES)),
     dataName: typeof data === "string" ? data : "problems of a function",
   };
-}
-
-async function* taken<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<T> {
-  let left = count;
-  for await (const item of items) {
-    yield item;
-    if (--left <= 0) return;
-  }
 }

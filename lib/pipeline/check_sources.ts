@@ -10,7 +10,7 @@ import type { AlignSettings } from "./align_options.ts";
 
 /** What is wrong with the model or the data is found before there is a folder, and before hours of work. */
 export async function checkSources(options: AlignSettings, listener: Listener): Promise<void> {
-  const { model, train, test, baseDtype, lora, unknownTensors, signal } = options;
+  const { model, train, test, evaluationProblems, baseDtype, lora, unknownTensors, signal } = options;
   const directory = await resolveModel(model, { listener, signal }),
     adapted = await isAdapterDirectory(directory);
   refuseFrozen(baseDtype, adapted || lora !== undefined);
@@ -20,7 +20,8 @@ export async function checkSources(options: AlignSettings, listener: Listener): 
     );
   }
   if (!adapted) await (await openCheckpoint(directory, { unknown: unknownTensors })).close();
-  for (const source of [train, test]) {
+  for (const source of [train, test, evaluationProblems]) {
+    if (!source) continue;
     for await (const _ of source()) break;
   }
 }

@@ -1,5 +1,6 @@
 /** Test problems apart from the training problems: where they come from by default, and how many are not apart. */
 
+import { askedText } from "../data/asked.ts";
 import type { Problem } from "../data/records.ts";
 
 /**
@@ -11,19 +12,52 @@ export function testSpecOf(data: string): string {
   return data.replace(/\*\d*\.?\d+(?=,|$)/g, "").replace(/:\w+(?=,|$)/g, ":test");
 }
 
-/** How many of the test problems ask a question that a training problem asks too, white space aside. */
+/** How many of the test problems ask a question that a training problem asks too, white space aside; and how many of each there are. */
 export async function sharedProblems(
   train: AsyncIterable<Problem>,
   test: AsyncIterable<Problem>,
-): Promise<{ readonly shared: number; readonly tested: number }> {
-  const asked = ({ question, prompt, choices }: Problem) =>
-    JSON.stringify([prompt ?? question, choices ?? null]).replace(/\s+/g, " ");
+): Promise<{ readonly shared: number; readonly tested: number; readonly read: number }> {
   const trained = new Set<string>();
-  for await (const problem of train) trained.add(asked(problem));
-  let shared = 0, tested = 0;
+  let shared = 0, tested = 0, read = 0;
+  for await (const problem of train) {
+    trained.add(askedText(problem));
+    read++;
+  }
   for await (const problem of test) {
     tested++;
-    if (trained.has(asked(problem))) shared++;
+    if (trained.has(askedText(problem))) shared++;
   }
-  return { shared, tested };
+  return { shared, tested, read };
+}
+
+/** The problems that a run trains on, tests on, and evaluates on while it trains. */
+export interface ProblemSets {
+  readonly train: () => AsyncIterable<Problem>;
+  readonly test: () => AsyncIterable<Problem>;
+  readonly evaluationProblems: (() => AsyncIterable<Problem>) | undefined;
+  readonly evaluation: { readonly keepBest?: unknown; readonly patience?: unknown } | undefined;
+}
+
+/** Counts them, and says where the test says little because they are not apart. */
+export async function countProblems(
+  { train, test, evaluationProblems, evaluation }: ProblemSets,
+  warn: (line: string) => void,
+): Promise<{ readonly trained: number; readonly tested: number }> {
+  const { shared, tested, read } = await sharedProblems(train(), test());
+  if (shared > 0) {
+    warn(
+      `${shared} of ${tested} test problems are training problems too, so accuracy says little; option \`testData\` takes others`,
+    );
+  }
+  const chosen = evaluation?.keepBest !== undefined || evaluation?.patience !== undefined;
+  const chosenOn = evaluationProblems && chosen
+    ? await sharedProblems(evaluationProblems(), test())
+    : undefined;
+  if (chosenOn && chosenOn.shared > 0) {
+    warn(
+      `${chosenOn.shared} of ${tested} test problems are evaluation problems too: what is kept is chosen on them, so ` +
+        "accuracy flatters; option `evaluation.data` takes others",
+    );
+  }
+  return { trained: read, tested };
 }

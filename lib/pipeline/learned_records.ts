@@ -10,6 +10,17 @@ export async function* learnedRecords(path: string, label: "answer" | "majority"
   }
 }
 
+/** The groups in a file, to evaluate on what is learned from others: as those are, with the answers to ask for. */
+export async function* evaluatedRecords(
+  path: string,
+  label: "answer" | "majority",
+): AsyncGenerator<Problem> {
+  for await (const group of readRecords(path)) {
+    const { answer } = group;
+    yield label === "answer" ? group : { ...withoutAnswers(group), ...(answer !== undefined && { answer }) };
+  }
+}
+
 /** The problem with its candidates, and nothing that tells of the right answer. */
 export function withoutAnswers(problem: Problem): Problem {
   const { answer: _, reference: __, reference_logprob: ___, ...asked } = problem;

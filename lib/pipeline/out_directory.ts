@@ -75,7 +75,15 @@ export function configurationDifference(before: unknown, now: unknown): string |
 /** A configuration without what only says how to go about it, and how long: a finished run can be given more rounds. */
 function withoutFlow(configuration: unknown): { task: string; kept: Record<string, unknown> } {
   const { options, task } = configuration as { options: Record<string, unknown>; task: string };
-  const { resume: _, overwrite: __, quiet: ___, debug: ____, profile: _____, rounds: ______, ...kept } =
-    options;
+  const {
+    resume: _,
+    overwrite: __,
+    quiet: ___,
+    debug: ____,
+    profile: _____,
+    rounds: ______,
+    tensorboard: _______,
+    ...kept
+  } = options;
   return { task, kept };
 }

@@ -20,11 +20,13 @@ import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
+import { type EvaluationLine, isEvaluationLine } from "../train/evaluation_figures.ts";
 import type { Metrics } from "../train/metrics.ts";
-import { tidyFinished } from "../train/run_directory.ts";
-import { train, type TrainOptions } from "../train/trainer.ts";
+import { tidyFinished } from "../train/checkpoint_folders.ts";
+import { plainSettings, train, type TrainOptions } from "../train/trainer.ts";
+import type { TimeLeft } from "./time_left.ts";
 import { memoryCheck } from "../model/needs.ts";
-import { inStage, type Listener, type Watched } from "../runtime/listener.ts";
+import { inStage, type Listener, type ProgressEvent, type Watched } from "../runtime/listener.ts";
 
 /** What all stages of a run share. */
 export interface StagesOptions extends Watched {
@@ -71,6 +73,8 @@ export interface CandidateStage
   readonly from: string;
   readonly problems: Source<Problem>;
   readonly label: string;
+  /** How many problems there are, where that is known. */
+  readonly total?: number | undefined;
   /** Whether candidates get log-probs beside their labels (default true). */
   readonly logprobs?: boolean;
   /** What marks them: the problems' answers (default), or the majority of a question's candidates. */
@@ -84,6 +88,8 @@ export interface MeasureStage extends Pick<EvaluateOptions, "votes" | "seed" | "
   /** Problems, or groups with labelled candidates. */
   readonly records: Source<Problem>;
   readonly label: string;
+  /** How many records there are, where that is known. */
+  readonly total?: number | undefined;
 }
 
 /** What was measured of a model. */
@@ -100,6 +106,8 @@ export class Stages {
   backend?: string;
   /** Hears of everything; remembers warnings. */
   readonly listener: Listener;
+  /** What is left to do, where the stages to come are known: progress then says how long it is likely to take. */
+  timeLeft?: TimeLeft | undefined;
 
   constructor(readonly options: StagesOptions) {
     const { listener } = options;
@@ -109,6 +117,13 @@ export class Stages {
         if (!this.warnings.includes(line)) this.warnings.push(line);
         listener?.warn?.(line);
       },
+      ...(listener?.progress && {
+        progress: (event: ProgressEvent) => {
+          const { part, done, total } = event,
+            left = this.timeLeft?.take(part, total ? done / total : undefined);
+          listener.progress!(left === undefined ? event : { ...event, left });
+        },
+      }),
     };
   }
 
@@ -154,9 +169,10 @@ export class Stages {
       out,
       resume,
       overwrite: !resume, // what others keep in the folder of a model that is not there stays
-      configuration: { ...configuration as object, run: label, training: settings },
+      configuration: { ...configuration as object, run: label, training: plainSettings(settings) },
       listener: {
         ...inStage(this.listener, label),
+        note: (line) => this.listener.note?.(`${label}: ${line}`),
         progress: (event) => this.listener.progress?.({ ...event, part: label }),
       },
       signal,
@@ -171,14 +187,14 @@ export class Stages {
   /** Samples and labels candidates into the file `path`, and returns it. */
   async candidates(
     path: string,
-    { from, problems, label, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
+    { from, problems, label, total, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
   ): Promise<string> {
     const { maxTokens, stop, prompt, microBatch, signal } = this.options;
     if (await exists(path)) return path;
     using model = await this.open(from);
     const listener: Listener = {
       ...inStage(this.listener, label),
-      progress: (event) => this.listener.progress?.({ ...event, part: label }),
+      progress: (event) => this.listener.progress?.({ ...counted(event, total), part: label }),
     };
     const generated = generate(model, this.problems(problems), {
       ...sampling,
@@ -227,9 +243,10 @@ export class Stages {
   async evaluated(
     model: Model,
     records: Source<Problem>,
-    options: EvaluateOptions & { readonly label: string },
+    options: EvaluateOptions & { readonly label: string; readonly total?: number | undefined },
   ): Promise<Evaluated[]> {
-    const { maxTokens, stop, prompt, microBatch, signal } = this.options, { label, ...measuring } = options;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options;
+    const { label, total, ...measuring } = options;
     const { progress } = inStage(this.listener, label);
     return await Array.fromAsync(
       evaluate(model, records(), {
@@ -238,11 +255,16 @@ export class Stages {
         prompt,
         microBatchTokens: microBatch,
         signal,
-        listener: { progress },
+        listener: { progress: (event) => progress?.(counted(event, total)) },
         ...measuring,
       }),
     );
   }
+}
+
+/** An event with its total, where it lacks one that is known. */
+function counted(event: ProgressEvent, total: number | undefined): ProgressEvent {
+  return event.total === undefined && total !== undefined ? { ...event, total } : event;
 }
 
 /** The groups in a file. */
@@ -250,8 +272,14 @@ export function readRecords(path: string): AsyncIterable<Group> {
   return readGroups(readBytes(path), { source: path });
 }
 
-/** The lines of a model directory's metrics.jsonl. */
-export async function readMetrics(directory: string): Promise<Metrics[]> {
+/** The lines of a model directory's metrics.jsonl: a step's, and an evaluation's. */
+export async function readMetrics(
+  directory: string,
+): Promise<{ readonly metrics: Metrics[]; readonly evaluations: EvaluationLine[] }> {
   const text = await readText(join(directory, "metrics.jsonl"));
-  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Metrics);
+  const lines = text.split("\n").filter(Boolean).map((line): Metrics | EvaluationLine => JSON.parse(line));
+  return {
+    metrics: lines.filter((line): line is Metrics => !isEvaluationLine(line)),
+    evaluations: lines.filter(isEvaluationLine),
+  };
 }

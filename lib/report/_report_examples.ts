@@ -1,4 +1,5 @@
 import { assessmentAccuracy } from "../objectives/statistics.ts";
+import { fixed } from "./fixed.ts";
 import { Markup, markup } from "./_markup.ts";
 import type { ReportExample, ReportModel } from "./contents.ts";
 import { stripChart } from "./strip_chart.ts";
@@ -40,9 +41,7 @@ function exampleItem(
     note === undefined ? name : `${name} has ${note} of pairs in order`
   );
   const items = candidates.map(({ text, correct, scores }, i) => {
-    const each = names.map((name) =>
-      markup`<li>${name} ${scoreOf(scores, name)?.toFixed(3).replace("-", "−") ?? "–"}</li>`
-    );
+    const each = names.map((name) => markup`<li>${name} ${scoreText(scoreOf(scores, name))}</li>`);
     return markup`<li>
 <p class="kind ${kind(correct)}">${letter(i)} ${mark(correct)} ${
       correct === undefined ? "not judged" : kind(correct)
@@ -121,4 +120,8 @@ function mark(correct: boolean | undefined): Markup {
   return markup`<svg class="${name}" width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">${
     shapes[name]
   }</svg>`;
+}
+
+function scoreText(score: number | undefined): string {
+  return score === undefined ? "–" : fixed(score, 3).replace("-", "−");
 }

@@ -2,10 +2,11 @@ import { type Markup, markup } from "./_markup.ts";
 import { type Figure, summaryFigures } from "../evaluate/figures.ts";
 import { pageColumn, termOf } from "./figure_column.ts";
 import { wilson } from "./_interval.ts";
+import { fixed } from "./fixed.ts";
 import { type HtmlColumn, htmlTable } from "./html_table.ts";
 import { terms } from "./page.ts";
 import { dotChart } from "./plots.ts";
-import type { ReportModel } from "./contents.ts";
+import type { Report, ReportModel } from "./contents.ts";
 
 /** Figures of the main table. The letters of options are the study's. */
 const shown: readonly Figure[] = (Object.values(summaryFigures) as readonly Figure[]).filter((
@@ -15,7 +16,10 @@ const shown: readonly Figure[] = (Object.values(summaryFigures) as readonly Figu
 const columns: readonly HtmlColumn[] = [{ key: "name", title: "Model" }, ...shown.map(pageColumn)];
 
 /** The main table, its words and its two plots. */
-export function resultSection(models: readonly ReportModel[]): Markup {
+export function resultSection(
+  models: readonly ReportModel[],
+  explained: NonNullable<Report["rows"]> = [],
+): Markup {
   if (models.length === 0) {
     return markup`<section><h2>Results</h2><p class="empty">No model was measured.</p></section>`;
   }
@@ -41,6 +45,11 @@ ${
 ${plot(models, "accuracy")}
 ${plot(models, "assessment_accuracy")}
 </div>
+${
+    explained.length > 0 &&
+    markup`<h3>What the rows are</h3>
+${terms(explained.map(({ name, meaning }) => ({ term: name, meaning })))}`
+  }
 <h3>What the numbers mean</h3>
 ${terms(shown.map(termOf))}
 </section>`;
@@ -91,17 +100,48 @@ function finding(models: readonly ReportModel[], key: keyof typeof measures): st
   }
   if (top === value) return `${words}: no model is above ${first.name}, which has ${percent(value)}.`;
   const points = (top - value) * 100;
-  const chance = 196 * Math.sqrt((value * (1 - value) + top * (1 - top)) / n);
+  const chance = chanceOf(value, top, n);
   const judgement = points < chance
     ? `With ${n} questions a difference up to about ${chance.toFixed(0)} points can be chance.`
     : `With ${n} questions that is more than chance alone would give.`;
   return `${words} is highest for ${best.name}: ${percent(top)}, ${
-    points.toFixed(1)
+    fixed(points, 1)
   } points above ${first.name}. ${judgement}`;
 }
 
+/**
+ * What came out, in one sentence: the best answers beside the first model's, or how well right and wrong are told apart
+ * where no answers were measured. Undefined where neither was.
+ */
+export function headline(models: readonly ReportModel[]): string | undefined {
+  for (const key of ["accuracy", "assessment_accuracy"] as const) {
+    const { count } = measures[key], known = models.filter(({ summary }) => summary[key] !== undefined);
+    if (known.length === 0) continue;
+    const does = key === "accuracy" ? "answers" : "tells right from wrong in";
+    const of = (n: number) =>
+      key === "accuracy" ? `of ${n} test problems right` : `of the pairs of ${n} test problems`;
+    const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a), [first] = models;
+    const top = best.summary[key]!, n = best.summary[count], start = first.summary[key];
+    if (best === first || start === undefined || top === start) {
+      const others = known.length > 1 ? ", and no model more" : "";
+      return `${best.name} ${does} ${percent(top)} ${of(n)}${others}.`;
+    }
+    const points = (top - start) * 100, chance = chanceOf(start, top, n);
+    return `${best.name} ${does} ${percent(top)} ${of(n)}, ${
+      fixed(points, 1)
+    } points more than ${first.name}: ${
+      points < chance ? "that can be chance" : "more than chance alone would give"
+    }.`;
+  }
+}
+
+/** Points up to which a difference of two shares of n questions can be chance: 1.96 standard errors. */
+function chanceOf(one: number, other: number, n: number): number {
+  return 196 * Math.sqrt((one * (1 - one) + other * (1 - other)) / n);
+}
+
 function percent(share: number): string {
-  return `${(share * 100).toFixed(1)}%`;
+  return `${fixed(share * 100, 1)}%`;
 }
 
 function range(counts: readonly number[]): string {

@@ -5,7 +5,22 @@ import { type Term, terms } from "./page.ts";
 import { legend, lineChart, type Series } from "./plots.ts";
 import type { ReportModel } from "./contents.ts";
 
-type Key = Exclude<keyof Metrics, "step" | "steps" | "epoch">;
+/** A line of a model's training: a step's, or an evaluation's under names of its own. */
+type Line = Pick<Metrics, "step" | "steps"> & Partial<Metrics> & Partial<Record<HeldOut, number>>;
+type HeldOut = "held_out_loss" | "held_out_margin" | "held_out_assessment_accuracy";
+type Key = Exclude<keyof Line, "step" | "steps" | "epoch">;
+
+/** A model's lines in the order of their steps. */
+function linesOf({ metrics, evaluations = [] }: ReportModel): readonly Line[] {
+  const heldOut = evaluations.map((line): Line => ({
+    step: line.step,
+    steps: line.steps,
+    held_out_loss: line.eval_loss,
+    held_out_margin: line.eval_margin,
+    held_out_assessment_accuracy: line.eval_assessment_accuracy,
+  }));
+  return [...metrics, ...heldOut].sort((a, b) => a.step - b.step);
+}
 
 interface Panel extends Term {
   readonly keys: readonly Key[];
@@ -22,7 +37,13 @@ const drawn: readonly (Omit<Series, "points"> & { readonly key: Key })[] = [
   { name: "right candidates", key: "positives", colour: "var(--right)", dash: "" },
   { name: "wrong candidates", key: "negatives", colour: "var(--wrong)", dash: "4 2.5" },
   { name: "references", key: "reference", colour: "var(--muted)", dash: "1.5 2.5" },
+  { name: "held out", key: "held_out_loss", colour: "var(--series-2)", dash: "" },
 ];
+/** Further lines of the same colour as one in the legend. */
+const alike: Partial<Record<Key, Key>> = {
+  held_out_margin: "held_out_loss",
+  held_out_assessment_accuracy: "held_out_loss",
+};
 const termsOfLoss: typeof drawn = [
   { name: "objective", key: "objective_loss", colour: "var(--series-2)", dash: "" },
   { name: "references (VFT)", key: "vft_loss", colour: "var(--series-5)", dash: "1.5 2.5" },
@@ -32,9 +53,9 @@ const panels: readonly Panel[] = [
   {
     term: "Loss",
     better: "lower",
-    keys: ["loss"],
+    keys: ["loss", "held_out_loss"],
     meaning:
-      "What training makes small. Objectives have losses of their own, so compare a curve with itself, not " +
+      "What training makes small; on held-out records, where it rises again, training has gone too far. Objectives have losses of their own, so compare a curve with itself, not " +
       "with another model's.",
   },
   {
@@ -48,7 +69,7 @@ const panels: readonly Panel[] = [
   {
     term: "Margin",
     better: "higher",
-    keys: ["margin"],
+    keys: ["margin", "held_out_margin"],
     shared: true,
     rule: 0,
     meaning:
@@ -57,7 +78,7 @@ const panels: readonly Panel[] = [
   {
     term: "Assessment accuracy",
     better: "higher",
-    keys: ["assessment_accuracy"],
+    keys: ["assessment_accuracy", "held_out_assessment_accuracy"],
     shared: true,
     percent: true,
     rule: 0.5,
@@ -162,7 +183,7 @@ ${terms(measured(morePanels, trained))}
 
 /** The panels that some model has: a measure that none has (scores, when all was VFT) gets no empty frames. */
 function measured(panels: readonly Panel[], models: readonly ReportModel[]): Panel[] {
-  return panels.filter(({ keys }) => models.some(({ metrics }) => has(metrics, keys)));
+  return panels.filter(({ keys }) => models.some((model) => has(linesOf(model), keys)));
 }
 
 /** A row of panels a model, under a legend of the lines that share a panel. */
@@ -172,7 +193,7 @@ function curves(
   lines: typeof drawn,
 ): (Markup | false)[] {
   const shown = measured(panels, models);
-  const named = lines.filter(({ key }) => models.some(({ metrics }) => has(metrics, [key])));
+  const named = lines.filter(({ key }) => models.some((model) => has(linesOf(model), [key])));
   const domains = shown.map((panel) => panel.shared ? domain(panel, models) : undefined);
   return [
     named.length > 0 && legend(named.map((line) => ({ ...line, points: [] }))),
@@ -185,7 +206,7 @@ function curves(
   ];
 }
 
-function has(metrics: readonly Metrics[], keys: readonly Key[]): boolean {
+function has(metrics: readonly Line[], keys: readonly Key[]): boolean {
   return metrics.some((line) => keys.some((key) => Number.isFinite(line[key])));
 }
 
@@ -194,7 +215,7 @@ function domain(
   models: readonly ReportModel[],
 ): [number, number] | undefined {
   const range = extent([
-    ...models.flatMap(({ metrics }) => metrics.flatMap((line) => keys.map((key) => scaled(line[key], per)))),
+    ...models.flatMap((model) => linesOf(model).flatMap((line) => keys.map((key) => scaled(line[key], per)))),
     rule,
   ]);
   if (!range) return undefined;
@@ -220,8 +241,12 @@ function figure(
   },
 ): Markup {
   const series = keys.map((key): Series => {
-    const { colour = "var(--ink)", dash = "" } = lines.find((line) => line.key === key) ?? {};
-    const points = model.metrics.map((line) => [line.step, scaled(line[key], per)] as const);
+    const { colour = "var(--ink)", dash = "" } = lines.find((line) => line.key === (alike[key] ?? key)) ?? {};
+    // Evaluations have steps of their own: the line goes from one to the next.
+    const own = key.startsWith("held_out")
+      ? linesOf(model).filter((line) => line[key] !== undefined)
+      : model.metrics;
+    const points = (own as readonly Line[]).map((line) => [line.step, scaled(line[key], per)] as const);
     return { name: key, colour, dash, points };
   });
   const ends = series.flatMap(({ name, points }) => {

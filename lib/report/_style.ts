@@ -52,7 +52,14 @@ dl.terms dt { font-weight: 600; }
 dl.terms dd { margin: 0; color: var(--muted); }
 .better { color: var(--muted); font-weight: 400; font-size: .8rem; white-space: nowrap; }
 .verdict { font-size: .8rem; font-weight: 600; white-space: nowrap; }
-.scroll { overflow-x: auto; margin: 1rem 0; position: relative; }
+.scroll {
+  overflow-x: auto; margin: 1rem 0; position: relative;
+  background: linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--hairline), transparent) right / 1.1rem 100% no-repeat scroll, var(--paper);
+}
+.cue { display: none; }
+@media (max-width: 48rem) { .cue { display: block; margin: 1rem 0 -.6rem; } }
+@media print { .cue { display: none; } }
 table { border-collapse: collapse; min-width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .6rem; }
 caption span { display: block; position: sticky; left: 0; max-width: min(75ch, calc(100vw - 2.5rem)); }

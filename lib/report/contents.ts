@@ -1,6 +1,7 @@
 /** What a report is made of: numbers and texts, before any of it is a page. */
 
 import type { Summary } from "../evaluate/summary.ts";
+import type { EvaluationLine } from "../train/evaluation_figures.ts";
 import type { Metrics } from "../train/metrics.ts";
 import type { RoundModel } from "./rounds_table.ts";
 
@@ -12,6 +13,8 @@ export interface ReportModel {
   readonly summary: Summary;
   /** The lines of its metrics.jsonl; none for a model that was not trained here. */
   readonly metrics: readonly Metrics[];
+  /** Its evaluations on held-out records while it was trained; none where nothing was measured. */
+  readonly evaluations?: readonly EvaluationLine[];
 }
 
 /** A question whose candidates are shown with their scores. */
@@ -40,6 +43,8 @@ export interface Report {
   readonly about: readonly (readonly [label: string, value: string])[];
   /** In the order of the table; the first is what the others are compared with. */
   readonly models: readonly ReportModel[];
+  /** What each row of the table is, in a sentence: by the name that it has there. */
+  readonly rows?: readonly { readonly name: string; readonly meaning: string }[];
   /** A handful; none leaves the section out. */
   readonly examples: readonly ReportExample[];
   /** The same models by kind and round, where there were several rounds. */

@@ -1,6 +1,9 @@
 import { type Child, type Markup, markup } from "./_markup.ts";
 import { type Cell, type Column, formatCell, type Row } from "./table.ts";
 
+/** Columns that any screen has room for. */
+const WIDE = 3;
+
 /** A column of a table on a page. */
 export interface HtmlColumn extends Column {
   /** A second, small line of its head, for instance the unit. */
@@ -45,8 +48,10 @@ export function htmlTable(
       })
     }</tr>\n`
   );
-  // The frame scrolls on a narrow screen, so it must be reachable by keyboard.
-  return markup`<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>
+  // The frame scrolls on a narrow screen, so it must be reachable by keyboard, and something must say so.
+  const cue = columns.length > WIDE &&
+    markup`<p class="note cue" aria-hidden="true">Scroll the table sideways →</p>\n`;
+  return markup`${cue}<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>
 ${options.caption && markup`<caption><span>${options.caption}</span></caption>`}
 <thead><tr>${head}</tr></thead>
 <tbody>

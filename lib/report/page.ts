@@ -5,7 +5,9 @@ import { style } from "./_style.ts";
 export interface PageOptions {
   /** Main heading, and the window's title. */
   readonly title: string;
-  /** What a reader must know first; shown above everything else. Default none. */
+  /** What came out, in one sentence, under the heading. Default none. */
+  readonly lead?: string | undefined;
+  /** What a reader must know first; shown above everything else but the lead. Default none. */
   readonly warnings?: readonly string[];
   /** What stands in the page's main part. */
   readonly body: Child;
@@ -15,7 +17,7 @@ export interface PageOptions {
  * A complete, self-contained HTML document: style inside, no script, nothing fetched. Its security policy forbids
  * both to whatever might get into it.
  */
-export function page({ title, warnings = [], body }: PageOptions): string {
+export function page({ title, lead, warnings = [], body }: PageOptions): string {
   return markup`<!doctype html>
 <html lang="en">
 <head>
@@ -29,7 +31,10 @@ export function page({ title, warnings = [], body }: PageOptions): string {
 <body>
 <header>
 <h1>${title}</h1>
-${warnings.length > 0 && warningBox(warnings)}
+${
+    lead !== undefined && markup`<p class="lead">${lead}</p>
+`
+  }${warnings.length > 0 && warningBox(warnings)}
 </header>
 <main>
 ${body}

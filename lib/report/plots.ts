@@ -3,6 +3,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { isolated, type Point, smooth, thin } from "./_curve.ts";
+import { fixed } from "./fixed.ts";
 import { type Markup, markup } from "./_markup.ts";
 import { extent, padded, plotSvg, type PlotText, shorten, shortNumber } from "./_plot_svg.ts";
 
@@ -167,7 +168,7 @@ export function dotChart(rows: readonly DotRow[], options: DotChartOptions): Mar
   const written = rows.map(({ value }) =>
     !finite(value)
       ? "–"
-      : (percent ? `${(value * 100).toFixed(digits)}%` : value.toFixed(digits)).replace(/^-/, "−")
+      : (percent ? `${fixed(value * 100, digits)}%` : fixed(value, digits)).replace(/^-/, "−")
   );
   return plotSvg({
     width,

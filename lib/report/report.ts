@@ -3,7 +3,7 @@
  */
 import { type Markup, markup } from "./_markup.ts";
 import { exampleSection } from "./_report_examples.ts";
-import { resultSection } from "./_report_results.ts";
+import { headline, resultSection } from "./_report_results.ts";
 import { roundsSection } from "./_report_rounds.ts";
 import { trainingSection } from "./_report_training.ts";
 import type { Report } from "./contents.ts";
@@ -11,13 +11,14 @@ import { page } from "./page.ts";
 
 /** The report as a complete HTML document that needs no script, no network and no other file. */
 export function renderReport(report: Report): string {
-  const { title, about, models, rounds = [], examples, warnings } = report;
+  const { title, about, models, rows = [], rounds = [], examples, warnings } = report;
   return page({
     title,
+    lead: headline(models),
     warnings,
     body: [
       aboutList(about),
-      resultSection(models),
+      resultSection(models, rows),
       roundsSection(rounds),
       trainingSection(models),
       exampleSection(examples, models),

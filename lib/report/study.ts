@@ -71,6 +71,8 @@ export interface StudyPage {
   readonly title: string;
   /** Label and value: machine, model, time. */
   readonly about: readonly (readonly [label: string, value: string])[];
+  /** What a reader must know before the numbers. Default none. */
+  readonly warnings?: readonly string[];
 }
 
 /** The study as a complete HTML document that needs no script, no network and no other file. */
@@ -78,6 +80,7 @@ export function renderStudy(outcomes: readonly Outcome[], options: StudyPage): s
   const claims = outcomes.flatMap((outcome) => outcome.claims);
   return page({
     title: options.title,
+    warnings: options.warnings,
     body: [
       markup`<dl class="about">${
         options.about.map(([label, value]) => markup`<div><dt>${label}</dt><dd>${value}</dd></div>\n`)
@@ -167,6 +170,7 @@ export function studyMarkdown(outcomes: readonly Outcome[], options: StudyPage):
   const claims = outcomes.flatMap((outcome) => outcome.claims);
   return [
     `# ${options.title}`,
+    ...(options.warnings ?? []).map((line) => `**${line}**`),
     options.about.map(([label, value]) => `- ${label}: ${value}`).join("\n"),
     ...(claims.length > 0
       ? ["## The paper's claims", markdownTable(claimColumns, claims.map((claim) => ({ ...claim })))]

@@ -1,7 +1,7 @@
 import { type Figure, summaryFigures } from "../evaluate/figures.ts";
 import type { Summary } from "../evaluate/summary.ts";
 import { textColumn } from "./figure_column.ts";
-import { type Cell, type Column, markdownTable, type Row, spread, textTable } from "./table.ts";
+import { type Cell, type Column, csvTable, markdownTable, type Row, spread, textTable } from "./table.ts";
 
 /** A model's name and what was measured of it, once or with several seeds. */
 export interface NamedSummary {
@@ -53,4 +53,24 @@ export function summaryTable(models: readonly NamedSummary[], options?: SummaryT
 export function summaryMarkdown(models: readonly NamedSummary[]): string {
   const { columns, rows } = tableOf(models);
   return markdownTable(columns, rows);
+}
+
+/** The table as CSV: shares from 0 to 1, all digits, a standard deviation in a column of its own. */
+export function summaryCsv(models: readonly NamedSummary[]): string {
+  const { columns, rows } = tableOf(models);
+  return csvTable(columns, rows);
+}
+
+/** The table as JSON: of each model its runs, and of each figure the value, or mean and standard deviation. */
+export function summaryJson(models: readonly NamedSummary[]): string {
+  const { columns, rows } = tableOf(models);
+  const plain = (cell: Cell) => typeof cell === "number" && Number.isNaN(cell) ? null : cell;
+  const listed = rows.map((row, i) => {
+    const { summary } = models[i];
+    return {
+      ...Object.fromEntries(columns.map(({ key }) => [key, plain(row[key])])),
+      runs: Array.isArray(summary) ? summary.length : 1,
+    };
+  });
+  return JSON.stringify(listed, null, 2) + "\n";
 }

@@ -2,6 +2,8 @@
  * A table of results as aligned plain text, Markdown and CSV.
  */
 
+import { fixed } from "./fixed.ts";
+
 /** A number with its spread over seeds. */
 export interface Spread {
   /** Mean. */
@@ -40,11 +42,20 @@ export function spread(numbers: readonly number[]): Spread {
   return { mean, deviation: Math.sqrt(squares / (known.length - 1)) };
 }
 
+/** Whether a table shows nothing: every row lacks a value, and has none but 0 (a count of nothing) beside its words. */
+export function isBare(columns: readonly Column[], rows: readonly Row[]): boolean {
+  const missing = (cell: Cell) => cell === undefined || cell === null || Number.isNaN(cell);
+  return rows.every((row) => {
+    const cells = columns.map(({ key }) => row[key]).filter((cell) => typeof cell !== "string");
+    return cells.some(missing) && cells.every((cell) => missing(cell) || cell === 0);
+  });
+}
+
 function formatNumber(value: number, column: Column): string {
   if (Number.isNaN(value)) return "–";
-  if (column.percent) return (value * 100).toFixed(column.digits ?? 2);
+  if (column.percent) return fixed(value * 100, column.digits ?? 2);
   if (Number.isInteger(value) && column.digits === undefined) return String(value);
-  return Number.isFinite(value) ? value.toFixed(column.digits ?? 2) : String(value).replace("Infinity", "∞");
+  return Number.isFinite(value) ? fixed(value, column.digits ?? 2) : String(value).replace("Infinity", "∞");
 }
 
 /** One cell as text: "0.41", "12", "0.41 ± 0.02". */

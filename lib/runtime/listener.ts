@@ -15,6 +15,8 @@ export interface ProgressEvent {
   readonly unit?: "bytes";
   /** Tokens worked on since the last event. */
   readonly tokens?: number;
+  /** Seconds that all of the larger work, of which this is a part, is likely to take from here; absent while nobody knows. */
+  readonly left?: number;
   /** Figures beside it, such as the loss. */
   readonly values?: Readonly<Record<string, number>>;
 }

@@ -4,6 +4,7 @@ import { pairedDifference } from "./paired_difference.ts";
 import { repetition } from "./repetition.ts";
 import { type FigureKey, summaryFigures } from "../evaluate/figures.ts";
 import type { Summary } from "../evaluate/summary.ts";
+import { fixed } from "../report/fixed.ts";
 import { pageColumn } from "../report/figure_column.ts";
 import type { HtmlColumn } from "../report/html_table.ts";
 import type { Claim } from "../report/study.ts";
@@ -117,7 +118,7 @@ export function claimAbove(
   const known = a.flatMap((x, i) => x === undefined || b[i] === undefined ? [] : [[x, b[i]!]]);
   if (known.length === 0) return { ...words, ours: "not measured", held: "unclear" };
   const { mean, margin, sign } = pairedDifference(known.map(([x]) => x), known.map(([, y]) => y));
-  const text = (value: number) => (unit === "points" ? value * 100 : value).toFixed(2);
+  const text = (value: number) => fixed(unit === "points" ? value * 100 : value, 2);
   const interval = Number.isNaN(margin) ? "" : ` ± ${text(margin)}`;
   return {
     ...words,

@@ -60,6 +60,19 @@ const studyFileNames: Owned = {
   ],
 };
 
+/** Answers below which a share says nothing: 100 of them leave 10 points either way to chance. */
+const FEWEST_ANSWERS = 100;
+
+/** What a study of these sizes cannot show; undefined where it can. */
+export function tooSmall(
+  { testLimit, seeds }: Pick<StudySettings, "testLimit" | "seeds">,
+): string | undefined {
+  if (testLimit * seeds.length >= FEWEST_ANSWERS) return undefined;
+  const runs = seeds.length === 1 ? "one seed" : `${seeds.length} seeds`;
+  return `Nothing can be read from these numbers but that everything runs: they are of ${testLimit} test problems and ` +
+    `${runs}; option \`testLimit\` and option \`seeds\` give more`;
+}
+
 /** What study.json keeps: the sizes of every finished experiment, and what computed. */
 interface StudyState {
   backend: string;
@@ -143,18 +156,29 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
     listener.note?.(`Experiment ${name}: done in ${Math.round((performance.now() - started) / 1000)} s`);
     known[name] = settings;
     await writeJson(path, state);
-    await writeOutcomes(inOrder(), { out, model: run.modelName, backend: state.backend });
+    await writeOutcomes(inOrder(), {
+      ...{ out, model: run.modelName, backend: state.backend },
+      warnings: [...new Set(Object.values(known).flatMap((sizes) => tooSmall(sizes) ?? []))],
+    });
   }
+  const small = tooSmall(settings);
+  if (small !== undefined) listener.warn?.(small);
   return inOrder();
 }
 
 async function writeOutcomes(
   outcomes: readonly Outcome[],
-  { out, model, backend }: { readonly out: string; readonly model: string; readonly backend: string },
+  { out, model, backend, warnings }: {
+    readonly out: string;
+    readonly model: string;
+    readonly backend: string;
+    readonly warnings: readonly string[];
+  },
 ): Promise<void> {
   const { processor, system, cores } = machine();
   const about: StudyPage = {
     title: "Alignment Fine-Tuning: the study",
+    warnings: warnings.map((line) => line.replace(/; option .*$/, "")),
     about: [
       ["Model", model],
       ["Backend", backend],

@@ -1,5 +1,5 @@
 import { groupStatistics } from "../objectives/statistics.ts";
-import type { StepReport } from "./step.ts";
+import type { LossOptions, StepReport } from "./step.ts";
 
 /** One line of metrics.jsonl: a logged step. Scores in nats per token. */
 export interface Metrics {
@@ -43,8 +43,16 @@ export interface Metrics {
   readonly allocated_bytes: number;
 }
 
+/** Width of the boundary that negatives are held against: the objective's, or 0.2. */
+export function boundaryOf({ objective, objectiveOptions }: LossOptions): number {
+  return objectiveOptions[objective.boundary ?? "boundary"] as number | undefined ?? 0.2;
+}
+
 /** The part of a metrics line that a batch's scores give. */
-export function batchStatistics(report: StepReport, boundary: number): Partial<Metrics> {
+export function batchStatistics(
+  report: Pick<StepReport, "groups" | "objectiveLoss" | "vftLoss">,
+  boundary: number,
+): Partial<Metrics> {
   const all = report.groups.map((g) => groupStatistics(g, { boundary }));
   const mean = (pick: (s: typeof all[number]) => number | undefined): number | undefined => {
     const values = all.map(pick).filter((v) => v !== undefined);

@@ -3,7 +3,13 @@
 import { basename, join } from "node:path";
 import { endTokensOf } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
-import { type ModelCard, modelCard, readCardHead, shellCommand } from "../checkpoint/model_card.ts";
+import {
+  commandWords,
+  type ModelCard,
+  modelCard,
+  readCardHead,
+  shellCommand,
+} from "../checkpoint/model_card.ts";
 import { hubModelOf } from "../checkpoint/resolve_model.ts";
 import { runtime } from "../runtime/environment.ts";
 import { exists, readJson, readText } from "../runtime/files.ts";
@@ -21,6 +27,8 @@ export interface FinishedRun {
   readonly data: readonly string[];
   /** The last line of metrics. */
   readonly metrics?: Metrics;
+  /** The step whose model is kept as the best, and by which figure; absent where it is the last. */
+  readonly kept?: { readonly step: number; readonly metric: string; readonly value: number } | undefined;
 }
 
 /**
@@ -41,7 +49,7 @@ export async function modelFiles(model: Model, run: FinishedRun): Promise<Map<st
 
 async function cardOf(
   model: Model,
-  { settings, steps, records, data, metrics }: FinishedRun,
+  { settings, steps, records, data, metrics, kept }: FinishedRun,
 ): Promise<ModelCard> {
   const hub = hubModelOf(model.directory), readme = join(model.directory, "README.md");
   const head = await exists(readme) ? readCardHead(await readText(readme)) : {};
@@ -62,6 +70,8 @@ async function cardOf(
     records,
     settings: {
       Steps: `${steps} of ${batchSize} questions`,
+      Kept: kept &&
+        `the model of step ${kept.step}, the best by ${kept.metric} on held-out records: ${kept.value}`,
       "Learning rate": `${schedule.learningRate}, ${schedule.decay}, warm-up ${schedule.warmup}`,
       Optimizer: `AdamW, decay ${optimizer.weightDecay}, clipped at ${optimizer.clip}`,
       LoRA: lora,
@@ -79,13 +89,7 @@ function commandOf(configuration: unknown): Pick<ModelCard, "command" | "version
   if (typeof configuration !== "object" || configuration === null) return { versions };
   const { task, options, version } = configuration as Readonly<Record<string, unknown>>;
   if (typeof task !== "string" || typeof options !== "object" || options === null) return { versions };
-  const words = Object.entries(options).flatMap(([name, value]) =>
-    value === null || value === undefined || value === false
-      ? []
-      : value === true
-      ? [`--${name}`]
-      : [`--${name}`, String(value)]
-  );
+  const words = commandWords(options as Readonly<Record<string, unknown>>);
   return {
     command: shellCommand(["deno", "task", task, ...words]),
     versions: { ...versions, ...(typeof version === "string" && { "alignment-fine-tuning": version }) },

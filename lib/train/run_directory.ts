@@ -4,14 +4,13 @@ import { assign, read, upload } from "../backend/tensors.ts";
 import { isAdapterDirectory, readAdapterConfig } from "../checkpoint/adapter_config.ts";
 import { readAdapter } from "../checkpoint/read_adapter.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
-import { checkpointNames, modelFileNames } from "../checkpoint/model_file_names.ts";
+import { modelFileNames } from "../checkpoint/model_file_names.ts";
 import { type Decoder, parameter } from "../model/state.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoint/safetensors.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import {
   type AppendFile,
   exists,
-  listDirectory,
   makeDirectory,
   openAppend,
   readJson,
@@ -21,14 +20,16 @@ import {
   writeJson,
   writeText,
 } from "../runtime/files.ts";
-import { isFilled, removeOwned, takeFolder } from "../runtime/owned_files.ts";
+import { isFilled, takeFolder } from "../runtime/owned_files.ts";
 import { lockFolder } from "../runtime/run_lock.ts";
-import { removeScratches } from "../runtime/scratch.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
-import * as z from "zod/mini";
+import { checkpointFolder, checkpointSteps, tidyFinished } from "./checkpoint_folders.ts";
+import { type EvaluationLine, isEvaluationLine } from "./evaluation_figures.ts";
 import type { Metrics } from "./metrics.ts";
-import { count, identitySchema, type RunRecord, type RunState, writeRecord } from "./run_record.ts";
+import { type RunRecord, writeRecord } from "./run_record.ts";
+import { readState, type RunState } from "./run_state.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { EventFile } from "./tensorboard.ts";
 
 /** How to open a run directory. */
 export interface RunDirectoryOptions {
@@ -36,20 +37,37 @@ export interface RunDirectoryOptions {
   readonly record: RunRecord;
   readonly resume?: boolean;
   readonly overwrite?: boolean;
+  /** Checkpoints that stay, also at the end (default: two, and none at the end). */
+  readonly keepLast?: number | undefined;
+  /** Whether TensorBoard's events are written beside metrics.jsonl (default false). */
+  readonly tensorboard?: boolean | undefined;
 }
 
-/** Checkpoints that are kept. */
+/** Writes the files of the model as it is into a folder. */
+export type WriteModel = (folder: string) => Promise<void>;
+
+/** Checkpoints that are kept while nothing else is asked for: one may turn out to be damaged. */
 const KEPT = 2;
 
 /**
- * A run's folder: run.json (what was asked for), metrics.jsonl, checkpoints/step-N (parameters, moments, state), and at
- * the end the model's own files. A checkpoint is written under a temporary name and renamed, so a killed run leaves a
- * whole one.
+ * A run's folder: run.json (what was asked for), metrics.jsonl, TensorBoard's events where they are asked for,
+ * checkpoints/step-N, and at the end the model's own files. A checkpoint is a model directory with state.safetensors
+ * (parameters in F32, moments) and state.json beside the model's files; checkpoints/best-N is one without state. Each is
+ * written under a temporary name and renamed, so a killed run leaves a whole one.
  */
 export class RunDirectory implements AsyncDisposable {
   #metrics?: AppendFile;
+  readonly #events: EventFile;
+  /** The last step's line of metrics.jsonl, once the run is restored. */
+  lastMetrics?: Metrics;
 
-  private constructor(readonly path: string, readonly lock: AsyncDisposable) {}
+  private constructor(
+    readonly path: string,
+    readonly lock: AsyncDisposable,
+    readonly options: RunDirectoryOptions,
+  ) {
+    this.#events = new EventFile(path);
+  }
 
   /** Makes the folder, or opens it again to resume. Throws UsageError when it exists and neither option was given. */
   static async open(path: string, options: RunDirectoryOptions): Promise<RunDirectory> {
@@ -59,13 +77,13 @@ export class RunDirectory implements AsyncDisposable {
       if (!await exists(join(path, "run.json"))) {
         throw new UsageError(`Cannot resume ${path}: it has no run.json, so it is no run directory`);
       }
-      const run = new RunDirectory(path, await lockFolder(path));
+      const run = new RunDirectory(path, await lockFolder(path), options);
       await removeTemporaries(path);
       return run;
     }
     const overwrite = options.overwrite ?? false;
     const lock = await takeFolder(path, { owned: modelFileNames, overwrite });
-    const run = new RunDirectory(path, lock);
+    const run = new RunDirectory(path, lock, options);
     try {
       if (!overwrite && await isFilled(path)) {
         throw new UsageError(
@@ -82,34 +100,54 @@ export class RunDirectory implements AsyncDisposable {
   }
 
   /** Adds a line to metrics.jsonl. */
-  async log(metrics: Metrics | Readonly<Record<string, unknown>>): Promise<void> {
+  async log(metrics: Metrics | EvaluationLine): Promise<void> {
     this.#metrics ??= await openAppend(join(this.path, "metrics.jsonl"));
     await this.#metrics.write(`${JSON.stringify(metrics)}\n`);
+    if (this.options.tensorboard) await this.#events.add(metrics);
   }
 
   /** Steps of the checkpoints that are there, ascending. */
-  async #steps(): Promise<number[]> {
-    const folder = join(this.path, "checkpoints");
-    if (!await exists(folder)) return [];
-    return (await listDirectory(folder)).map((n) => n.match(/^step-(\d+)$/)?.[1]).filter((n) =>
-      n !== undefined
-    )
-      .map(Number).sort((a, b) => a - b);
+  async #steps(kind: "step" | "best" = "step"): Promise<number[]> {
+    return await checkpointSteps(this.path, kind);
   }
 
   /** Writes a checkpoint and removes all but the newest. */
-  async save(optimizer: Optimizer, state: RunState): Promise<void> {
-    const folder = join(this.path, "checkpoints");
-    await makeDirectory(folder);
+  async save(optimizer: Optimizer, state: RunState, writeModel: WriteModel): Promise<void> {
+    await makeDirectory(join(this.path, "checkpoints"));
     await writeDirectoryAtomic(
-      join(folder, `step-${String(state.step).padStart(8, "0")}`),
+      checkpointFolder(this.path, state.step),
       async (temporary) => {
+        await writeModel(temporary);
         await writeSafetensors(join(temporary, "state.safetensors"), tensorsOf(optimizer));
         await writeJson(join(temporary, "state.json"), { ...state, updates: optimizer.updates });
       },
       { overwrite: true },
     );
-    for (const step of (await this.#steps()).slice(0, -KEPT)) await remove(this.#checkpoint(step));
+    const kept = this.options.keepLast ?? KEPT;
+    for (const step of (await this.#steps()).slice(0, -kept)) await remove(checkpointFolder(this.path, step));
+  }
+
+  /**
+   * Writes the best model so far. The one before goes, unless a checkpoint counts on it: a run that is resumed from there
+   * may find another one the best.
+   */
+  async saveBest(step: number, writeModel: WriteModel): Promise<void> {
+    await makeDirectory(join(this.path, "checkpoints"));
+    await writeDirectoryAtomic(checkpointFolder(this.path, step, "best"), writeModel, { overwrite: true });
+    const counted = new Set<number | undefined>([step]);
+    for (const saved of await this.#steps()) {
+      const file = join(checkpointFolder(this.path, saved), "state.json");
+      const state = await readJson(file) as Partial<RunState> | null;
+      counted.add(state?.best?.step);
+    }
+    for (const other of await this.#steps("best")) {
+      if (!counted.has(other)) await remove(checkpointFolder(this.path, other, "best"));
+    }
+  }
+
+  /** Puts the parameters of the best model, that of a step, in place. */
+  async restoreBest(decoder: Decoder, step: number): Promise<void> {
+    await this.#restoreModel(decoder, checkpointFolder(this.path, step, "best"));
   }
 
   /** Whether the run came to its end: its model is written, the file that makes it one last. */
@@ -119,8 +157,12 @@ export class RunDirectory implements AsyncDisposable {
 
   /** Puts the parameters of the finished run's model, or of its adapter, in place. */
   async restoreFinished(decoder: Decoder): Promise<void> {
+    await this.#restoreModel(decoder, this.path);
+  }
+
+  async #restoreModel(decoder: Decoder, directory: string): Promise<void> {
     if (decoder.adapter) {
-      const files = await readAdapterConfig(this.path);
+      const files = await readAdapterConfig(directory);
       const { values } = await readAdapter(files, { config: decoder.config, directory: files.base });
       for (const [name, numbers] of values) {
         const target = parameter(decoder, name);
@@ -128,7 +170,7 @@ export class RunDirectory implements AsyncDisposable {
       }
       return;
     }
-    await using checkpoint = await openCheckpoint(this.path);
+    await using checkpoint = await openCheckpoint(directory);
     for (const entry of checkpoint.plan) {
       const target = parameter(decoder, entry.name);
       assign(target, upload(target.device, await checkpoint.readParameter(entry), entry.shape));
@@ -136,19 +178,30 @@ export class RunDirectory implements AsyncDisposable {
   }
 
   /**
-   * Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl back to it. Undefined when there is none.
+   * Puts the newest checkpoint's tensors in place, and cuts metrics.jsonl and the events back to it. Undefined when there
+   * is none.
    *
+   * @param keepsBest whether the best model is kept: it must be there too
    * @param check throws when the state is of another run, before anything is changed
    */
-  async restore(optimizer: Optimizer, check: (state: RunState) => void): Promise<RunState | undefined> {
+  async restore(
+    optimizer: Optimizer,
+    { keepsBest, check }: { readonly keepsBest: boolean; readonly check: (state: RunState) => void },
+  ): Promise<RunState | undefined> {
     const newest = (await this.#steps()).at(-1);
     if (newest === undefined) {
-      await this.#cutMetrics(0);
+      await this.#cutMetrics(-1);
       return undefined;
     }
-    const folder = this.#checkpoint(newest);
+    const folder = checkpointFolder(this.path, newest);
     const state = readState(await readJson(join(folder, "state.json")), { folder, step: newest });
     check(state);
+    const best = keepsBest && state.best ? checkpointFolder(this.path, state.best.step, "best") : undefined;
+    if (best !== undefined && !await exists(best)) {
+      throw new InputError(
+        `Cannot resume from ${folder}: it counts on ${best}, the best model so far, which is not there`,
+      );
+    }
     await using source = await openSafetensors(join(folder, "state.safetensors"));
     for (const { name, tensor } of statefulTensors(optimizer)) {
       const shape = source.tensors.get(name)?.shape;
@@ -162,75 +215,38 @@ export class RunDirectory implements AsyncDisposable {
       assign(tensor, values);
     }
     optimizer.updates = state.step;
-    await this.#cutMetrics(state.step);
+    await this.#cutMetrics(state.step, { evaluated: !state.unevaluated });
     return state;
   }
 
-  async #cutMetrics(step: number): Promise<void> {
+  async #cutMetrics(step: number, { evaluated = true } = {}): Promise<void> {
+    await this.#events.cut(step);
     const path = join(this.path, "metrics.jsonl");
     if (!await exists(path)) return;
     const kept = (await readText(path)).split("\n").filter((line) => {
       try {
-        return JSON.parse(line).step <= step;
+        const value = JSON.parse(line);
+        return value.step < step || value.step === step && (evaluated || !isEvaluationLine(value));
       } catch {
         return false; // the line that a kill cut short
       }
     });
     await writeText(path, kept.map((line) => `${line}\n`).join(""));
+    const lines = kept.map((line): Metrics | EvaluationLine => JSON.parse(line));
+    this.lastMetrics = lines.findLast((line): line is Metrics => !isEvaluationLine(line));
   }
 
-  #checkpoint(step: number): string {
-    return join(this.path, "checkpoints", `step-${String(step).padStart(8, "0")}`);
-  }
-
-  /** Removes the checkpoints: the run is done and its model written. */
+  /** Removes the checkpoints but those to be kept: the run is done and its model written. */
   async removeCheckpoints(): Promise<void> {
-    await tidyFinished(this.path);
+    await tidyFinished(this.path, { keepSteps: this.options.keepLast !== undefined });
   }
 
-  /** Closes metrics.jsonl and lets others write. */
+  /** Closes metrics.jsonl and the events and lets others write. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#events.close();
     await this.#metrics?.close();
     await this.lock[Symbol.asyncDispose]();
   }
-}
-
-const stateSchema = z.object({
-  ...identitySchema.shape,
-  step: count,
-  /** Updates that the moments have seen: one a step. */
-  updates: count,
-});
-
-/** Removes what a process that was killed had no time for, from the folder of a run whose model is written. */
-export async function tidyFinished(path: string): Promise<void> {
-  const folder = join(path, "checkpoints");
-  if (await exists(folder)) await removeOwned(folder, checkpointNames);
-  await removeScratches(path);
-  await removeTemporaries(path);
-}
-
-/** A checkpoint's state.json, which must be that of its folder. */
-function readState(
-  value: unknown,
-  { folder, step }: { readonly folder: string; readonly step: number },
-): RunState {
-  const { data: state, error } = stateSchema.safeParse(value);
-  const refuse = (what: string) => {
-    throw new InputError(
-      `Cannot resume from ${folder}: ${what}; remove the folder to go on from the checkpoint before`,
-    );
-  };
-  if (!state) {
-    const [{ path, message }] = error.issues as [z.core.$ZodIssue];
-    return refuse(`state.json is damaged at "${path.join(".")}": ${message}`);
-  }
-  if (state.step !== step || state.updates !== step || state.step > state.steps) {
-    return refuse(
-      `state.json says step ${state.step} of ${state.steps} and ${state.updates} updates: expected step ${step}`,
-    );
-  }
-  return state;
 }
 
 function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: Tensor }> {

@@ -7,10 +7,8 @@ import { InputError } from "../runtime/errors.ts";
 import { readJson, writeJson } from "../runtime/files.ts";
 import * as z from "zod/mini";
 
-/** Where a run stands: everything beside tensors that going on needs. Random choices follow from seed and epoch. */
-export interface RunState {
-  /** Optimizer steps done. */
-  readonly step: number;
+/** What a run is: it is resumed as nothing else. */
+export interface RunIdentity {
   /** All optimizer steps. */
   readonly steps: number;
   /** Digest and number of the records trained on. */
@@ -27,9 +25,6 @@ export const identitySchema = z.object({
   records: z.object({ count, digest: z.int() }),
   settings: z.record(z.string(), z.unknown()),
 });
-
-/** What a run is: it is resumed as nothing else. */
-export type RunIdentity = Omit<RunState, "step">;
 
 /** What is written when a run begins. */
 export interface RunRecord {

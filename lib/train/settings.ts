@@ -9,6 +9,7 @@ import type { TrainTurns } from "../data/train_turns.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
+import { checkEvaluation, type EvaluationOptions, metricOf } from "./evaluation_options.ts";
 import type { OptimizerOptions } from "./optimizer.ts";
 import type { Decay, Schedule } from "./schedule.ts";
 import type { LossOptions, StepOptions } from "./step.ts";
@@ -51,6 +52,12 @@ export interface TrainOptions extends Watched {
   readonly logEvery?: number;
   /** Steps between checkpoints (default 100; 0 for none). Only with `out`. */
   readonly saveEvery?: number;
+  /** Checkpoints that are kept, also when the run is done (default: two while it runs, none of them afterwards). */
+  readonly keepLast?: number | undefined;
+  /** What is measured on the side, and what is done with it. */
+  readonly evaluation?: EvaluationOptions | undefined;
+  /** Whether TensorBoard's events are written beside the metrics: events.out.tfevents.aft (default false). */
+  readonly tensorboard?: boolean | undefined;
   /** Run directory: metrics, checkpoints and, at the end, the model. Without it nothing is written. */
   readonly out?: string;
   /** Kind of the weights in `out` (default: each as it was read). An adapter's are F32. */
@@ -91,6 +98,9 @@ const names: NamesOf<TrainOptions> = {
   recompute: true,
   logEvery: true,
   saveEvery: true,
+  keepLast: true,
+  tensorboard: true,
+  evaluation: true,
   out: true,
   dtype: true,
   resume: true,
@@ -134,6 +144,10 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
   checkTurns(options.trainTurns, objective);
   if ("constraint" in (options.options ?? {})) {
     throw new UsageError("Cannot use constraint in the options of an objective: it stands beside them");
+  }
+  if (options.evaluation) checkEvaluation(options.evaluation, options.out);
+  if (options.keepLast !== undefined && options.saveEvery === 0) {
+    throw new UsageError("Cannot use option `keepLast` with option `saveEvery: 0`: there are no checkpoints");
   }
   const objectiveOptions = resolveObjective(objective, {
     ...options.options,
@@ -197,6 +211,7 @@ const limits = {
   microBatchTokens: "count",
   logEvery: "count",
   saveEvery: "count or 0",
+  keepLast: "count",
   learningRate: "positive",
   clip: "positive",
   warmup: "share",
@@ -211,7 +226,8 @@ const limits = {
  * (micro-batches, what is kept) and what is written may change.
  */
 export function pathOf(settings: TrainSettings, steps: number): Record<string, unknown> {
-  const { objective, batchSize, seed, optimizer, schedule, loss: { objectiveOptions } } = settings;
+  const { objective, batchSize, seed, optimizer, schedule, evaluation, loss: { objectiveOptions } } =
+    settings;
   const { epsilon: _, ...adamw } = optimizer;
   return {
     objective: objective.name,
@@ -220,11 +236,33 @@ export function pathOf(settings: TrainSettings, steps: number): Record<string, u
     seed,
     ...schedule,
     ...adamw,
-    ...prefixed(objectiveOptions),
+    ...prefixed("objective", objectiveOptions),
+    ...(evaluation && prefixed("evaluation", evaluated(evaluation))),
   };
 }
 
 /** DPO's beta is not AdamW's. */
-function prefixed(options: ResolvedOptions): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).map(([name, value]) => [`objective.${name}`, value]));
+function prefixed(of: string, options: ResolvedOptions | Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [`${of}.${name}`, value]));
+}
+
+/** What of an evaluation decides which records are trained on, when a training ends and which model it gives. */
+function evaluated(options: EvaluationOptions): Record<string, unknown> {
+  const { share, seed, every, keepBest, patience, answers } = options;
+  const metric = patience === undefined ? undefined : metricOf(options);
+  const decisive = { share, seed, every, keepBest, patience, metric, questions: answers?.questions };
+  return Object.fromEntries(Object.entries(decisive).filter(([, value]) => value !== undefined));
+}
+
+/** Options as JSON keeps them: an evaluation set is only mentioned, questions by their number. */
+export function plainSettings(options: TrainOptions): unknown {
+  const { listener: _, signal: __, evaluation, ...kept } = options;
+  if (!evaluation) return JSON.parse(JSON.stringify(kept));
+  const { data, answers, heard: ___, ...plainly } = evaluation;
+  const shown = {
+    ...plainly,
+    ...(data !== undefined && { data: "records" }),
+    ...(answers && { answers: answers.questions }),
+  };
+  return JSON.parse(JSON.stringify({ ...kept, evaluation: shown }));
 }

@@ -104,6 +104,25 @@ export async function accumulateGradients(
   return loss.report(rows);
 }
 
+/** The loss of groups under the model as it is, every group read: {@linkcode accumulateGradients} without a gradient. */
+export async function measureLoss(
+  decoder: Decoder,
+  groups: readonly TrainingGroup[],
+  options: LossOptions & Pick<StepOptions, "microBatchTokens">,
+): Promise<StepReport> {
+  const loss = new BatchLoss(groups, options), turn = turns();
+  let rows = 0;
+  for (const { pieces } of planMicroBatches(groups.map((g) => g.tokens), options.microBatchTokens)) {
+    await turn();
+    using batch = pieceBatch(decoder, groups, pieces);
+    using pass = forward(decoder, batch, { keep: "nothing" });
+    rows += batch.host.tokens;
+    loss.take(pieces, batch, await orderedLogprobs(pass, batch));
+  }
+  groups.forEach((_, g) => loss.evaluate(g));
+  return loss.report(rows);
+}
+
 function pieceBatch(
   decoder: Decoder,
   groups: readonly TrainingGroup[],

@@ -1,7 +1,7 @@
 import type { Tensor } from "../backend/device.ts";
 import { read } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
-import { batchStatistics, type Metrics } from "./metrics.ts";
+import { batchStatistics, boundaryOf, type Metrics } from "./metrics.ts";
 import type { TrainSettings } from "./settings.ts";
 import type { StepReport, TrainingGroup } from "./step.ts";
 
@@ -27,6 +27,11 @@ export class StepLog {
     return step === 1 || step % this.settings.logEvery === 0 || step === this.options.steps;
   }
 
+  /** Leaves out time in which no step was done, so that speeds are those of steps. */
+  idle(milliseconds: number): void {
+    this.#since += milliseconds;
+  }
+
   /** Counts a step's tokens, and makes its line when it is due. One readback then, none otherwise. */
   async step(
     step: number,
@@ -50,14 +55,12 @@ export class StepLog {
     const speed = this.#tokens / ((now - this.#since) / 1000);
     this.#tokens = 0;
     this.#since = now;
-    const { objective, objectiveOptions } = this.settings.loss;
-    const boundary = objectiveOptions[objective.boundary ?? "boundary"] as number | undefined;
     return {
       step,
       steps: this.options.steps,
       epoch: round(step / this.options.batches),
       loss: report.loss!,
-      ...batchStatistics(report, boundary ?? 0.2),
+      ...batchStatistics(report, boundaryOf(this.settings.loss)),
       no_end_token: shareWithoutEnd(groups, endTokens),
       gradient_norm: norm,
       learning_rate: rate,

@@ -3,28 +3,27 @@ import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
-import { modelDigest } from "../model/digests.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
-import { warnOfPrompts } from "../model/prompt_warnings.ts";
 import type { Model } from "../model/model.ts";
 import { refuseFrozen } from "../model/refuse_frozen.ts";
-import { InputError, UsageError } from "../runtime/errors.ts";
+import { UsageError } from "../runtime/errors.ts";
+import { EvaluationWatch } from "./evaluation_watch.ts";
 import { watchHealth } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
 import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
-import { RecordStore } from "./record_store.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { checkRecord, computedBy, readRecord, recordResumed, type RunIdentity } from "./run_record.ts";
+import type { RunState } from "./run_state.ts";
 import { learningRateAt } from "./schedule.ts";
-import { pathOf, resolveSettings, type TrainOptions, type TrainSettings } from "./settings.ts";
+import { pathOf, plainSettings, resolveSettings, type TrainOptions } from "./settings.ts";
+import { groupsOf } from "./encode_records.ts";
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
 import { StepLog } from "./step_log.ts";
-import { watchTeachable } from "./teachable.ts";
-import { encodeTurns } from "./training_group.ts";
+import { readTrainingRecords } from "./training_records.ts";
 
-export type { TrainOptions };
+export { plainSettings, type TrainOptions };
 
 /**
  * Trains a model in place, and yields a line of metrics every `logEvery` steps.
@@ -60,21 +59,24 @@ export async function* train(
   if (settings.overwrite && inside !== undefined) {
     throw new UsageError(`Cannot overwrite ${out}: the model that is trained, ${inside}, lies in it`);
   }
-  const data = new Set<string>(), endTokens = endTokensOf(model, settings.prompt);
+  const endTokens = endTokensOf(model, settings.prompt);
   if (endTokens.length === 0) settings.listener?.warn?.(nothingEnds);
-  await using store = await encodeAll(model, noting(records, data), settings);
-  const batches = Math.ceil(store.size / batchSize);
+  await using read = await readTrainingRecords(model, records, settings);
+  const { store, trained, data } = read;
+  const batches = Math.ceil(trained.length / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
   const identity = {
     steps,
     records: { count: store.size, digest: store.digest },
     settings: {
       ...pathOf(settings, steps),
+      ...(read.evaluation && read.evaluation.store !== store &&
+        { "evaluation.data": `${read.evaluation.store.size} records, ${read.evaluation.store.digest}` }),
       ...(model.decoder.adapter && { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
     },
   };
   const record = {
-    configuration: settings.configuration ?? plain(options),
+    configuration: settings.configuration ?? plainSettings(options),
     identity,
     computedBy: computedBy(model.device),
   };
@@ -82,6 +84,8 @@ export async function* train(
     record,
     resume: settings.resume,
     overwrite: settings.overwrite,
+    keepLast: settings.keepLast,
+    tensorboard: settings.tensorboard,
   });
   const check = (before: RunIdentity) => {
     const { base } = before.settings, { former, fingerprint } = model.adapter ?? {};
@@ -100,9 +104,11 @@ export async function* train(
   }
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
   try {
-    let step = 0;
+    let step = 0, restored: RunState | undefined;
     if (before && directory && out !== undefined) {
-      step = (await directory.restore(optimizer, check))?.step ?? 0;
+      const keepsBest = settings.evaluation?.keepBest !== undefined;
+      restored = await directory.restore(optimizer, { keepsBest, check });
+      step = restored?.step ?? 0;
       settings.listener?.note?.(
         step === 0
           ? `Going on from the beginning: ${out} has no checkpoint yet`
@@ -114,29 +120,56 @@ export async function* train(
     }
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
-    let order: number[] = [], orderOf = -1, last: Metrics | undefined;
+    let order: number[] = [], orderOf = -1, last: Metrics | undefined = directory?.lastMetrics;
     let saved = step;
-    const turn = turns();
-    while (step < steps) {
-      await turn();
-      if (signal?.aborted && directory && saveEvery > 0 && step > 0) {
-        if (saved < step) await directory.save(optimizer, { ...identity, step });
-        settings.listener?.warn?.(
-          `Kept step ${step} of ${steps} in ${out}: option \`resume\` goes on from there`,
-        );
+    const writeModel = async (folder: string, { kept, warn }: FinalModel = {}) => {
+      const run = { settings, steps: step, records: trained.length, data: [...data], metrics: last, kept };
+      const files = await modelFiles(model, run);
+      await model.saveInto(folder, { files, dtype: settings.dtype, listener: { warn } });
+    };
+    const watch = read.evaluation &&
+      new EvaluationWatch(model, read.evaluation, {
+        ...{ settings, steps, batches, directory, writeModel },
+        best: restored?.best,
+        idle: (milliseconds) => log.idle(milliseconds),
+      });
+    const save = async (more: Pick<RunState, "unevaluated"> = {}) => {
+      await directory!.save(optimizer, { ...identity, step, best: watch?.best, ...more }, writeModel);
+      saved = step;
+    };
+    const keepAborted = async (more: Pick<RunState, "unevaluated"> = {}) => {
+      if (!directory || saveEvery === 0 || step === 0) return;
+      if (saved < step) await save(more);
+      settings.listener?.warn?.(
+        `Kept step ${step} of ${steps} in ${out}: option \`resume\` goes on from there`,
+      );
+    };
+    const evaluate = async () => {
+      try {
+        await watch?.after(step);
+      } catch (error) {
+        if (signal?.aborted) await keepAborted(watch?.isMade(step) ? {} : { unevaluated: true });
+        throw error;
       }
+    };
+    if (step === 0) await evaluate();
+    if (restored?.unevaluated) {
+      await evaluate();
+      await save();
+    }
+    const turn = turns();
+    while (step < steps && !watch?.spent) {
+      await turn();
+      if (signal?.aborted) await keepAborted();
       signal?.throwIfAborted();
       const epoch = Math.floor(step / batches), at = step % batches;
       if (epoch !== orderOf) {
-        order = new Random(settings.seed, { stream: `epoch-${epoch}` }).shuffle(
-          Array.from({ length: store.size }, (_, i) => i),
-        );
+        order = new Random(settings.seed, { stream: `epoch-${epoch}` }).shuffle([...trained]);
         orderOf = epoch;
       }
       const groups: TrainingGroup[] = [];
       for (const index of order.slice(at * batchSize, (at + 1) * batchSize)) {
-        const { turns = [], ...group } = await store.get(index);
-        groups.push(...turns, group);
+        groups.push(...groupsOf(await store.get(index)));
       }
       step++;
       chooseDropout(model.decoder, settings.seed, step);
@@ -171,15 +204,13 @@ export async function* train(
         ...(report.loss !== undefined && { values: { loss: report.loss } }),
       });
       trimWhenIdle(model.device);
-      if (directory && saveEvery > 0 && step % saveEvery === 0 && step < steps) {
-        await directory.save(optimizer, { ...identity, step });
-        saved = step;
-      }
+      await evaluate();
+      const ended = step === steps || watch?.spent;
+      if (directory && saveEvery > 0 && (ended ? settings.keepLast : step % saveEvery === 0)) await save();
     }
     if (directory && out) {
-      const run = { settings, steps, records: store.size, data: [...data], metrics: last };
-      const listener = { warn: settings.listener?.warn };
-      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype, listener });
+      await watch?.restoreBest();
+      await writeModel(out, { kept: watch?.kept, warn: settings.listener?.warn });
       await directory.removeCheckpoints();
     }
   } finally {
@@ -188,97 +219,16 @@ export async function* train(
   }
 }
 
-/** The same records; notes which data sets they come from. */
-async function* noting<T extends Problem>(
-  records: AsyncIterable<T> | Iterable<T>,
-  data: Set<string>,
-): AsyncGenerator<T> {
-  for await (const record of records) {
-    if (record.dataset !== undefined) data.add(record.dataset);
-    yield record;
-  }
-}
-
-/** A record's last group, and those of its earlier turns: a step takes them together. */
-interface StoredRecord extends TrainingGroup {
-  readonly turns?: readonly TrainingGroup[];
-}
-
-/** The tokens and feedback of all records that can be trained on, on disk. */
-async function encodeAll(
-  model: Model,
-  records: AsyncIterable<Group | Problem> | Iterable<Group | Problem>,
-  settings: TrainSettings,
-): Promise<RecordStore<StoredRecord>> {
-  const context = model.config.maxPositions;
-  const teachable = watchTeachable(settings.objective), models = new Map<string, number>();
-  const look = warnOfPrompts(model, settings.prompt, settings.listener);
-  let seen = 0, skipped = 0;
-  const turn = turns();
-  const encoded = async function* (): AsyncGenerator<StoredRecord> {
-    for await (const record of records) {
-      await turn();
-      settings.signal?.throwIfAborted();
-      seen++;
-      look(record);
-      const turns = encodeTurns(model, record, settings);
-      const tooLong = turns.reduce((sum, turn) => sum + turn.tooLong, 0);
-      for (const turn of turns) teachable.take({ ...record, id: turn.group?.id ?? record.id }, turn);
-      const { model_digest: by } = record;
-      if (by !== undefined) models.set(by, (models.get(by) ?? 0) + 1);
-      if (tooLong > 0 && settings.tooLong === "refuse") {
-        throw new InputError(
-          `Cannot train on "${record.id}": prompt and response exceed the context of ${context} tokens`,
-        );
-      }
-      skipped += tooLong;
-      const groups = turns.flatMap(({ group }) => group ?? []), group = groups.pop();
-      if (group) yield groups.length > 0 ? { ...group, turns: groups } : group;
-    }
-  };
-  const store = await RecordStore.from(encoded());
-  if (skipped > 0) {
-    settings.listener?.warn?.(
-      skipped === 1
-        ? `1 response is left out: with its prompt it exceeds the context of ${context} tokens`
-        : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
-    );
-  }
-  const strange = settings.objective.needsReferenceLogprobs ? await otherModels(model, models) : undefined;
-  if (strange) settings.listener?.warn?.(strange);
-  for (const line of teachable.warnings()) settings.listener?.warn?.(line);
-  const refusal = teachable.refusal();
-  if (store.size > 0 && refusal === undefined) return store;
-  await store[Symbol.asyncDispose]();
-  if (refusal !== undefined) throw new InputError(`Cannot train ${settings.objective.name}: ${refusal}`);
-  throw new InputError(
-    seen === 0
-      ? "Cannot train: the input has no records"
-      : skipped > 0
-      ? `Cannot train: all ${seen} records exceed the model's context of ${context} tokens`
-      : `Cannot train ${settings.objective.name}: none of the ${seen} records has a response to train on`,
-  );
-}
-
-/** What is said of reference log-probs that another model made; undefined where none did. */
-async function otherModels(model: Model, records: ReadonlyMap<string, number>): Promise<string | undefined> {
-  if (records.size === 0) return undefined;
-  const own = await modelDigest(model), others = [...records].filter(([digest]) => digest !== own);
-  if (others.length === 0) return undefined;
-  const count = others.reduce((sum, [, records]) => sum + records, 0);
-  return `The reference log-probs of ${count} ${
-    count === 1 ? "record" : "records"
-  } were made by another model ` +
-    `(model_digest ${
-      others[0]![0]
-    }) than the one that is trained (${own}): fine where that is the reference; else ` +
-    "score them with the model as it is before training";
+/** What the last model of a run is written with, beside what every checkpoint's is. */
+interface FinalModel {
+  readonly kept?: EvaluationWatch["kept"];
+  readonly warn?: ((line: string) => void) | undefined;
 }
 
 /** Refuses to go on with other records or settings than the run was started with. */
 function checkSame(before: RunIdentity, now: RunIdentity, out: string): void {
-  for (const [name, value] of Object.entries(now.settings)) {
-    const was = before.settings[name];
+  for (const name of new Set([...Object.keys(now.settings), ...Object.keys(before.settings)])) {
+    const was = before.settings[name], value = now.settings[name];
     if (JSON.stringify(was) !== JSON.stringify(value)) {
       throw new UsageError(
         `Cannot resume ${out}: it was started with ${name} ${show(was)}, not ${show(value)}`,
@@ -294,7 +244,7 @@ function checkSame(before: RunIdentity, now: RunIdentity, out: string): void {
 }
 
 function show(value: unknown): string {
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return value === undefined ? "none" : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Whether a path is the folder or lies in it. */
@@ -307,9 +257,4 @@ function isWithin(path: string, folder: string): boolean {
 function trimWhenIdle(device: Device): void {
   const { used, held } = device.use();
   if (held > 256 * 2 ** 20 && held > 3 * used) device.trim();
-}
-
-function plain(options: TrainOptions): unknown {
-  const { listener: _, signal: __, ...kept } = options;
-  return JSON.parse(JSON.stringify(kept));
 }

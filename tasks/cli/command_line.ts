@@ -4,16 +4,17 @@
 
 import { runParser } from "@optique/core/facade";
 import { object } from "@optique/core/constructs";
-import { type DocPage, formatDocPage } from "@optique/core/doc";
+import { type DocEntry, type DocPage, formatDocPage } from "@optique/core/doc";
 import { formatMessage, lineBreak, type Message, message, text } from "@optique/core/message";
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
-import { flag, option } from "@optique/core/primitives";
-import type { ValueParser } from "@optique/core/valueparser";
-import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { readJson } from "../../lib/runtime/files.ts";
+import { argument, flag, option } from "@optique/core/primitives";
+import { string, type ValueParser } from "@optique/core/valueparser";
+import { UsageError } from "../../lib/runtime/errors.ts";
 import { suggestion } from "../../lib/runtime/suggestion.ts";
 import { asCalled, leadingWords } from "./called_as.ts";
+import { elsewhere } from "./foreign_words.ts";
+import { inGroups } from "./help_groups.ts";
 import { configurationKey, type Option, type Options, refusal, type Values } from "./option.ts";
 
 /** How a task presents itself in `--help`. */
@@ -26,8 +27,23 @@ export interface Presentation {
   readonly description?: string;
   /** Complete commands, each with what it does. */
   readonly examples: readonly { readonly does: string; readonly command: string }[];
+  /** What the words behind the options are, where a task takes some. */
+  readonly words?: Words;
   /** What `--version` prints. */
   readonly version: string;
+}
+
+/** The words that a task takes beside its options. */
+export interface Words {
+  /** What stands for them in `--help`: "NAME". */
+  readonly metavar: string;
+  /** What they are, for `--help`. */
+  readonly help: string;
+  /** Fewest and most of them (default 0, any number). */
+  readonly min?: number;
+  readonly max?: number;
+  /** Words to complete to, where some are known. */
+  readonly choices?: readonly string[];
 }
 
 /** How to show `--help`. */
@@ -41,7 +57,7 @@ export interface HelpStyle {
 /** What the command line asked for: a page to print, or values by the options' names, only those given. */
 export type CommandLine =
   | { readonly page: string }
-  | { readonly given: Readonly<Record<string, unknown>> };
+  | { readonly given: Readonly<Record<string, unknown>>; readonly words: readonly string[] };
 
 function valueParser(of: Option<unknown>): ValueParser<"sync", unknown> {
   return {
@@ -67,11 +83,18 @@ function valueParser(of: Option<unknown>): ValueParser<"sync", unknown> {
 /** Where the parser puts `--no-NAME`. */
 const off = (name: string) => `no ${name}`;
 
+/** Where it puts the words beside the options. */
+const wordsName = "words beside options";
+
 /** An option that was not given is undefined here; its default, which a file may change, is only shown. */
 function parserOf(of: Option<unknown>): Parser<"sync", unknown, unknown> {
   const description = message`${text(of.required ? `${of.help} (required)` : of.help)}`;
   const duplicate = message`${text(`Option ${of.flag} can be given only once`)}`;
-  if (of.json === "boolean") return optional(flag(of.flag, { description, errors: { duplicate } }));
+  if (of.json === "boolean") {
+    // Help shows the word that changes something.
+    const hidden = of.initial === true ? { hidden: "help" as const } : {};
+    return optional(flag(of.flag, { description, errors: { duplicate }, ...hidden }));
+  }
   const invalidValue = (error: Message) => message`${text(`Option ${of.flag} `)}${error}`;
   const endOfInput = message`${text(`Option ${of.flag} needs a value: ${of.expected}`)}`;
   const settings = { description, errors: { invalidValue, endOfInput, duplicate } };
@@ -118,23 +141,32 @@ function unexpected(token: string, options: Options): Message {
   }
   const [name] = token.split("=");
   const known = [...Object.values(options).map((of) => of.flag), "--help", "--version", "--completion"];
-  return message`${text(`Unknown option ${name}${suggestion(name, known)}`)}`;
+  return message`${text(`Unknown option ${name}${elsewhere(token, options) ?? suggestion(name, known)}`)}`;
 }
 
 function helpPage(name: string, page: DocPage, style: HelpStyle): string {
-  // One list of options; the argument that completion scripts use is none of the reader's business.
-  const entries = page.sections.toSorted((a, b) => Number(!a.title) - Number(!b.title))
-    .flatMap((section) => section.entries)
-    .filter((entry) => entry.term.type !== "argument");
-  const text = formatDocPage(name, { ...page, sections: [{ title: "Options", entries }] }, {
+  // The arguments (words of a task, those of completion scripts) stand in the usage, or are none of the reader's business.
+  const named = page.sections.toSorted((a, b) => Number(!a.title) - Number(!b.title))
+    .flatMap((section) => section.entries).flatMap((entry) =>
+      entry.term.type === "option"
+        ? [{ entry: described(entry, entry.term.names), flags: entry.term.names }]
+        : []
+    );
+  const text = formatDocPage(name, { ...page, sections: inGroups(named) }, {
     showUsage: false,
     showDefault: { prefix: " (default: ", suffix: ")" },
     maxWidth: style.width,
-    termWidth: 26,
+    termWidth: Math.min(26, style.width >> 1),
     colors: style.colors,
   });
-  return text.replace(/ +$/gm, "").replace(/^( +--help +).*$/m, "$1Show this page")
-    .replace(/^( +--version +).*$/m, "$1Show the version of this project and the runtime") + "\n";
+  return text.replace(/ +$/gm, "") + "\n";
+}
+
+/** What the parser's own options do, in our words. */
+function described(entry: DocEntry, flags: readonly string[]): DocEntry {
+  if (flags.includes("--help")) return { ...entry, description: message`${text("Show this page")}` };
+  if (!flags.includes("--version")) return entry;
+  return { ...entry, description: message`${text("Show the version of this project and the runtime")}` };
 }
 
 /**
@@ -150,12 +182,30 @@ export function parseCommandLine(
   for (const [name, of] of Object.entries(options)) {
     parsers[name] = parserOf(of);
     if (of.json === "boolean") {
-      parsers[off(name)] = optional(flag(`--no-${configurationKey(of)}`, { hidden: "help" }));
+      const shown = of.initial === true
+        ? { description: message`${text(of.help)}` }
+        : { hidden: "help" as const };
+      parsers[off(name)] = optional(flag(`--no-${configurationKey(of)}`, shown));
     }
   }
-  const { name, summary, description, examples, version, colors, width } = presentation;
+  const { name, summary, description, examples, version, colors, width, words } = presentation;
+  if (words) {
+    const description = message`${text(words.help)}`;
+    const { choices = [], metavar } = words;
+    const word = argument({
+      ...string({ metavar: metavar as "WORD" }),
+      *suggest(prefix: string) {
+        for (const choice of choices) {
+          if (choice.startsWith(prefix)) yield { kind: "literal" as const, text: choice };
+        }
+        if (/FILE|DIR/.test(metavar)) yield { kind: "file" as const, type: "any" as const, pattern: prefix };
+      },
+    }, { description });
+    parsers[wordsName] = multiple(word, { min: 0 }) as unknown as Parser<"sync", unknown, unknown>;
+  }
   const needed = Object.values(options).filter((of) => of.required).map((of) => ` ${of.flag} ${of.metavar}`);
-  const usage = `Usage: ${leadingWords()} ${name}${needed.join("")} [OPTION...]`;
+  const own = words ? (words.min ?? 0) > 0 ? ` ${words.metavar}` : ` [${words.metavar}]` : "";
+  const usage = `Usage: ${leadingWords()} ${name}${needed.join("")}${own} [OPTION...]`;
   let page = "";
   const errors = { unexpectedInput: (token: string) => unexpected(token, options), suggestions: () => [] };
   const given = runParser(object("Options", parsers, { errors }), name, args, {
@@ -166,7 +216,10 @@ export function parseCommandLine(
       ...examples.flatMap(({ does, command }) => [`${does}:`, ...wrapCommand(asCalled(command), width - 2)]),
     ),
     showUsage: false,
-    help: { option: true, onShow: (_code, help) => void (page = helpPage(name, help, { colors, width })) },
+    help: {
+      option: { names: ["-h", "--help"] },
+      onShow: (_code, help) => void (page = helpPage(name, help, { colors, width })),
+    },
     version: { option: true, value: version, onShow: () => undefined },
     completion: { option: { hidden: "help" }, onShow: () => undefined },
     aboveError: "none",
@@ -183,43 +236,14 @@ export function parseCommandLine(
     const value = given[off(name)] ? false : given[name];
     if (value !== undefined) values[name] = value;
   }
-  return { given: values };
-}
-
-/**
- * Reads a configuration file: a JSON object of values by option name without the dashes (`"max-tokens": 64`), or
- * what `--dry-run` printed or a run directory keeps, whose `options` are such an object. `null` leaves an option
- * unset. Throws UsageError for an unknown key (with a suggestion) or a value out of range.
- */
-export async function readConfiguration(path: string, options: Options): Promise<Record<string, unknown>> {
-  const refuse = (why: string) => new UsageError(`Cannot read ${path}: ${why}`);
-  const content = await readJson(path).catch((error) => {
-    throw error instanceof InputError ? new UsageError(error.message, { cause: error }) : error;
-  });
-  const isRecord = (value: unknown): value is Record<string, unknown> =>
-    typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!isRecord(content)) throw refuse("expected a JSON object of option values");
-  const wanted = isRecord(content.options) && "task" in content ? content.options : content;
-  const byKey = new Map(Object.entries(options).map(([name, of]) => [configurationKey(of), { name, of }]));
-  const values: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(wanted)) {
-    const found = byKey.get(key);
-    if (!found) throw refuse(`unknown key "${key}"${suggestion(key, [...byKey.keys()])}`);
-    if (value === null) continue;
-    const read = readValue(found.of, value);
-    if (read === undefined) throw refuse(`"${key}" ${refusal(found.of, value, "file")}`);
-    values[found.name] = read;
+  const found = (given[wordsName] ?? []) as readonly string[];
+  if (words && found.length < (words.min ?? 0)) throw new UsageError(`Missing ${words.metavar}: see --help`);
+  if (words && found.length > (words.max ?? Infinity)) {
+    throw new UsageError(
+      `Unexpected argument ${JSON.stringify(found[words.max!])}: expected one ${words.metavar}`,
+    );
   }
-  return values;
-}
-
-/** A value of a configuration file; undefined when it is none of the option's. */
-function readValue(of: Option<unknown>, value: unknown): unknown {
-  const type: string = typeof value;
-  if (of.json !== "list") return type === of.json ? of.read(String(value)) : undefined;
-  const right = Array.isArray(value) &&
-    value.every((item) => typeof item === "string" && of.read(item) !== undefined);
-  return right ? value : undefined;
+  return { given: values, words: found };
 }
 
 /**

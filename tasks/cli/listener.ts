@@ -3,7 +3,7 @@
 import type { Listener, ProgressEvent } from "../../lib/runtime/listener.ts";
 import { writeError } from "../../lib/runtime/stdio.ts";
 import { inFlags } from "./words.ts";
-import { createProgress, type Progress } from "./progress.ts";
+import { createProgress, formatDuration, type Progress } from "./progress.ts";
 
 /** How to show it. */
 export interface ShownOptions {
@@ -47,7 +47,8 @@ export function createListener({ task, quiet, debug, total }: ShownOptions): Sho
       if (ended) return;
       if (/\b(load|save)$/.test(event.part) && performance.now() - begun < PATIENCE) return;
       bar ??= createProgress(event.part, { total: event.total ?? total, quiet });
-      bar.update(event.done, { tokens: event.tokens, ...event.values });
+      const all = event.left === undefined ? {} : { "all done in": formatDuration(event.left) };
+      bar.update(event.done, { tokens: event.tokens, ...event.values, ...all });
       ended = event.done >= (event.total ?? total ?? Infinity);
       if (ended) stop(); // what is noted next comes after it
     },

@@ -29,7 +29,7 @@ export const dataOptions = {
 export const recordOptions = {
   fields: text("--fields", {
     metavar: "OURS=YOURS,…",
-    help: "Names of your own fields: question=problem,reference=solution",
+    help: "Names of your own fields: question=problem, and more with commas",
   }),
   answerIndex: choice("--answer-index", {
     choices: ["0", "1", "letter", "text"],

@@ -35,9 +35,10 @@ import {
 import { createListener, type ShownListener } from "./listener.ts";
 import { inFlags } from "./words.ts";
 import type { Options, Values } from "./option.ts";
+import { readConfiguration } from "./configuration_file.ts";
 import type { TaskConfiguration } from "./task_configuration.ts";
-import { parseCommandLine, readConfiguration, resolve, toConfiguration } from "./command_line.ts";
-import { common } from "./shared_options.ts";
+import { parseCommandLine, resolve, toConfiguration, type Words } from "./command_line.ts";
+import { common, lasting } from "./shared_options.ts";
 
 /** What every task is given beside its options. */
 export interface TaskIo {
@@ -47,6 +48,8 @@ export interface TaskIo {
   readonly output: TaskOutput;
   /** Shows notes, warnings, details and progress on standard error, as `--quiet` and `--debug` say. */
   readonly listener: Omit<ShownListener, typeof Symbol.dispose>;
+  /** The words beside the options, where the task takes some. */
+  readonly words: readonly string[];
   /** Aborts when the user interrupts the task or the reader of its output goes away. */
   readonly signal: AbortSignal;
   /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
@@ -66,6 +69,8 @@ export interface Task<O extends Options> {
   readonly description?: string;
   /** Complete commands, each with what it does. */
   readonly examples: readonly { readonly does: string; readonly command: string }[];
+  /** What the words beside the options are, where it takes some. */
+  readonly words?: Words;
   /** The options it takes, beside those of every task. */
   readonly options: O;
   /** Whether its records are another task's input, which is told where they end early by an error (default false). */
@@ -82,9 +87,6 @@ export interface Task<O extends Options> {
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
   readonly plan?: (options: Values<O> & CommonValues) => Promise<Readonly<Record<string, unknown>>>;
 }
-
-// These say how to ask and with what to work, not what to do: a configuration has none of them.
-const { config: _config, dryRun: _dryRun, threads: _threads, ...kept } = common;
 
 /** Runs `task` with the process's arguments and streams, and ends the process. */
 export async function runTask<const O extends Options>(task: Task<O>): Promise<never> {
@@ -125,9 +127,9 @@ async function execute<O extends Options>(
   });
   if ("page" in command) return await writeOutput(command.page);
 
-  const lasting = { ...task.options, ...kept };
+  const kept = { ...task.options, ...lasting };
   const file = typeof command.given.config === "string"
-    ? await readConfiguration(command.given.config, lasting)
+    ? await readConfiguration(command.given.config, { task: task.name, options: kept })
     : {};
   const options = resolve({ ...task.options, ...common }, command.given, file) as Values<O> & CommonValues;
   state.debug ||= options.debug;
@@ -136,7 +138,7 @@ async function execute<O extends Options>(
     task: task.name,
     version: manifest.version,
     runtime: `${host} ${hostVersion}`,
-    options: toConfiguration(lasting, options),
+    options: toConfiguration(kept, options),
   };
   if (options.dryRun) {
     const plan = { ...configuration, ...await task.plan?.(options) };
@@ -168,7 +170,14 @@ async function execute<O extends Options>(
   // Imported when it is asked for: a page of help needs no TF.js.
   const profiled = options.profile ? (await import("./profile_table.ts")).startProfile() : undefined;
   try {
-    await task.run(options, { input: source, output: sink, listener, signal, configuration });
+    await task.run(options, {
+      input: source,
+      output: sink,
+      words: command.words,
+      listener,
+      signal,
+      configuration,
+    });
     signal.throwIfAborted();
     await sink.finish();
     if (profiled) writeError(await profiled());

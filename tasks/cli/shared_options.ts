@@ -21,7 +21,7 @@ export const shared = {
   lora: text("--lora", {
     metavar: "r=16,…",
     help:
-      "Train a low-rank adapter alone: r=16, or r=16,alpha=32,dropout=0,targets=q,v of q,k,v,o,gate,up,down; " +
+      "Train a low-rank adapter alone: r=16, with commas alpha=32, dropout=0 and targets=q,v (of q, k, v, o, gate, up, down); " +
       "also layers=0,1, rslora=true, save=embed_tokens,lm_head (modules trained as a whole)",
   }),
   unknownTensors: preset(
@@ -89,6 +89,13 @@ export const shared = {
   recompute: toggle("--recompute", {
     help: "Compute layers again in the backward pass, to need less memory",
   }),
+  logEvery: integer("--log-every", {
+    help: "Steps between two lines of metrics; default: about 60 lines a training",
+  }),
+  tensorboard: preset(
+    toggle("--tensorboard", { help: "Do not write TensorBoard's events.out.tfevents beside metrics.jsonl" }),
+    true,
+  ),
   resume: toggle("--resume", { help: "Go on from the last checkpoint in --out" }),
   overwrite: toggle("--overwrite", { help: "Replace what is already there" }),
 } as const;
@@ -102,7 +109,7 @@ export function pick<K extends keyof typeof shared>(...names: readonly K[]): Pic
 export const common = {
   config: text("--config", {
     metavar: "FILE",
-    help: "JSON with values of these options; flags come before it",
+    help: "YAML or JSON with values of these options, or a section a task; flags come before it",
   }),
   dryRun: toggle("--dry-run", { help: "Print the whole configuration as JSON and do nothing else" }),
   quiet: toggle("--quiet", { help: "No progress and no notes on standard error" }),
@@ -114,6 +121,12 @@ export const common = {
   }),
   profile: toggle("--profile", { help: "Print launches and time of each kernel at the end" }),
 } as const satisfies Record<string, Option<unknown>>;
+
+// The others say how to ask and with what to work, not what to do: a configuration has none of them.
+const { config: _, dryRun: __, threads: ___, ...kept } = common;
+
+/** Those of them that a configuration has. */
+export const lasting = kept;
 
 /** A task's options without those of every task. */
 export function withoutCommon<T extends Readonly<Record<keyof typeof common, unknown>>>(

@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import { errorRecord, formatRecord, readJsonl } from "../../lib/data/jsonl.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
+import { nearPath } from "../../lib/runtime/near_path.ts";
 import { exists, inWords, openAppend, openFile, remove, rename, writeText } from "../../lib/runtime/files.ts";
 import { readUnpacked } from "../../lib/runtime/packed_files.ts";
 import {
@@ -108,7 +109,9 @@ async function* untilAborted(
 export async function openInput(path: string, signal: AbortSignal): Promise<TaskInput> {
   // Of what is under /dev Deno asks for all permissions.
   if (path !== "-" && path !== "/dev/stdin") {
-    if (!await exists(path)) throw new UsageError(`Cannot read ${path}: no such file or directory`);
+    if (!await exists(path)) {
+      throw new UsageError(`Cannot read ${path}: no such file or directory${await nearPath(path)}`);
+    }
     return { name: path, bytes: untilAborted(readUnpacked(path, { streams: true }), signal) };
   }
   async function* standardInput() {

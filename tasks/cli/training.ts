@@ -9,12 +9,15 @@ import { loadModel } from "../../lib/model/load_model.ts";
 import { refuseFrozen } from "../../lib/model/refuse_frozen.ts";
 import type { Model } from "../../lib/model/model.ts";
 import type { FloatDtype } from "../../lib/checkpoint/safetensors.ts";
+import type { EvaluationLine } from "../../lib/train/evaluation_figures.ts";
+import type { Metrics } from "../../lib/train/metrics.ts";
 import { train, type TrainOptions } from "../../lib/train/trainer.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { isDirectory } from "../../lib/runtime/files.ts";
 import { resolve } from "node:path";
 import { ClosedOutputError } from "../../lib/runtime/stdio.ts";
 import type { TaskIo } from "./run_task.ts";
+import { evaluationOptions } from "./evaluating.ts";
 import { memoryCheck } from "../../lib/model/needs.ts";
 import { choice, integer, number, preset, required } from "./option.ts";
 import { pick, shared } from "./shared_options.ts";
@@ -45,6 +48,11 @@ export const trainingOptions = {
     integer("--save-every", { min: 0, help: "Steps between two checkpoints; 0 for none" }),
     100,
   ),
+  keepLast: integer("--keep-last", {
+    help: "Checkpoints to keep, also when the run is done; default: two, and none when it is",
+  }),
+  ...pick("tensorboard"),
+  ...evaluationOptions,
   tooLong: preset(
     choice("--too-long", {
       choices: ["skip", "refuse"],
@@ -70,6 +78,8 @@ export function trainerOptions(
     readonly recompute: boolean;
     readonly logEvery: number;
     readonly saveEvery: number;
+    readonly keepLast?: number;
+    readonly tensorboard: boolean;
     readonly tooLong: "skip" | "refuse";
     readonly out: string;
     readonly dtype?: FloatDtype;
@@ -78,10 +88,11 @@ export function trainerOptions(
   },
 ): TrainOptions {
   const { epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip } = options;
-  const { recompute, logEvery, saveEvery, tooLong, out, dtype, resume, overwrite } = options;
+  const { recompute, logEvery, saveEvery, keepLast, tensorboard, tooLong, out, dtype, resume, overwrite } =
+    options;
   return {
     ...{ epochs, steps, learningRate, batchSize, seed, warmup, decay, weightDecay, clip },
-    ...{ recompute, logEvery, saveEvery, tooLong, out, dtype, resume, overwrite },
+    ...{ recompute, logEvery, saveEvery, keepLast, tensorboard, tooLong, out, dtype, resume, overwrite },
     microBatchTokens: options.microBatch,
   };
 }
@@ -129,22 +140,16 @@ export async function runTraining(
   records: AsyncIterable<Group | Problem>,
   options: TrainOptions & { readonly io: TaskIo },
 ): Promise<void> {
-  const { io, ...settings } = options;
+  const { io, evaluation, ...settings } = options;
   const { out } = settings;
   if (out !== undefined && model.sources.some((source) => resolve(out) === resolve(source))) {
     throw new UsageError(
       `Cannot write ${settings.out}: it is the model that is being trained; choose another --out`,
     );
   }
-  const metrics = train(model, records, {
-    ...settings,
-    configuration: io.configuration,
-    listener: io.listener,
-    signal: io.signal,
-  });
   let begun = false, isRead = true;
-  for await (const line of metrics) {
-    if (!isRead) continue;
+  const write = async (line: Metrics | EvaluationLine) => {
+    if (!isRead) return;
     try {
       // What came behind the checkpoint that is taken up is computed again.
       if (!begun) await io.output.keepWhile(({ step }) => Number(step) < line.step);
@@ -157,6 +162,14 @@ export async function runTraining(
         `Nobody reads the metrics any more: the training goes on, and they are in ${out}/metrics.jsonl`,
       );
     }
-  }
+  };
+  const metrics = train(model, records, {
+    ...settings,
+    ...(evaluation && { evaluation: { ...evaluation, heard: write } }),
+    configuration: io.configuration,
+    listener: io.listener,
+    signal: io.signal,
+  });
+  for await (const line of metrics) await write(line);
   io.listener.note(`Wrote ${settings.out}`);
 }

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createProgress, formatDuration } from "../../tasks/cli/progress.ts";
-import { csvTable, formatCell, markdownTable, spread, textTable } from "../../lib/report/table.ts";
+import {
+  csvTable,
+  formatCell,
+  isBare,
+  markdownTable,
+  type Row,
+  spread,
+  textTable,
+} from "../../lib/report/table.ts";
 
 const columns = [
   { key: "model", title: "Model" },
@@ -22,12 +30,25 @@ test("spread is the mean and the sample deviation", () => {
   assert.deepEqual(spread([7]), { mean: 7, deviation: NaN });
 });
 
+test("a table is bare when every row lacks a value and has no other than 0", () => {
+  const bare = (...rows: Row[]) => isBare([{ key: "name" }, { key: "count" }, { key: "r" }], rows);
+  assert.ok(bare({ name: "a", count: 0 }, { name: "b", count: 0, r: NaN }));
+  assert.ok(!bare({ name: "a", count: 0 }, { name: "b", count: 3 }));
+  assert.ok(!bare({ name: "a", count: 0, r: 0 }), "0 everywhere was measured");
+  assert.ok(!bare({ name: "a", count: 0, r: { mean: 0, deviation: 0 } }));
+});
+
 test("a cell is formatted by its column", () => {
   assert.equal(formatCell(3, { key: "a" }), "3");
   assert.equal(formatCell(3, { key: "a", digits: 1 }), "3.0");
   assert.equal(formatCell(0.126, { key: "a" }), "0.13");
   assert.equal(formatCell({ mean: 1, deviation: 0.5 }, { key: "a" }), "1.00 ± 0.50");
   assert.equal(formatCell({ mean: 1, deviation: NaN }, { key: "a" }), "1.00");
+  assert.equal(formatCell(-0.0004, { key: "a", digits: 3 }), "0.000");
+  assert.equal(formatCell({ mean: -0.0004, deviation: 0.1 }, { key: "a", digits: 3 }), "0.000 ± 0.100");
+  assert.equal(formatCell(-0.00004, { key: "a", digits: 1, percent: true }), "0.0");
+  assert.equal(formatCell(-0.4, { key: "a", digits: 0 }), "0");
+  assert.equal(formatCell(-0.0006, { key: "a", digits: 3 }), "-0.001");
   assert.equal(formatCell(Infinity, { key: "a" }), "∞");
 });
 

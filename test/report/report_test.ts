@@ -264,18 +264,72 @@ test("the outcome is said in words, and chance is called chance", () => {
   // Accuracy: 6 points; 196 √((0.465·0.535 + 0.525·0.475)/100) = 13.8. Assessment accuracy: 25 points;
   // 196 √((0.7·0.3 + 0.95·0.05)/40) = 15.7.
   assert.deepEqual(all(renderReport(report), ".lead").map((p) => p.textContent), [
+    "aft-dc answers 52.5% of 100 test problems right, 6.0 points more than vft: that can be chance.",
     "Accuracy is highest for aft-dc: 52.5%, 6.0 points above vft. With 100 questions a difference up to about 14 points can be chance.",
     "Assessment accuracy is highest for aft-dc: 95.0%, 25.0 points above vft. With 40 questions that is more than chance alone would give.",
   ]);
   assert.deepEqual(all(renderReport({ ...report, models: [aft, vft] }), ".lead").map((p) => p.textContent), [
+    "aft-dc answers 52.5% of 100 test problems right, and no model more.",
     "Accuracy: no model is above aft-dc, which has 52.5%.",
     "Assessment accuracy: no model is above aft-dc, which has 95.0%.",
   ]);
 });
 
+test("the sentence on top says what is more than chance, and what was measured in place of answers", () => {
+  const lead = (...models: ReportModel[]) =>
+    all(renderReport({ ...report, models }), ".lead")[0]?.textContent;
+  const of = (name: string, summary: Partial<ReportModel["summary"]>): ReportModel => ({
+    name,
+    summary: { questions: 100, mixed_questions: 40, ...summary },
+    metrics: [],
+  });
+  // 20 points; 196 √((0.4·0.6 + 0.6·0.4)/100) = 13.6.
+  assert.equal(
+    lead(of("vft", { accuracy: 0.4 }), of("control", { accuracy: 0.3 }), of("aft", { accuracy: 0.6 })),
+    "aft answers 60.0% of 100 test problems right, 20.0 points more than vft: more than chance alone would give.",
+  );
+  assert.equal(
+    lead(of("vft", { assessment_accuracy: 0.7 }), of("aft", { assessment_accuracy: 0.7 })),
+    "vft tells right from wrong in 70.0% of the pairs of 40 test problems, and no model more.",
+  );
+  assert.equal(lead(of("vft", {})), undefined);
+  const page = renderReport(report);
+  assert.ok(page.indexOf('class="lead"') < page.indexOf('class="warnings"'), "above the warnings");
+});
+
+test("rows are explained, a wide table says that it scrolls, and held-out figures are drawn beside the training's", () => {
+  const evaluations = [0, 20, 40].map((step) => ({
+    step,
+    steps: 40,
+    epoch: step / 10,
+    eval_records: 4,
+    eval_loss: 3 - step / 20,
+    eval_margin: step / 80,
+  }));
+  const models = [vft, { ...aft, evaluations }];
+  const html = renderReport({ ...report, models, rows: [{ name: "vft", meaning: "Where all start." }] });
+  assert.match(html, /What the rows are[^]*<dt>vft<\/dt><dd>Where all start\.<\/dd>/);
+  assert.equal(all(html, ".cue").length, 1);
+  assert.doesNotMatch(renderReport(report), /held out<|What the rows are/);
+  assert.match(html, /held out<\/li>/);
+  assert.match(html, /aria-label="aft-dc: loss from 0\.200 to 0\.0500, held out loss from 3\.00 to 1\.00"/);
+  assert.match(html, /margin from 0\.0500 to 0\.800, held out margin from 0\.00 to 0\.500"/);
+  assertDrawable(html);
+});
+
+test("a number that is 0 as it is shown has no sign, on pages and in tables", () => {
+  const small: ReportModel = {
+    ...vft,
+    summary: { ...vft.summary, margin: -0.0004, positives: -1e-9, negatives: -0.0006 },
+  };
+  const [row] = cells(renderReport({ ...report, models: [small] }));
+  assert.deepEqual(row.filter((cell) => /0\.00/.test(cell)), ["0.000", "−0.001", "0.000"]);
+});
+
 test("one model, no metrics, no examples and no model at all still make a page", () => {
   const one = renderReport({ ...report, models: [{ ...aft, metrics: [] }], examples: [], warnings: [] });
-  assert.deepEqual(all(one, ".lead")[0].textContent, "Accuracy of aft-dc: 52.5% of 100 questions.");
+  assert.deepEqual(all(one, ".lead")[0].textContent, "aft-dc answers 52.5% of 100 test problems right.");
+  assert.deepEqual(all(one, ".lead")[1].textContent, "Accuracy of aft-dc: 52.5% of 100 questions.");
   assert.equal(all(one, "svg.plot").length, 2);
   assert.equal(all(one, ".best, .warnings, .example").length, 0);
   assert.match(one, /No training steps were logged/);

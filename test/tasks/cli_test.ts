@@ -167,7 +167,7 @@ test("a wrong configuration file is refused", async () => {
   await refusedFile('{"samples": "2"}', '"samples" must be a positive integer: got "2"');
   await refusedFile('{"top-p": 2}', '"top-p" must be a number above 0 and at most 1: got 2');
   await refusedFile('{"quiet": 1}', '"quiet" must be true or false: got 1');
-  await refusedFile("[1]", "expected a JSON object of option values");
+  await refusedFile("[1]", "expected option names and their values, or a section a task");
   await refused(["--config", at("none")], `Cannot read ${at("none")}: no such file or directory`);
   writeFileSync(path, "{");
   const { code, err } = await echo(["--config", path]);

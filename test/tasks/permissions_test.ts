@@ -14,7 +14,9 @@ const { tasks, permissions } = JSON.parse(readFileSync(join(root, "deno.json"), 
 };
 
 /** What a user runs; the other tasks are for whoever works on the project. */
-const network = ["vft", "generate", "score", "ca-align", "evaluate", "align", "study", "merge"];
+const network = [
+  ...["vft", "generate", "score", "ca-align", "ask", "evaluate", "align", "study", "data", "merge"],
+];
 const local = ["doctor", "make-base"];
 
 test("a user's task may load the BLAS libraries that are looked for and no others, and run no program", () => {
@@ -32,7 +34,7 @@ test("a user's task may load the BLAS libraries that are looked for and no other
     const folder = name === "make-base" ? "tools" : "tasks", file = name.replaceAll("-", "_");
     assert.equal(tasks[name].command, `deno run -q --no-prompt -P=compute ${folder}/${file}.ts`, name);
   }
-  assert.equal(tasks.table.command, "deno run --no-prompt --allow-read tasks/table.ts");
+  assert.equal(tasks.table.command, "deno run -q --no-prompt --allow-read --allow-env tasks/table.ts");
 });
 
 test("what is not permitted fails, without a question", { skip: !("Deno" in globalThis) }, () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { listDirectory, openFile, writeAtomic, writeJson, writeText } from "../runtime/files.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import { InputError } from "../runtime/errors.ts";
-import { narrow, overflowing } from "./_float_bytes.ts";
+import { narrow, overflowing } from "../runtime/float_bytes.ts";
 import { type Checkpoint, transpose } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type Parameter, parameterPlan, partShape } from "./parameter_plan.ts";

@@ -128,7 +128,7 @@ export function endTokensOf(model: Model, options: PromptOptions = {}): readonly
 }
 
 /** What is said before training and sampling where {@linkcode endTokensOf} finds none. */
-export const nothingEnds =
+export const nothingEnds: string =
   "Nothing ends a response: neither the model's configuration nor its tokenizer names an end token (eos_token), so " +
   "responses are trained without an end and sampled up to the most tokens allowed";
 

@@ -7,7 +7,7 @@ import { InputError } from "./errors.ts";
 
 // One write call takes at most 2 GiB on Linux; a safetensors file can be larger.
 /** Bytes of the largest single read or write call. */
-export const largestTransfer = 64 * 1024 * 1024;
+export const largestTransfer: number = 64 * 1024 * 1024;
 const bufferedBytes = 64 * 1024;
 
 /** What an error code of the system means, in words. */

@@ -1,5 +1,6 @@
 import type { Device, Tensor } from "../../backend/device.ts";
 import { upload } from "../../backend/tensors.ts";
+import { narrow } from "../../runtime/float_bytes.ts";
 
 /**
  * How a frozen matrix is kept, its rows filled up with zeros to a multiple of 32 columns:
@@ -60,8 +61,9 @@ export function quantizeValues(
   const bytes = new Uint8Array(rows * padded * (4 / weightsPerWord[dtype]));
   const words = new Int32Array(bytes.buffer);
   if (dtype === "f16") {
-    const halves = new Float16Array(bytes.buffer);
-    for (let r = 0; r < rows; r++) halves.set(values.subarray(r * columns, (r + 1) * columns), r * padded);
+    for (let r = 0; r < rows; r++) {
+      bytes.set(narrow(values.subarray(r * columns, (r + 1) * columns), "F16"), 2 * r * padded);
+    }
     return { words, scales };
   }
   const signed = new Int8Array(bytes.buffer);

@@ -10,7 +10,7 @@ import { join as joinUrl } from "node:path/posix";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
-import { rewriteSpecifiers } from "./_npm_specifiers.ts";
+import { rewriteSpecifiers, withoutDoubles } from "./_npm_modules.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url)), dist = join(root, "dist");
 const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
@@ -40,7 +40,8 @@ async function write(path: string, ending: ".js" | ".d.ts", made: ts.TranspileOu
     const line = file?.text.slice(0, start).split("\n").length;
     throw new Error(`${path}:${line}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`);
   }
-  const { text, names } = rewriteSpecifiers(path, made.outputText);
+  const whole = ending === ".js" ? made.outputText : withoutDoubles(path, made.outputText);
+  const { text, names } = rewriteSpecifiers(path, whole);
   const target = path.replace(/\.ts$/, ending), file = join(dist, target);
   await mkdir(dirname(file), { recursive: true });
   const isCommand = Object.values(manifest.bin).includes(`dist/${target}`);

@@ -1,4 +1,4 @@
-/** Names of modules in built files. */
+/** What TypeScript made of one file, as it must be in an archive. */
 import ts from "typescript";
 
 /** The relative names of TypeScript modules in a text, with the node that holds each. */
@@ -31,4 +31,22 @@ export function rewriteSpecifiers(path: string, text: string): { text: string; n
   let built = text;
   for (const { end } of found) built = `${built.slice(0, end - 4)}.js${built.slice(end - 1)}`;
   return { text: built, names: found.map((node) => node.text) };
+}
+
+/**
+ * Declarations without the properties that TypeScript 6, which looks at one file alone, adds to a class for each method
+ * with a computed name (`[Symbol.dispose]: () => void` before `[Symbol.dispose](): void`).
+ */
+export function withoutDoubles(path: string, text: string): string {
+  const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
+  let kept = text;
+  for (const made of file.statements.filter(ts.isClassDeclaration).reverse()) {
+    const isMethod = (name: string) =>
+      made.members.some((member) => ts.isMethodDeclaration(member) && member.name.getText(file) === name);
+    for (const member of [...made.members].reverse()) {
+      if (!ts.isPropertyDeclaration(member) || !isMethod(member.name.getText(file))) continue;
+      kept = kept.slice(0, member.pos) + kept.slice(member.end);
+    }
+  }
+  return kept;
 }

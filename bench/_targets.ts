@@ -14,9 +14,9 @@ export interface TargetRow {
   readonly ours: string;
   /** The baseline. */
   readonly theirs: string;
-  readonly ratio?: number;
+  readonly ratio?: number | undefined;
   /** What the ratio is to reach; undefined where it is only reported. */
-  readonly target?: number;
+  readonly target?: number | undefined;
   /** Whether the ratio is to be at most the target. */
   readonly most?: boolean;
   readonly unit?: "×" | "%" | "";

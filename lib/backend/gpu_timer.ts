@@ -61,7 +61,7 @@ export function startGpuTimer(): GpuTimer {
 
   return {
     async finish() {
-      profile.gpuTimestamps = undefined;
+      delete profile.gpuTimestamps;
       if (!device) return;
       collect();
       device.submit();

@@ -55,11 +55,11 @@ export interface DecoderConfig {
   /** Whether the checkpoint keeps the weights of the layers as [in, out] (GPT-2's Conv1D). */
   readonly transposedWeights: boolean;
   /** Id of the token that starts a sequence. */
-  readonly beginToken?: number;
+  readonly beginToken?: number | undefined;
   /** Ids that end a sequence; training appends the first. */
   readonly endTokens: readonly number[];
   /** What the checkpoint says its weights are kept in, such as `bfloat16`. */
-  readonly torchDtype?: string;
+  readonly torchDtype?: string | undefined;
   /** config.json as it was read, for writing it back. */
   readonly raw: Readonly<Record<string, unknown>>;
 }

@@ -19,7 +19,7 @@ export interface Lora {
   /** Updates are scaled by alpha/r. */
   readonly alpha: number;
   /** Which projections it changes (default: all that the model has). */
-  readonly targets?: readonly LoraTarget[];
+  readonly targets?: readonly LoraTarget[] | undefined;
   /** Share of the adapter's inputs that training zeroes (default 0). */
   readonly dropout?: number;
   /** Scales by alpha/√r in place of alpha/r (rsLoRA, arXiv 2312.03732; default false). */

@@ -129,7 +129,7 @@ export interface TensorToWrite extends TensorInfo {
 export async function writeSafetensors(
   path: string,
   tensors: readonly TensorToWrite[],
-  options: { readonly metadata?: Readonly<Record<string, string>> } = {},
+  options: { readonly metadata?: Readonly<Record<string, string>> | undefined } = {},
 ): Promise<void> {
   const width = (tensor: TensorInfo) => tensorBytes({ dtype: tensor.dtype, shape: [] });
   const ordered = tensors.toSorted((a, b) => width(b) - width(a));

@@ -28,9 +28,9 @@ export const optionEnding = "The answer is {answer}.";
 /** How a prompt is made. */
 export interface PromptOptions {
   /** Text with `{field}` for the problem's fields; `{{` and `}}` are braces (default: by choices or none). */
-  readonly template?: string;
+  readonly template?: string | undefined;
   /** Instructions before everything else; the problem's own `system` goes first (default none). */
-  readonly system?: string;
+  readonly system?: string | undefined;
   /** Solved problems, shown with their references before the question (default none). */
   readonly fewShot?: readonly Problem[];
   /**
@@ -171,7 +171,7 @@ export interface EndingOptions {
   /** Its last line, with `{answer}` (default `#### {answer}`). */
   readonly ending?: string;
   /** The options' texts: a statement of the right option's text is one of its letter. */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
 }
 
 /**

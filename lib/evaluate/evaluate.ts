@@ -29,7 +29,7 @@ export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatch
   /** Seed of the samples (default 0). */
   readonly seed?: number;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
-  readonly slots?: number;
+  readonly slots?: number | undefined;
   /** How prompts are made. */
   readonly prompt?: GenerateOptions["prompt"];
 }

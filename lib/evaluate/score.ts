@@ -16,11 +16,11 @@ import type { Watched } from "../runtime/listener.ts";
 /** How candidates are scored. */
 export interface ScoreOptions extends Watched, Pick<LabelOptions, "strict" | "relabel"> {
   /** Rows computed at once (default 4,096). */
-  readonly microBatchTokens?: number;
+  readonly microBatchTokens?: number | undefined;
   /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
-  readonly prompt?: PromptOptions;
+  readonly prompt?: PromptOptions | undefined;
 }
 
 const names: NamesOf<ScoreOptions> = {

@@ -15,7 +15,7 @@ export interface FormatCheckOptions {
   /** Fewest pairs to speak of (default 20). */
   readonly pairs?: number;
   /** What pairs are made of: the first kind that all candidates of a group have (default labels, ranks, rewards). */
-  readonly feedback?: readonly Feedback[];
+  readonly feedback?: readonly Feedback[] | undefined;
 }
 
 /** What a check found. */

@@ -40,9 +40,9 @@ export interface DecodingOptions extends Sampling {
   /** Sequences decoded at once (default 96). */
   readonly slots?: number;
   /** Tokens between readbacks (default 16 on WebGPU, where a readback costs 10 ms; 1 on WASM). */
-  readonly block?: number;
+  readonly block?: number | undefined;
   /** Stops the work between two blocks. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Question {

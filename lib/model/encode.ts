@@ -11,7 +11,7 @@ export interface ResponseContext {
   /** Matters where it brings its exact prompt. */
   readonly problem?: Problem;
   /** As {@linkcode encodePrompt} has it. */
-  readonly prompt?: PromptOptions;
+  readonly prompt?: PromptOptions | undefined;
 }
 
 /**
@@ -138,7 +138,7 @@ function spells(
   ids: readonly number[],
   { text, finish, context }: {
     readonly text: string;
-    readonly finish?: string;
+    readonly finish?: string | undefined;
     readonly context: ResponseContext;
   },
 ): boolean {

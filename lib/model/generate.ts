@@ -17,7 +17,7 @@ export interface GenerateOptions extends Watched {
   /** Candidates a question (default 6); 1 when the temperature is 0, since all would be equal. */
   readonly samples?: number;
   /** Most tokens of a response (default 256). */
-  readonly maxTokens?: number;
+  readonly maxTokens?: number | undefined;
   /** Default 1; 0 is greedy. */
   readonly temperature?: number;
   /** Default 0: no limit. */
@@ -25,19 +25,19 @@ export interface GenerateOptions extends Watched {
   /** Default 1: no limit. */
   readonly topP?: number;
   /** Default 0. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Keep equal candidates (default false: equals are drawn again, at most as often as `samples`, then left out). */
   readonly keepDuplicates?: boolean;
   /** Keep each candidate's ids as `token_ids`, so that the tokens drawn are scored and trained on (default false). */
   readonly tokenIds?: boolean;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
-  readonly slots?: number;
+  readonly slots?: number | undefined;
   /** Tokens between two readbacks (default 16 on WebGPU, 1 on WASM). */
   readonly block?: number;
   /** What to do with a prompt that leaves no room in the context (default "skip": reported, no candidates). */
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
-  readonly prompt?: PromptOptions;
+  readonly prompt?: PromptOptions | undefined;
 }
 
 const names: NamesOf<GenerateOptions> = {

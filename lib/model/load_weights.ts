@@ -12,7 +12,7 @@ import { type BaseDtype, isQuantizable } from "../checkpoint/stored_bytes.ts";
 export interface Weights {
   readonly parameters: Map<string, Tensor>;
   /** The layers' matrices where they are kept in fewer bits. */
-  readonly quantized?: ReadonlyMap<string, QuantizedMatrix>;
+  readonly quantized?: ReadonlyMap<string, QuantizedMatrix> | undefined;
 }
 
 /**

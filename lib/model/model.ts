@@ -26,7 +26,7 @@ import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 /** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
 export interface SaveOptions extends Watched {
   /** Kind of all weights; by default each tensor keeps its own. */
-  readonly dtype?: FloatDtype;
+  readonly dtype?: FloatDtype | undefined;
   /** Text files by name, such as README.md; they replace the source's. */
   readonly files?: ReadonlyMap<string, string>;
   /** Bytes of tensors a file, before a second one is begun (default 5 GB). */
@@ -46,7 +46,7 @@ const saveNames: NamesOf<SaveOptions> = {
 
 /** A causal language model on a device, and what belongs to it. */
 export class Model {
-  readonly #tokenizer?: Tokenizer;
+  readonly #tokenizer: Tokenizer | undefined;
 
   /** Use {@linkcode loadModel}. */
   constructor(

@@ -62,6 +62,7 @@ export function configurationDifference(before: unknown, now: unknown): string |
     if (shown(was[name]) === shown(is[name])) continue;
     return `option \`${name}: ${shown(was[name])}\`, not ${shown(is[name])}`;
   }
+  return undefined;
 }
 
 /** A configuration without what only says how to go about it, and how long: a finished run can be given more rounds. */

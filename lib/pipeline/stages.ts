@@ -29,7 +29,7 @@ import { inStage, type Listener, type Watched } from "../runtime/listener.ts";
 export interface StagesOptions extends Watched {
   readonly backend: "auto" | "webgpu" | "wasm";
   /** The adapter that a whole model gets before it is trained. */
-  readonly lora?: Lora;
+  readonly lora?: Lora | undefined;
   /** How the layers' frozen matrices are kept (default f32). */
   readonly baseDtype?: BaseDtype;
   /** What to do with tensors that a model's family has no use for (default refuse). */
@@ -58,7 +58,7 @@ export interface TrainStage {
   /** What the progress bar says. */
   readonly label: string;
   /** Called with the model before the first step and after every line of metrics. */
-  readonly probe?: (model: Model, metrics: Metrics | undefined) => Promise<void>;
+  readonly probe?: ((model: Model, metrics: Metrics | undefined) => Promise<void>) | undefined;
 }
 
 /** What to sample, and from which model. */
@@ -110,7 +110,10 @@ export class Stages {
   }
 
   /** Loads a model, with a new adapter where one is to be trained; says which backend serves once. */
-  async open(directory: string, adapter?: { readonly lora: Lora; readonly seed?: number }): Promise<Model> {
+  async open(
+    directory: string,
+    adapter?: { readonly lora: Lora; readonly seed?: number | undefined },
+  ): Promise<Model> {
     const { backend, baseDtype = "f32", unknownTensors: unknown, microBatch, recompute, signal } =
       this.options;
     const model = await loadModel(directory, {

@@ -216,7 +216,7 @@ function figure(
   { model, lines, domain }: {
     readonly model: ReportModel;
     readonly lines: typeof drawn;
-    readonly domain?: [number, number];
+    readonly domain?: [number, number] | undefined;
   },
 ): Markup {
   const series = keys.map((key): Series => {

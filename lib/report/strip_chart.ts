@@ -7,7 +7,7 @@ export interface StripCandidate {
   /** What stands above its marks: a letter. */
   readonly letter: string;
   /** Its kind: a filled blue circle, an orange cross, or a grey diamond when it is not known. */
-  readonly correct?: boolean;
+  readonly correct?: boolean | undefined;
   /** Its score in every strip, in nats per token. */
   readonly scores: readonly (number | undefined)[];
 }
@@ -17,7 +17,7 @@ export interface Strip {
   /** Stands at its left; cut after 16 characters. */
   readonly name: string;
   /** The share of pairs in order, as written at its right end. */
-  readonly note?: string;
+  readonly note?: string | undefined;
 }
 
 /** Least distance of two letters, in units of the drawing. */

@@ -65,6 +65,7 @@ export async function replacedDirectory(path: string): Promise<string | undefine
     const content = join(backup, contentName);
     if (await exists(content)) return content;
   }
+  return undefined;
 }
 
 /** Puts back what a killed writer of this path had moved away, or removes it where the new one is in place. */

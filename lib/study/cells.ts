@@ -179,7 +179,7 @@ export class StudyCells {
       readonly data: string;
       readonly seed: number;
       readonly records: Source<Problem>;
-      readonly probe?: Probe;
+      readonly probe?: Probe | undefined;
       readonly more?: unknown;
     },
   ): Promise<Cell> {

@@ -12,25 +12,25 @@ export interface Metrics {
   /** Loss of the batch. */
   readonly loss: number;
   /** The objective's share of the loss. */
-  readonly objective_loss?: number;
+  readonly objective_loss?: number | undefined;
   /** The VFT term's share. */
-  readonly vft_loss?: number;
+  readonly vft_loss?: number | undefined;
   /** Mean score of positives, negatives and references of the batch. */
-  readonly positives?: number;
+  readonly positives?: number | undefined;
   /** Mean score of negatives. */
-  readonly negatives?: number;
+  readonly negatives?: number | undefined;
   /** Mean score of references. */
-  readonly reference?: number;
+  readonly reference?: number | undefined;
   /** Mean score of positives − mean score of negatives. */
-  readonly margin?: number;
+  readonly margin?: number | undefined;
   /** Share of (positive, negative) pairs in order, mean over the batch's questions that have both. */
-  readonly assessment_accuracy?: number;
+  readonly assessment_accuracy?: number | undefined;
   /** Share of pairs with a weight above 1e-3 in the alignment loss. */
-  readonly active_pairs?: number;
+  readonly active_pairs?: number | undefined;
   /** Share of negatives at or under the boundary. */
-  readonly negatives_at_boundary?: number;
+  readonly negatives_at_boundary?: number | undefined;
   /** Mean tokens of a response. */
-  readonly response_length?: number;
+  readonly response_length?: number | undefined;
   /** Share of responses that broke off: without an end token. */
   readonly no_end_token?: number;
   /** Global gradient norm before clipping. */

@@ -20,7 +20,7 @@ export interface FinishedRun {
   /** Names of their data sets. */
   readonly data: readonly string[];
   /** The last line of metrics. */
-  readonly metrics?: Metrics;
+  readonly metrics?: Metrics | undefined;
 }
 
 /**

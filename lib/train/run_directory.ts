@@ -40,8 +40,8 @@ export interface RunState {
 export interface RunDirectoryOptions {
   /** Resolved configuration and versions, kept in run.json. */
   readonly configuration: unknown;
-  readonly resume?: boolean;
-  readonly overwrite?: boolean;
+  readonly resume?: boolean | undefined;
+  readonly overwrite?: boolean | undefined;
 }
 
 /** Checkpoints that are kept. */

@@ -10,7 +10,7 @@ export interface Option<T> {
   /** `--name`; without the dashes, also its key in a configuration file. */
   readonly flag: `--${string}`;
   /** `-n`, where it has a short form. */
-  readonly short?: `-${string}`;
+  readonly short?: `-${string}` | undefined;
   /** What it does, for `--help`. */
   readonly help: string;
   /** The word that stands for the value in `--help`: "DIR". Empty for a switch, which takes none. */

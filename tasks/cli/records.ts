@@ -89,14 +89,14 @@ function isObject(json: string): boolean {
 
 /** What {@linkcode problemsOf} looks at. */
 export interface ProblemSource {
-  readonly data?: string;
+  readonly data?: string | undefined;
   readonly input: string;
-  readonly dataDirectory?: string;
-  readonly fields?: string;
-  readonly answerIndex?: AnswerIndex;
+  readonly dataDirectory?: string | undefined;
+  readonly fields?: string | undefined;
+  readonly answerIndex?: AnswerIndex | undefined;
   readonly calculator: "keep" | "drop";
-  readonly limit?: number;
-  readonly seed?: number;
+  readonly limit?: number | undefined;
+  readonly seed?: number | undefined;
 }
 
 /** Finds what is wrong with `--data` before a model is loaded: both sources given, an unknown name, a missing file. */

@@ -34,7 +34,7 @@ export interface TaskOutput {
 /** How to open an output. */
 export interface OutputOptions {
   /** Whether a file that exists is replaced (true or undefined) or refused (false). */
-  readonly overwrite?: boolean;
+  readonly overwrite?: boolean | undefined;
   /** Called when the reader of standard output has gone away. */
   readonly closed?: (error: ClosedOutputError) => void;
 }

@@ -57,7 +57,7 @@ export const trainingOptions = {
 export function trainerOptions(
   options: {
     readonly epochs: number;
-    readonly steps?: number;
+    readonly steps?: number | undefined;
     readonly learningRate: number;
     readonly batchSize: number;
     readonly seed: number;
@@ -71,7 +71,7 @@ export function trainerOptions(
     readonly saveEvery: number;
     readonly tooLong: "skip" | "refuse";
     readonly out: string;
-    readonly dtype?: FloatDtype;
+    readonly dtype?: FloatDtype | undefined;
     readonly resume: boolean;
     readonly overwrite: boolean;
   },
@@ -89,8 +89,8 @@ export function trainerOptions(
 export async function openTrainee(
   options: {
     readonly model: string;
-    readonly adapter?: string;
-    readonly lora?: string;
+    readonly adapter?: string | undefined;
+    readonly lora?: string | undefined;
     readonly backend: BackendChoice;
     readonly seed: number;
     readonly baseDtype: BaseDtype;

@@ -39,7 +39,12 @@ function pack(questions: readonly (readonly number[])[]): Segment[] {
 async function run(
   values: Float32Array,
   dout: Float32Array,
-  { heads, segments, rows, window }: { heads: Heads; segments: Segment[]; rows: number; window?: number },
+  { heads, segments, rows, window }: {
+    heads: Heads;
+    segments: Segment[];
+    rows: number;
+    window?: number | undefined;
+  },
 ): Promise<{ out: ArrayLike<number>; lse: ArrayLike<number>; dqkv: ArrayLike<number> }> {
   const qkv = upload(values, [rows, values.length / rows]), g = upload(dout, [rows, dout.length / rows]);
   const layout = spanLayout(segments, {

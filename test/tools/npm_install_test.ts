@@ -155,7 +155,7 @@ test(
   async () => {
     const bytes = readFileSync(archive), hash = (kind: string) => createHash(kind).update(bytes);
     const server = createServer((request, response) => {
-      if (request.url!.endsWith(".tgz")) return response.end(bytes);
+      if (request.url!.endsWith(".tgz")) return void response.end(bytes);
       const { port } = server.address() as AddressInfo;
       const dist = {
         tarball: `http://127.0.0.1:${port}/archive.tgz`,

@@ -66,7 +66,7 @@ export function headNorm(x: Tensor, options: HeadNormOptions): Tensor {
 export function headNormGradient(
   x: Tensor,
   dy: Tensor,
-  options: HeadNormOptions & { readonly dq?: Tensor; readonly dk?: Tensor },
+  options: HeadNormOptions & { readonly dq?: Tensor | undefined; readonly dk?: Tensor | undefined },
 ): void {
   const { q, k, heads: { heads, kvHeads, headDim: d }, epsilon, dq, dk } = options;
   const [rows, width] = x.shape;

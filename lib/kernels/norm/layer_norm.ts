@@ -46,7 +46,7 @@ export interface LayerNormalized {
 export function layerNorm(
   x: Tensor,
   weight: Tensor,
-  options: { readonly bias: Tensor; readonly epsilon: number; readonly residual?: Tensor },
+  options: { readonly bias: Tensor; readonly epsilon: number; readonly residual?: Tensor | undefined },
 ): LayerNormalized {
   const [rows, d] = x.shape;
   const { bias, epsilon, residual } = options;
@@ -93,10 +93,10 @@ export function layerNormGradient(
   dy: Tensor,
   options: {
     readonly weight: Tensor;
-    readonly dsum?: Tensor;
-    readonly dweight?: Tensor;
-    readonly dbias?: Tensor;
-    readonly again?: { readonly y: Tensor; readonly bias: Tensor };
+    readonly dsum?: Tensor | undefined;
+    readonly dweight?: Tensor | undefined;
+    readonly dbias?: Tensor | undefined;
+    readonly again?: { readonly y: Tensor; readonly bias: Tensor } | undefined;
   },
 ): Tensor {
   const { sum, mean, rstd } = normalized;

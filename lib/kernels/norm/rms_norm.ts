@@ -44,7 +44,7 @@ export interface Normalized {
 export function rmsNorm(
   x: Tensor,
   weight: Tensor,
-  options: { readonly epsilon: number; readonly residual?: Tensor },
+  options: { readonly epsilon: number; readonly residual?: Tensor | undefined },
 ): Normalized {
   const [rows, d] = x.shape;
   const { epsilon, residual } = options;
@@ -91,9 +91,9 @@ export function rmsNormGradient(
   dy: Tensor,
   options: {
     readonly weight: Tensor;
-    readonly dsum?: Tensor;
-    readonly dweight?: Tensor;
-    readonly y?: Tensor;
+    readonly dsum?: Tensor | undefined;
+    readonly dweight?: Tensor | undefined;
+    readonly y?: Tensor | undefined;
   },
 ): Tensor {
   const { sum, rstd } = normalized;

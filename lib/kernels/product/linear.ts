@@ -59,7 +59,7 @@ export function linearGradient(weight: Tensor, dy: Tensor): Tensor {
 export function addLinearGradients(
   x: Tensor,
   dy: Tensor,
-  into: { readonly dweight?: Tensor; readonly dbias?: Tensor },
+  into: { readonly dweight?: Tensor | undefined; readonly dbias?: Tensor | undefined },
 ): void {
   if (into.dweight) matmul(dy, x, { transposeA: true, into: into.dweight });
   if (into.dbias) addColumnSums(dy, into.dbias);

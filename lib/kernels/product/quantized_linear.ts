@@ -169,7 +169,7 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: Tensor): Te
 function asWide(weight: QuantizedMatrix, product: {
   readonly a: Tensor;
   readonly c: Tensor;
-  readonly bias?: Tensor;
+  readonly bias?: Tensor | undefined;
   readonly m: number;
   readonly transposed: boolean;
 }): void {

@@ -84,7 +84,7 @@ export interface LinearLogprob {
   /** [R] the largest logit. */
   readonly largest: Tensor;
   /** [R·V] exp(logit − largest) where one chunk holds them all; the gradient uses it up. */
-  kept?: Tensor;
+  kept?: Tensor | undefined;
   /** Bytes of logits alive at once. */
   readonly chunkBytes: number;
   /** Frees these tensors. */
@@ -119,7 +119,7 @@ export function linearLogprob(
   hidden: Tensor,
   weight: Tensor,
   labels: Labels,
-  options: { readonly chunkBytes?: number; readonly keep?: boolean } = {},
+  options: { readonly chunkBytes?: number | undefined; readonly keep?: boolean } = {},
 ): LinearLogprob {
   const { keep = true } = options;
   const [n, d] = hidden.shape as [number, number], v = weight.shape[0];
@@ -183,7 +183,7 @@ export function linearLogprobGradient(
     readonly hidden: Tensor;
     readonly weight: Tensor;
     readonly labels: Labels;
-    readonly dweight?: Tensor;
+    readonly dweight?: Tensor | undefined;
   },
 ): Tensor {
   const { hidden, weight, labels, dweight } = options;

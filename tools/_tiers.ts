@@ -9,6 +9,7 @@ export const fast: readonly string[] = [
   "test/checkpoint",
   "test/data",
   "test/feedback",
+  "test/house",
   "test/house_test.ts",
   "test/hub",
   "test/objectives",

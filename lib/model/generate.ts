@@ -179,7 +179,7 @@ export async function* generate(
         if (
           !session.tryAdmit(
             { prompt: pending.prompt, streams },
-            (results) => receive(model, pending, results, { samples, options }),
+            (results) => receive(model, pending, { results, samples, options }),
           )
         ) {
           break;
@@ -211,8 +211,11 @@ export async function* generate(
 function receive(
   model: Model,
   pending: Pending,
-  results: readonly Sampled[],
-  { samples, options }: { readonly samples: number; readonly options: GenerateOptions },
+  { results, samples, options }: {
+    readonly results: readonly Sampled[];
+    readonly samples: number;
+    readonly options: GenerateOptions;
+  },
 ): void {
   for (const { ids, finish } of results) {
     const context = { problem: pending.problem, prompt: options.prompt };

@@ -107,7 +107,7 @@ export function feedForward(
 /**
  * One decoder layer: attention and feed-forward, each behind a normalisation and added to the residual stream.
  *
- * @param stream consumed
+ * @param options `stream`: consumed; `batch`: its tokens; `keep`: what the gradient is made of later
  * @returns the stream after the layer, and what was kept
  */
 export function layerForward(

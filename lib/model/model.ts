@@ -46,6 +46,8 @@ const saveNames: NamesOf<SaveOptions> = {
 
 /** A causal language model on a device, and what belongs to it. */
 export class Model {
+  /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
+  readonly adapter: { readonly directory?: string | undefined; readonly fingerprint: string } | undefined;
   readonly #tokenizer: Tokenizer | undefined;
 
   /** Use {@linkcode loadModel}. */
@@ -67,7 +69,8 @@ export class Model {
       readonly former: string;
     },
   ) {
-    this.#tokenizer = tokenizer;
+    this.#tokenizer = parts.tokenizer;
+    this.adapter = parts.adapter;
   }
 
   /** Where it is and computes. */

@@ -222,9 +222,11 @@ class AlignRun {
   /** Trains `from` and returns the new model's directory. */
   async train(
     name: string,
-    from: string,
-    records: () => AsyncIterable<Problem>,
-    settings: TrainOptions,
+    { from, records, settings }: {
+      readonly from: string;
+      readonly records: () => AsyncIterable<Problem>;
+      readonly settings: TrainOptions;
+    },
   ): Promise<string> {
     const { batchSize, out } = this.options;
     return await this.#stages.train(join(out, name), {

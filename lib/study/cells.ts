@@ -108,7 +108,11 @@ export class StudyCells {
   }
 
   /** A method's model: VFT, then the method on candidates (sampled from VFT, or those that the data set brings). */
-  async aligned(data: string, seed: number, method: Method, probe?: Probe): Promise<Cell> {
+  async aligned(
+    data: string,
+    seed: number,
+    { method, probe }: { readonly method: Method; readonly probe?: Probe | undefined },
+  ): Promise<Cell> {
     const { limit, samples, temperature, maxTokens, alignEpochs, alignLearningRate, rankedData } =
       this.settings;
     const from = await this.vft(data, seed), count = method.samples ?? samples;

@@ -105,7 +105,7 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
       },
     });
     const method = { objective, constraint, epochs: constraintEpochs, logEvery, ...width };
-    await cells.aligned(data, seed, method, probe);
+    await cells.aligned(data, seed, { method, probe });
     return await readProbes(path);
   }
 }

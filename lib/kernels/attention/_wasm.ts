@@ -24,8 +24,7 @@ const DECODE_CHUNK = 128; // CHUNK of assembly/attention.ts
 export function attendByBlocks(
   views: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
   { out, lse }: Attended,
-  layout: SpanLayout,
-  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+  { layout, heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads & { readonly layout: SpanLayout },
 ): void {
   const device = cpuOf(out), { pointer, threads } = device;
   const weights = threads.kernel(module, "weights"), scaleRows = threads.kernel(module, "scaleRows");
@@ -105,8 +104,7 @@ export function attendByBlocks(
 export function attendByRows(
   views: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
   { out, lse }: Attended,
-  layout: SpanLayout,
-  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+  { layout, heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads & { readonly layout: SpanLayout },
 ): void {
   const device = cpuOf(out), { pointer } = device;
   const q = rowsOf(views.q), k = rowsOf(views.k), v = rowsOf(views.v);

@@ -109,8 +109,7 @@ const CACHE_BYTES = 2 ** 20;
  *
  * @param hidden [N, D]
  * @param weight [V, D]: the head, or the embedding when they are tied
- * @param labels what to score
- * @param options `chunkBytes`: most bytes of logits alive at once (16 MiB; on WASM 1 MiB where they do
+ * @param options `labels`: what to score; `chunkBytes`: most bytes of logits alive at once (16 MiB; on WASM 1 MiB where they do
  * not all fit 16); `keep`: keep them for the gradient where
  * one chunk holds all (true), which saves it from computing them again
  * @throws {InputError} when a label's row or id is out of range
@@ -118,10 +117,13 @@ const CACHE_BYTES = 2 ** 20;
 export function linearLogprob(
   hidden: Tensor,
   weight: Tensor,
-  labels: Labels,
-  options: { readonly chunkBytes?: number | undefined; readonly keep?: boolean } = {},
+  options: {
+    readonly labels: Labels;
+    readonly chunkBytes?: number | undefined;
+    readonly keep?: boolean;
+  },
 ): LinearLogprob {
-  const { keep = true } = options;
+  const { labels, keep = true } = options;
   const [n, d] = hidden.shape as [number, number], v = weight.shape[0];
   const all = labels.rowCount * v * 4;
   const { chunkBytes = hidden.device.name === "wasm" && all > CHUNK_BYTES ? CACHE_BYTES : CHUNK_BYTES } =

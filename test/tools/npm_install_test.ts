@@ -124,6 +124,8 @@ test(
           target: "esnext",
           lib: ["esnext", "dom"],
           noEmit: true,
+          types: ["node"],
+          typeRoots: [join(root, "node_modules/@types")],
         },
         files: ["main.mts"],
       }),

@@ -54,6 +54,17 @@ export async function read(tensor: Tensor): Promise<Float32Array<ArrayBuffer> | 
   return dtype === "int32" ? new Int32Array(bytes) : new Float32Array(bytes);
 }
 
+/** What frees tensors: by `dispose`, or at the end of a `using` block. */
+export interface Owner extends Disposable {
+  /** Frees them. */
+  dispose(): void;
+}
+
+/** The two names under which an owner's tensors are freed, to spread into it. */
+export function owner(free: () => void): Owner {
+  return { dispose: free, [Symbol.dispose]: free };
+}
+
 /** Puts the values of `source` into `target`, which keeps its memory, and frees `source`. */
 export function assign(target: Tensor, source: Tensor): void {
   if (source.device !== target.device) {

@@ -70,7 +70,7 @@ interface Sequence {
  * others. Finished sequences give their rows and their place to the next question. Ids stay on the device for a block
  * of steps.
  */
-export class DecodingSession {
+export class DecodingSession implements Disposable {
   readonly #decoder: Decoder;
   readonly #options: DecodingOptions;
   readonly #slots: number;
@@ -315,5 +315,10 @@ export class DecodingSession {
   /** Frees the caches. */
   dispose(): void {
     this.#caches.forEach((t) => t.dispose());
+  }
+
+  /** The same, at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

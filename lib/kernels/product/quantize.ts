@@ -1,5 +1,5 @@
 import type { Device, Tensor } from "../../backend/device.ts";
-import { upload } from "../../backend/tensors.ts";
+import { type Owner, owner, upload } from "../../backend/tensors.ts";
 import { narrow } from "../../runtime/float_bytes.ts";
 
 /**
@@ -16,7 +16,7 @@ import { narrow } from "../../runtime/float_bytes.ts";
 export type QuantizedDtype = "f16" | "int8" | "int4";
 
 /** A frozen matrix [out, in] on the device. */
-export interface QuantizedMatrix {
+export interface QuantizedMatrix extends Owner {
   /** How its weights are kept. */
   readonly dtype: QuantizedDtype;
   /** out. */
@@ -27,8 +27,6 @@ export interface QuantizedMatrix {
   readonly words: Tensor;
   /** [out] with int8, [out, ⌈in/32⌉] with int4; one unused number with f16. */
   readonly scales: Tensor;
-  /** Frees its tensors. */
-  dispose(): void;
 }
 
 /** Weights of one scale with int4, and what rows are filled up to a multiple of. */
@@ -110,6 +108,6 @@ export function quantize(
     rows: shape[0],
     columns: shape[1],
     ...tensors,
-    dispose: () => Object.values(tensors).forEach((t) => t.dispose()),
+    ...owner(() => Object.values(tensors).forEach((t) => t.dispose())),
   };
 }

@@ -1,12 +1,12 @@
 import type { Device, Tensor } from "../../backend/device.ts";
-import { empty, fillZero, upload, zeros } from "../../backend/tensors.ts";
+import { empty, fillZero, type Owner, owner, upload, zeros } from "../../backend/tensors.ts";
 import { InputError } from "../../runtime/errors.ts";
 import { gemm } from "../product/_gemm.ts";
 import { chunkGradient, type ChunkPlace, moveRows, reduceChunk } from "./_logprob_chunk.ts";
 import { bindingElements, rowsOf } from "../_row_blocks.ts";
 
 /** Which log-probs are wanted: pairs of a row of the hidden states and a label id, grouped by row. */
-export interface Labels {
+export interface Labels extends Owner {
   /** [R] int32: rows of hidden that carry a label, ascending. */
   readonly rows: Tensor;
   /** [R+1] int32: the labels of the r-th of these rows are `ids[pairStarts[r]]` … `ids[pairStarts[r + 1] − 1]`. */
@@ -21,8 +21,6 @@ export interface Labels {
   readonly largestRow: number;
   /** The largest id, checked against the vocabulary before a launch; −1 without pairs. */
   readonly largestId: number;
-  /** Frees the three tensors. */
-  dispose(): void;
 }
 
 /**
@@ -71,12 +69,12 @@ export function makeLabels(
     largestRow,
     largestId,
     order,
-    dispose: () => tensors.forEach((t) => t.dispose()),
+    ...owner(() => tensors.forEach((t) => t.dispose())),
   };
 }
 
 /** What the forward pass returns and the gradient needs. */
-export interface LinearLogprob {
+export interface LinearLogprob extends Owner {
   /** [P] log-probs in nats, in the order of `labels.ids`. */
   readonly logprobs: Tensor;
   /** [R] log Σ_v exp(logit). */
@@ -87,8 +85,6 @@ export interface LinearLogprob {
   kept?: Tensor | undefined;
   /** Bytes of logits alive at once. */
   readonly chunkBytes: number;
-  /** Frees these tensors. */
-  dispose(): void;
 }
 
 /** 16 MiB: 4 million logits, enough to fill any GPU, and little beside a model. */
@@ -143,10 +139,10 @@ export function linearLogprob(
     lse,
     largest,
     chunkBytes,
-    dispose() {
+    ...owner(() => {
       [logprobs, lse, largest, result.kept].forEach((t) => t?.dispose());
       result.kept = undefined;
-    },
+    }),
   };
   if (r === 0) return result;
   const h = labelledRows(hidden, labels), sums = empty(hidden.device, [r]);

@@ -10,6 +10,7 @@ import { summaryMarkdown } from "../lib/report/summary_table.ts";
 import { InputError, UsageError } from "../lib/runtime/errors.ts";
 import { readJson } from "../lib/runtime/files.ts";
 import { ClosedOutputError, writeError, writeOutput } from "../lib/runtime/stdio.ts";
+import { exitCodeOf, inWords } from "./cli/words.ts";
 
 type Rows = readonly (Summary & { readonly name: string })[];
 
@@ -56,7 +57,7 @@ try {
 } catch (error) {
   if (!(error instanceof ClosedOutputError)) {
     if (!(error instanceof InputError)) throw error;
-    writeError(`table: ${error.message}`);
-    process.exit(error.exitCode);
+    writeError(`table: ${inWords(error)}`);
+    process.exit(exitCodeOf(error));
   }
 }

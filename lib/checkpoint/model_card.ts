@@ -62,8 +62,7 @@ export function modelCard(card: ModelCard): string {
   if (Object.keys(figures).length > 0) {
     parts.push(
       "## The last step",
-      "Measured on the training batch; `deno task evaluate` measures the model on other problems. Scores are " +
-        "log-probs in nats per token.",
+      "Measured on the training batch, so they say little of other problems. Scores are log-probs in nats per token.",
       table(figures),
     );
   }

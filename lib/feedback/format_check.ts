@@ -150,8 +150,8 @@ export class FormatCheck {
         } of ${endings.pairs} pairs (50% would be ` +
           `chance): ${
             describe(endings)
-          }; a loss learns that instead of reasoning: \`deno task score --endings ` +
-          "normalize` brings all into one form",
+          }; a loss learns that instead of reasoning: scoring with option \`endings: normalize\` ` +
+          "brings all into one form",
       );
     }
     if (sources.strongest && sources.pairs >= pairs && sources.accuracy >= sourceThreshold) {

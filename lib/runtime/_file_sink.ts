@@ -43,10 +43,10 @@ export function namedNow<T>(verb: string, path: string, call: () => T): T {
 }
 
 function inWords(error: unknown, verb: string, path: string): unknown {
-  const code = (error as { code?: string }).code;
-  return typeof code === "string"
-    ? new InputError(`Cannot ${verb} ${path}: ${reasons[code] ?? code}`, { cause: error })
-    : error;
+  const reason = (error as { code?: string }).code;
+  if (error instanceof InputError || typeof reason !== "string") return error;
+  const details = { code: "file", fields: { path, reason }, cause: error } as const;
+  return new InputError(`Cannot ${verb} ${path}: ${reasons[reason] ?? reason}`, details);
 }
 
 /** Takes the content of a file that is being written, in order. */

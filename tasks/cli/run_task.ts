@@ -26,7 +26,7 @@ import {
 } from "../../lib/runtime/stdio.ts";
 import { openInput, openOutput, type TaskInput, type TaskOutput } from "./streams.ts";
 import { createListener, type ShownListener } from "./listener.ts";
-import { inFlags } from "./words.ts";
+import { exitCodeOf, inWords } from "./words.ts";
 import type { Options, Values } from "./option.ts";
 import { parseCommandLine, readConfiguration, resolve, toConfiguration } from "./command_line.ts";
 import { common } from "./shared_options.ts";
@@ -160,18 +160,15 @@ async function execute<O extends Options>(
 /** Says in one line what ended the task, and returns the exit code. */
 function report(name: string, error: unknown, state: { readonly debug: boolean }): number {
   if (error instanceof ClosedOutputError) return 0;
-  const line = (error instanceof Error ? error.message || error.name : String(error)).replace(
-    /\s*\n\s*/g,
-    " ",
-  );
+  const line = inWords(error);
   if (error instanceof InterruptedError) {
     writeError(`${name}: ${line}`);
     return interruptedExitCode;
   }
   const expected = error instanceof InputError;
   writeError(
-    `${name}: ${inFlags(line)}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
+    `${name}: ${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
   );
   if (state.debug) writeError(inspect(error));
-  return expected ? error.exitCode : 1;
+  return exitCodeOf(error);
 }

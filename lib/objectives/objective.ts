@@ -102,6 +102,11 @@ export interface Objective {
   /** The option that is the boundary's distance with `bc` (default "boundary"). */
   readonly boundary?: string;
   /**
+   * Whether `bc` changes anything (default true). Not where a pair acts only while the worse candidate is the likelier: it
+   * is above every boundary then.
+   */
+  readonly boundaryActs?: boolean;
+  /**
    * Whether the trainer adds the VFT term (−s of the reference), because the objective has no likelihood term; a number is
    * its weight.
    */

@@ -89,7 +89,8 @@ export interface AlignResult {
  * @throws {InputError} when the model or the data cannot be read, before there is a folder
  */
 export async function align(options: AlignOptions = {}, listener: Listener = {}): Promise<AlignResult> {
-  const settings = resolveAlign(options), { out, resume, overwrite, configuration, sources } = settings;
+  const settings = resolveAlign(options, listener),
+    { out, resume, overwrite, configuration, sources } = settings;
   const file = join(out, "align.json");
   const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
   if (taken && resume) {

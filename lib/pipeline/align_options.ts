@@ -11,6 +11,7 @@ import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
+import type { Listener } from "../runtime/listener.ts";
 import { type AlignMethod, alignMethods } from "./align_methods.ts";
 import { testSpecOf } from "./held_out.ts";
 
@@ -246,7 +247,7 @@ const words = {
 } as const;
 
 /** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
-export function resolveAlign(options: AlignOptions): AlignSettings {
+export function resolveAlign(options: AlignOptions, listener?: Listener): AlignSettings {
   checkNames(options, names, { of: "align" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
@@ -276,7 +277,8 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
         ...(directory !== undefined && { directory }),
         ...(fields && { fields }),
         ...(answerIndex && { answerIndex }),
-        ...(filled.signal && { signal: filled.signal }),
+        listener,
+        signal: filled.signal,
       });
   const { objective, label, constraints, beta } = filled;
   const methods = alignMethods({ objective, constraints, beta, options: filled.options, labels: label });

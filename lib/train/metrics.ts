@@ -1,6 +1,3 @@
-import { groupStatistics } from "../objectives/statistics.ts";
-import type { StepReport } from "./step.ts";
-
 /** One line of metrics.jsonl: a logged step. Scores in nats per token. */
 export interface Metrics {
   /** Optimizer steps done. */
@@ -41,26 +38,4 @@ export interface Metrics {
   readonly tokens_per_second: number;
   /** Bytes of tensors in use. */
   readonly allocated_bytes: number;
-}
-
-/** The part of a metrics line that a batch's scores give. */
-export function batchStatistics(report: StepReport, boundary: number): Partial<Metrics> {
-  const all = report.groups.map((g) => groupStatistics(g, { boundary }));
-  const mean = (pick: (s: typeof all[number]) => number | undefined): number | undefined => {
-    const values = all.map(pick).filter((v) => v !== undefined);
-    return values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length;
-  };
-  const lengths = report.groups.flatMap((g) => Array.from(g.lengths));
-  return {
-    objective_loss: report.objectiveLoss,
-    vft_loss: report.vftLoss,
-    positives: mean((s) => s.positives),
-    negatives: mean((s) => s.negatives),
-    reference: mean((s) => s.reference),
-    margin: mean((s) => s.margin),
-    assessment_accuracy: mean((s) => s.assessmentAccuracy),
-    active_pairs: mean((s) => s.activePairs),
-    negatives_at_boundary: mean((s) => s.negativesAtBoundary),
-    response_length: lengths.length === 0 ? undefined : lengths.reduce((a, b) => a + b, 0) / lengths.length,
-  };
 }

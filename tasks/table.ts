@@ -30,9 +30,9 @@ Examples:
 async function tableOf(folders: readonly string[]): Promise<string> {
   const option = folders.find((folder) => folder.startsWith("-"));
   if (option !== undefined) throw new UsageError(`Unknown option ${option}`);
-  if (folders.length === 0) throw new UsageError("Missing folders of finished align runs: see --help");
-  const runs = await Promise.all(folders.map(readRows));
-  return summaryMarkdown(runs[0].map(({ name }) => ({
+  const runs = await Promise.all(folders.map(readRows)), [first] = runs;
+  if (!first) throw new UsageError("Missing folders of finished align runs: see --help");
+  return summaryMarkdown(first.map(({ name }) => ({
     name,
     summary: runs.map((rows, i) => {
       const row = rows.find((r) => r.name === name);

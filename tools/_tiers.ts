@@ -20,7 +20,11 @@ export const fast: readonly string[] = [
 ];
 
 /** Files in those folders that take too long: one waits until a thread that hangs is ended (16 s), one builds an archive. */
-export const slow: readonly string[] = ["test/data/parquet_test.ts", "test/tools/npm_archive_test.ts"];
+export const slow: readonly string[] = [
+  "test/data/parquet_test.ts",
+  "test/tools/npm_archive_test.ts",
+  "test/house/indexed_test.ts",
+];
 
 /** What `test:full` alone runs: it asks the package registry, and takes minutes. */
 export const full: readonly string[] = ["test/tools/npm_install_test.ts"];

@@ -83,7 +83,8 @@ class PairTable {
         right += meetings < FEWEST_MEETINGS ? meetings / 2 : Math.max(there, back);
         if (meetings < FEWEST_MEETINGS || Math.abs(there - back) <= most) continue;
         most = Math.abs(there - back);
-        const [better, worse] = there > back ? [names[f], names[g]] : [names[g], names[f]];
+        const one = names[f]!, other = names[g]!;
+        const [better, worse] = there > back ? [one, other] as const : [other, one] as const;
         strongest = { better, worse, for: Math.max(there, back), against: Math.min(there, back) };
       }
     }

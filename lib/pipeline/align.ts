@@ -196,7 +196,7 @@ class AlignRun {
       seed: options.seed + round - 1, // other samples and another order in every round
     };
     const newest = (kind: string) =>
-      round === 1 ? models[0].directory : models.findLast((model) => model.kind === kind)!.directory;
+      (round === 1 ? models[0] : models.findLast((model) => model.kind === kind))!.directory;
     const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
     const made: Trained[] = [];
     const control = await this.train(

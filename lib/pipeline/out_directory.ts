@@ -56,7 +56,7 @@ function isWithin(path: string, folder: string): boolean {
 
 /** The first option that differs, as "option `seed: 1`, not 2"; undefined when none does. */
 export function configurationDifference(before: unknown, now: unknown): string | undefined {
-  const [was, is] = [before, now].map((configuration) => withoutFlow(configuration).kept);
+  const was = withoutFlow(before).kept, is = withoutFlow(now).kept;
   const shown = (value: unknown) => value === null || value === undefined ? "none" : String(value);
   for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
     if (shown(was[name]) === shown(is[name])) continue;

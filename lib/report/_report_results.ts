@@ -58,7 +58,7 @@ function plot(models: readonly ReportModel[], key: keyof typeof measures): Marku
     dotChart(rows, {
       x: `${x} (further right is better)`,
       percent: true,
-      rule: rows.length > 1 ? rows[0].value : undefined,
+      rule: rows.length > 1 ? rows[0]?.value : undefined,
       label: `${x} by model: ${
         rows.map(({ name, value }) => `${name} ${value === undefined ? "not measured" : percent(value)}`)
           .join(", ")
@@ -79,11 +79,12 @@ const measures = {
 function finding(models: readonly ReportModel[], key: keyof typeof measures): string | undefined {
   const { words, count } = measures[key];
   const known = models.filter(({ summary }) => summary[key] !== undefined);
-  if (known.length === 0) return undefined;
+  const [first] = models;
+  if (!first || known.length === 0) return undefined;
   const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a);
   const top = best.summary[key]!, n = best.summary[count];
   if (models.length === 1) return `${words} of ${best.name}: ${percent(top)} of ${n} questions.`;
-  const first = models[0], value = first.summary[key];
+  const value = first.summary[key];
   if (known.length === 1 || value === undefined) {
     return `${words} is highest for ${best.name}: ${percent(top)}.`;
   }

@@ -8,7 +8,7 @@ import type { ReportModel } from "./contents.ts";
 
 /** A small plot of one figure, or of several that share their axis. */
 interface Panel {
-  readonly keys: readonly Key[];
+  readonly keys: readonly [Key, ...Key[]];
   /** One vertical axis for all models, so that their curves compare. */
   readonly shared?: boolean;
   readonly rule?: number;
@@ -65,7 +65,7 @@ const morePanels: readonly Panel[] = [
 
 /** What a panel's figure is, or what its figures are together. */
 function figureOf({ keys, several }: Panel): TrainingFigure {
-  const first = trainingFigures[keys[0]!];
+  const first = trainingFigures[keys[0]];
   return several ? { ...several, ...(first.percent && { percent: true }) } : first;
 }
 
@@ -145,7 +145,7 @@ function scaled(value: number | undefined, per: number): number | undefined {
 }
 
 function steps(metrics: readonly Metrics[]): string {
-  const { step, steps } = metrics[metrics.length - 1];
+  const { step = 0, steps = 0 } = metrics.at(-1) ?? {};
   return step === steps ? `${steps} steps` : `${step} of ${steps} steps`;
 }
 

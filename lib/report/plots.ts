@@ -50,7 +50,7 @@ const dashes = ["", "5 3", "1.5 2.5", "8 3 2 3", "3 2", "10 4"];
 function styled(series: readonly Series[]): Required<Series>[] {
   return series.map((one, i) => ({
     colour: `var(--series-${i % 6 + 1})`,
-    dash: dashes[i % 6],
+    dash: dashes[i % dashes.length] ?? "",
     ...one,
   }));
 }

@@ -131,14 +131,16 @@ function placeLetters<T extends { score: number }>(
   { domain, gap }: { readonly domain: readonly [number, number]; readonly gap: number },
 ): T[] {
   const placed = letters.map((letter) => ({ ...letter })).sort((a, b) => a.score - b.score);
-  for (let i = 1; i < placed.length; i++) {
-    placed[i].score = Math.max(placed[i].score, placed[i - 1].score + gap);
+  let least = -Infinity;
+  for (const letter of placed) {
+    letter.score = Math.max(letter.score, least);
+    least = letter.score + gap;
   }
   // What was pushed out at the right comes back, and pushes the others left.
   let limit = domain[1];
-  for (let i = placed.length - 1; i >= 0; i--, limit -= gap) {
-    placed[i].score = Math.min(placed[i].score, limit);
-    limit = placed[i].score;
+  for (const letter of placed.toReversed()) {
+    letter.score = Math.min(letter.score, limit);
+    limit = letter.score - gap;
   }
   return placed;
 }

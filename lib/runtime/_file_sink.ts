@@ -69,13 +69,12 @@ export function bufferedSink(handle: fs.FileHandle, path: string): FileSink & { 
   };
   const flush = async () => {
     if (waitingBytes === 0) return;
-    const joined = waiting.length === 1 ? waiting[0] : new Uint8Array(waitingBytes);
-    if (waiting.length > 1) {
-      let at = 0;
-      for (const piece of waiting) {
-        joined.set(piece, at);
-        at += piece.length;
-      }
+    const [first, second] = waiting;
+    const joined = first && !second ? first : new Uint8Array(waitingBytes);
+    let at = 0;
+    for (const piece of second ? waiting : []) {
+      joined.set(piece, at);
+      at += piece.length;
     }
     waiting = [];
     waitingBytes = 0;

@@ -74,7 +74,7 @@ export function choice<const C extends string>(
   const { help, short, choices, metavar = choices.length <= 4 ? choices.join("|") : "NAME" } = options;
   const read = (value: string) => choices.includes(value as C) ? value : undefined;
   const expected = choices.length === 1
-    ? choices[0]
+    ? choices.join()
     : `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
   return { flag, short, help, metavar, expected, json: "string", choices, read, ...absent };
 }

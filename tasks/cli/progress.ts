@@ -75,7 +75,7 @@ export function createProgress(label: string, options: ProgressOptions = {}): Pr
     if (previous !== undefined && window.length > 1 && entry.at - previous.at < burst) window.pop();
     window.push(entry);
     if (window.length > windowLength) window.shift();
-    const [first, last] = [window[0], window[window.length - 1]];
+    const first = window[0] ?? entry, last = window.at(-1) ?? entry;
     const seconds = (last.at - first.at) / 1000;
     const parts = [total === undefined ? `${done}` : `${done}/${total}`];
     if (seconds >= burst / 1000 && last.tokens > first.tokens) {

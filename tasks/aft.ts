@@ -8,8 +8,10 @@ import process from "node:process";
 import manifest from "../package.json" with { type: "json" };
 import { runtime } from "../lib/runtime/environment.ts";
 import { suggestion } from "../lib/runtime/suggestion.ts";
-import { writeError, writeOutput } from "../lib/runtime/stdio.ts";
+import { InputError } from "../lib/runtime/errors.ts";
+import { ClosedOutputError, writeError, writeOutput } from "../lib/runtime/stdio.ts";
 import { calledAs } from "./cli/called_as.ts";
+import { exitCodeOf } from "./cli/words.ts";
 import { completionScript, shells } from "./cli/completion.ts";
 
 /** Each sub-command: what it does, and the file that does it when it is imported. */
@@ -60,15 +62,26 @@ const fail = (line: string) => {
   process.exit(2);
 };
 calledAs("aft");
-if (name === undefined || name === "--help" || name === "-h" || name === "help") await writeOutput(page);
+/** Writes a page, and ends the process where it cannot be written. */
+const show = async (text: string) => {
+  try {
+    await writeOutput(text);
+  } catch (error) {
+    if (error instanceof ClosedOutputError) process.exit(0);
+    if (!(error instanceof InputError)) throw error;
+    writeError(`aft: ${error.message}`);
+    process.exit(exitCodeOf(error));
+  }
+};
+if (name === undefined || name === "--help" || name === "-h" || name === "help") await show(page);
 else if (name === "--version") {
   const { name: host, version } = runtime();
-  await writeOutput(`${manifest.name} ${manifest.version} (${host} ${version})\n`);
+  await show(`${manifest.name} ${manifest.version} (${host} ${version})\n`);
 } else if (name === "completion") {
   const script = completionScript(words[0] ?? "");
   if (script === undefined) {
     fail(`Shell must be one of ${shells.join(", ")}: got ${JSON.stringify(words[0] ?? "nothing")}`);
-  } else await writeOutput(script);
+  } else await show(script);
 } else if (name === "complete") await complete(words);
 else if (Object.hasOwn(commands, name)) {
   process.argv.splice(2, 1);

@@ -27,6 +27,7 @@ import {
   turnOptions,
 } from "./cli/records.ts";
 import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 
 const base = relative(".", embeddedBase());
 
@@ -73,6 +74,7 @@ await runTask({
     testLimit: preset(integer("--test-limit", { help: "Test problems" }), 200),
     ...pick("samples", "temperature", "topK", "topP", "seed", "backend", "resume", "overwrite"),
     maxTokens: preset(shared.maxTokens, 96),
+    ...pick("stop"),
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote of maj@k" }), 8),
     epochs: preset(shared.epochs, 4, "Passes of VFT over the training problems"),
     alignEpochs: preset(integer("--align-epochs", { help: "Passes of alignment, and of the control" }), 3),
@@ -119,6 +121,7 @@ await runTask({
       ...withoutObjectiveValues(settings),
       ...readingOf(options),
       options: objectiveValues(options),
+      stop: stopTexts(options.stop, io.listener),
       prompt: await promptsOf(options),
       configuration: io.configuration,
       signal: io.signal,

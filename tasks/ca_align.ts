@@ -7,10 +7,15 @@ import { checkFormats } from "../lib/feedback/format_check.ts";
 import { findObjective, objectives } from "../lib/objectives/objectives.ts";
 import { resolveSettings } from "../lib/train/settings.ts";
 import { runTask } from "./cli/run_task.ts";
-import { checkObjectiveFlags, objectiveOption, objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
+import {
+  checkObjectiveFlags,
+  objectiveOption,
+  objectiveOptions,
+  objectiveValues,
+} from "./cli/objective_options.ts";
 import { choice } from "./cli/option.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
+import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { common, pick } from "./cli/shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
@@ -54,7 +59,7 @@ await runTask({
     ...trainingOptions,
     ...pick("input", "output", "data"),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     objective: objectiveOption,
     constraint: choice("--constraint", {
       choices: ["none", "dc", "bc"],
@@ -66,6 +71,7 @@ await runTask({
     // An objective of the table cannot take a training's flag: it is refused below.
     ...trainingOptions,
   },
+  resumes: "metrics",
   async plan(options) {
     const { objective, constraint } = options;
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: objectiveValues(options) });
@@ -76,7 +82,7 @@ await runTask({
     checkObjectiveFlags(findObjective(objective), { ...trainingOptions, ...common });
     // Before the model is loaded: what cannot be trained is said at once.
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: given });
-    await checkData(options);
+    await checkData(options, io);
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.input] });
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);

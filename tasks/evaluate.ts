@@ -11,24 +11,19 @@ import { loadModel } from "../lib/model/load_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
-import {
-  checkData,
-  dataOptions,
-  problemsOf,
-  promptOptions,
-  promptsOf,
-  recordOptions,
-} from "./cli/records.ts";
+import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { checkKept, resumeOption } from "./cli/resume.ts";
 import { pick, shared } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 import { summaryTable } from "../lib/report/summary_table.ts";
 
 await runTask({
   name: "evaluate",
   summary: "Measure task accuracy, assessment accuracy and perplexity",
   description:
-    "Of problems: accuracy of greedy answers, maj@k with --votes, perplexity of references. Of groups whose " +
+    "Of problems: accuracy of greedy answers (also by lm-evaluation-harness' strict and flexible rules), maj@k with --votes, perplexity of references. Of groups whose " +
     "candidates are marked right or wrong: assessment accuracy, mean scores, margin. Writes one line with a summary, " +
     "after a line for each question with --details.",
   examples: [
@@ -48,10 +43,11 @@ await runTask({
   options: {
     model: required(shared.model),
     ...pick("adapter", "baseDtype", "unknownTensors"),
-    ...pick("input", "output", "data", "maxTokens", "seed", "limit", "backend", "overwrite"),
+    ...pick("input", "output", "data", "maxTokens", "stop", "seed", "limit", "backend", "overwrite"),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
+    ...resumeOption,
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote; 0 for none" }), 0),
     voteTemperature: preset(
       number("--vote-temperature", { above: 0, help: "Temperature of those samples" }),
@@ -69,10 +65,12 @@ await runTask({
     slots: integer("--slots", { help: "Sequences decoded at once" }),
     microBatch: preset(integer("--micro-batch", { help: "Tokens scored at once" }), 4096),
   },
+  resumes: "records",
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots } = options;
-    await checkData(options, "test");
+    const stop = stopTexts(options.stop, io.listener);
+    await checkData(options, io, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,
@@ -83,13 +81,17 @@ await runTask({
       listener: io.listener,
       signal: io.signal,
     });
+    const { keeps, kept } = io.output;
     const results: Evaluated[] = [];
-    const measured = evaluate(model, problemsOf(options, io, "test"), {
+    for await (const result of io.output.keptRecords()) results.push(result as Evaluated);
+    const measured = evaluate(model, checkKept(problemsOf(options, io, "test"), io), {
+      skip: kept,
       greedy: !options.scoresOnly,
       votes: options.scoresOnly ? 0 : votes,
       voteTemperature,
       options: options.options,
       maxTokens,
+      stop,
       seed,
       slots,
       prompt,
@@ -99,7 +101,7 @@ await runTask({
     });
     for await (const result of measured) {
       results.push(result);
-      if (options.details) await io.output.writeRecord(result);
+      if (options.details || keeps) await io.output.writeRecord(result);
     }
     if (results.length === 0) {
       throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
@@ -115,7 +117,10 @@ await runTask({
       );
     }
     const summary = summarize(results);
-    io.listener.note(summaryTable([{ name: options.model, summary }]).trimEnd());
-    await io.output.writeRecord({ model: options.model, ...summary });
+    io.listener.note(summaryTable([{ name: options.model, summary }], { single: true }).trimEnd());
+    const line = { model: options.model, ...summary };
+    // The lines of questions that a file holds until then were for a run that is cut off.
+    if (keeps && !options.details) io.output.replaceBy(line);
+    else await io.output.writeRecord(line);
   },
 });

@@ -8,17 +8,12 @@ import { generate } from "../lib/model/generate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, required, toggle } from "./cli/option.ts";
-import {
-  checkData,
-  dataOptions,
-  problemsOf,
-  promptOptions,
-  promptsOf,
-  recordOptions,
-} from "./cli/records.ts";
+import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { behind, checkKept, resumeOption } from "./cli/resume.ts";
 import { pick, shared } from "./cli/shared_options.ts";
+import { stopTexts } from "./cli/stop_texts.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
 await runTask({
@@ -45,6 +40,7 @@ await runTask({
       "data",
       "samples",
       "maxTokens",
+      "stop",
       "temperature",
       "topK",
       "topP",
@@ -54,8 +50,9 @@ await runTask({
       "overwrite",
     ),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
+    ...resumeOption,
     keepDuplicates: toggle("--keep-duplicates", { help: "Keep candidates with equal texts" }),
     tokenIds: toggle("--token-ids", {
       help: "Keep the ids of each candidate's tokens, so that exactly those are scored and trained on",
@@ -71,11 +68,14 @@ await runTask({
       "skip",
     ),
   },
+  feeds: true,
+  resumes: "records",
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =
       options;
-    await checkData(options);
+    const stop = stopTexts(options.stop, io.listener);
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,
@@ -90,6 +90,7 @@ await runTask({
       generate(model, problems, {
         samples,
         maxTokens,
+        stop,
         temperature,
         topK,
         topP,
@@ -102,6 +103,7 @@ await runTask({
         listener: io.listener,
         signal: io.signal,
       });
-    await writeUntilBroken(problemsOf(options, io), filter, io);
+    const problems = checkKept(problemsOf(options, io), io);
+    await writeUntilBroken(behind(problems, io.output.kept), filter, io);
   },
 });

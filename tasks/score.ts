@@ -15,9 +15,10 @@ import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { openRewardSource, rankOptions } from "./cli/ranking.ts";
-import { checkData, dataOptions, groupsOf, promptOptions, promptsOf, recordOptions } from "./cli/records.ts";
+import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
+import { checkKept, resumeOption } from "./cli/resume.ts";
 import { pick } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -69,7 +70,7 @@ await runTask({
       "overwrite",
     ),
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
     label: preset(
       choice("--label", {
@@ -80,6 +81,7 @@ await runTask({
       }),
       "answer",
     ),
+    ...resumeOption,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     relabel: toggle("--relabel", { help: "Label by answers also what records bring labels for" }),
     endings: preset(
@@ -99,6 +101,8 @@ await runTask({
     ),
     ...rankOptions,
   },
+  feeds: true,
+  resumes: "records",
   plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options, majority = options.label === "majority";
@@ -106,7 +110,7 @@ await runTask({
     if (majority && options.rank !== undefined) {
       throw new UsageError("Only one of --rank and --label majority can be given: both write rewards");
     }
-    await checkData(options);
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     await using ranking = await openRewardSource(options, io);
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
@@ -119,7 +123,7 @@ await runTask({
       signal: io.signal,
     });
     const source = async function* (): AsyncGenerator<Group> {
-      const groups = groupsOf(options, io);
+      const groups = checkKept(groupsOf(options, io), io);
       for await (
         const group of majority
           ? labelByMajority(groups, { strict, listener: io.listener, signal: io.signal })
@@ -133,6 +137,7 @@ await runTask({
         strict,
         relabel,
         tooLong,
+        skip: io.output.kept,
         microBatchTokens: options.microBatch,
         prompt,
         // One bar for both: where there is a ranking, it is the slower part.

@@ -8,10 +8,10 @@ import { checkOut } from "../lib/pipeline/out_directory.ts";
 import {
   checkData,
   dataOptions,
+  inputOptions,
   problemsOf,
   promptOptions,
   promptsOf,
-  recordOptions,
   turnOptions,
 } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
@@ -37,15 +37,16 @@ await runTask({
   options: {
     ...trainingOptions,
     ...dataOptions,
-    ...recordOptions,
+    ...inputOptions,
     ...promptOptions,
     ...turnOptions,
     ...pick("input", "output", "data"),
   },
+  resumes: "metrics",
   plan: (options) => planMemory("train", options),
   async run(options, io) {
     await checkOut({ ...options, mark: "run.json", sources: [options.model, options.data, options.input] });
-    await checkData(options);
+    await checkData(options, io);
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     await runTraining(model, problemsOf(options, io), {

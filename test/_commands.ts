@@ -131,6 +131,18 @@ export function records(text: string): any[] {
   return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
 }
 
+/** Sends a signal to a process, if it is still there. Deno's own `kill` of a child hides the code with which it ends. */
+export function send(
+  child: ReturnType<typeof spawn>,
+  signal: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL",
+): boolean {
+  try {
+    return process.kill(child.pid!, signal);
+  } catch {
+    return false;
+  }
+}
+
 /** Runs both at a time, as many as there are cores to keep busy; results come in order. */
 export async function inPairs<T, R>(items: readonly T[], body: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];

@@ -38,7 +38,10 @@ function run(command: string, args: readonly string[], later = false): Promise<E
       XDG_RUNTIME_DIR: "/tmp",
       ...process.env,
       NO_COLOR: "1",
-      ...(full && { AFT_FUZZ_MUTANTS: process.env.AFT_FUZZ_MUTANTS ?? "1000" }),
+      ...(full && {
+        AFT_FUZZ_MUTANTS: process.env.AFT_FUZZ_MUTANTS ?? "1000",
+        AFT_KILLS: process.env.AFT_KILLS ?? "10",
+      }),
     };
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
     let text = "";

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { InputError } from "../runtime/errors.ts";
 import { exists, isDirectory, readJson } from "../runtime/files.ts";
 import { replacedDirectory } from "../runtime/write_directory.ts";
+import { askedBy, checkLayers, checkManyLayers } from "./_stored_sizes.ts";
 import { type DecoderConfig, parseConfig } from "./config.ts";
-import { isBuffer, type Parameter, parameterPlan, partShape } from "./parameter_plan.ts";
+import { isBuffer, type Parameter, parameterPlan, type Part, partShape } from "./parameter_plan.ts";
 import { isFloatDtype, type TakePiece, type TensorInfo, type TensorSource } from "./safetensors.ts";
 import { openTensors } from "./sharded_tensors.ts";
 
@@ -54,8 +55,9 @@ export async function openCheckpoint(
   const config = await readConfig(directory);
   const source = await openTensors(directory);
   try {
+    checkLayers(config.raw, join(directory, "config.json"), source.tensors);
     const plan = parameterPlan(config, source.tensors);
-    const used = checkTensors(directory, plan, source.tensors);
+    const used = checkTensors(directory, config, { plan, tensors: source.tensors });
     const unused = [...source.tensors.keys()].filter((name) => !used.has(name));
     const unknown = unused.filter((name) => !isBuffer(name));
     if (unknown.length > 0 && options.unknown !== "keep") {
@@ -103,7 +105,9 @@ export async function readConfig(directory: string): Promise<DecoderConfig> {
   if (!await exists(path)) {
     throw new InputError(`Cannot open model directory ${directory}: config.json is missing`);
   }
-  const config = parseConfig(await readJson(path), path);
+  const json = await readJson(path);
+  await checkManyLayers(json, directory, path);
+  const config = parseConfig(json, path);
   const generation = join(directory, "generation_config.json");
   if (!await exists(generation)) return config;
   const end = (await readJson(generation) as { eos_token_id?: unknown } | null)?.eos_token_id;
@@ -131,17 +135,25 @@ export async function whyMissing(directory: string): Promise<string> {
 /** Checks the tensors of a plan and returns their names. */
 function checkTensors(
   directory: string,
-  plan: readonly Parameter[],
-  tensors: ReadonlyMap<string, TensorInfo>,
+  { raw }: DecoderConfig,
+  { plan, tensors }: {
+    readonly plan: readonly Parameter[];
+    readonly tensors: ReadonlyMap<string, TensorInfo>;
+  },
 ): Set<string> {
   const used = new Set<string>();
-  const check = (name: string, expected: readonly number[]): void => {
+  const check = (parameter: Parameter, name: string, part?: Part): void => {
+    const expected = part ? partShape(parameter, part) : parameter.shape;
     const found = tensors.get(name);
     const wrong = (what: string) =>
       new InputError(`Cannot open model directory ${directory}: tensor "${name}" ${what}`);
     if (!found) throw wrong(`is missing: config.json asks for one of shape [${expected.join(", ")}]`);
     if (found.shape.join() !== expected.join()) {
-      throw wrong(`has shape [${found.shape.join(", ")}]: config.json asks for [${expected.join(", ")}]`);
+      const { shape } = found, transposed = part?.transposed ?? false;
+      const by = askedBy(raw, parameter.name, { expected, found: shape, transposed });
+      throw wrong(
+        `has shape [${found.shape.join(", ")}]: config.json asks for [${expected.join(", ")}]${by}`,
+      );
     }
     if (!isFloatDtype(found.dtype)) {
       throw wrong(`must be F32, F16 or BF16 to be a weight: got ${found.dtype}`);
@@ -149,8 +161,8 @@ function checkTensors(
     used.add(name);
   };
   for (const parameter of plan) {
-    for (const part of parameter.parts) check(part.tensor, partShape(parameter, part));
-    for (const copy of parameter.copies) check(copy, parameter.shape);
+    for (const part of parameter.parts) check(parameter, part.tensor, part);
+    for (const copy of parameter.copies) check(parameter, copy);
   }
   return used;
 }

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { writeJson } from "../runtime/files.ts";
+import type { Listener } from "../runtime/listener.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import { adaptedEmbedding, adaptedProjections, adapterShapes, savedName } from "./adapted.ts";
 import { adapterConfigName } from "./adapter_config.ts";
@@ -11,6 +12,7 @@ import type { Lora } from "./lora.ts";
 import { adapterWeightsName } from "./read_adapter.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors.ts";
 import { savedParameters } from "./saved_modules.ts";
+import { modelFileNames } from "./model_file_names.ts";
 import { copyCompanions } from "./write_checkpoint.ts";
 
 /** An adapter to be written. */
@@ -28,7 +30,9 @@ export interface AdapterToWrite {
   /** Numbers of an adapter parameter by its name. */
   readonly parameter: (name: string) => Promise<Float32Array>;
   /** Whether a directory that is there already is replaced. */
-  readonly overwrite?: boolean;
+  readonly overwrite?: boolean | undefined;
+  /** Told of companions that are left out. */
+  readonly listener?: Listener | undefined;
 }
 
 /** Writes an adapter directory, atomically: PEFT's two files, and the base's tokenizer beside them. */
@@ -40,7 +44,7 @@ export async function writeAdapter(directory: string, options: AdapterToWrite): 
     await writeSafetensors(join(temporary, adapterWeightsName), tensors, {
       metadata: { format: "pt", base_fingerprint: fingerprint },
     });
-    await copyCompanions(source.directory, temporary);
+    await copyCompanions(source.directory, temporary, options.listener?.warn);
     const modules = projections.flatMap(({ parts }) => parts.map((part) => part.module));
     const names = lora.modules ?? [...new Set(modules.map(moduleName))].sort();
     await writeJson(join(temporary, adapterConfigName), {
@@ -64,7 +68,7 @@ export async function writeAdapter(directory: string, options: AdapterToWrite): 
       use_rslora: lora.rankStabilized ?? false,
       use_dora: false,
     });
-  }, { overwrite });
+  }, { overwrite, owned: modelFileNames });
 }
 
 /** The adapter's tensors as PEFT has them: every factor apart, in its own rank. */

@@ -2,13 +2,23 @@
  * A model directory in Hugging Face's layout, written as a whole.
  */
 
-import { join } from "node:path";
-import { listDirectory, openFile, writeAtomic, writeJson, writeText } from "../runtime/files.ts";
+import { join, sep } from "node:path";
+import {
+  isFile,
+  listDirectory,
+  openFile,
+  realPath,
+  writeAtomic,
+  writeJson,
+  writeText,
+} from "../runtime/files.ts";
+import type { Listener } from "../runtime/listener.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import { InputError } from "../runtime/errors.ts";
 import { narrow, overflowing } from "../runtime/float_bytes.ts";
 import { type Checkpoint, transpose } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
+import { companions, modelFileNames } from "./model_file_names.ts";
 import { type Parameter, parameterPlan, partShape } from "./parameter_plan.ts";
 import type { FloatDtype, TensorToWrite } from "./safetensors.ts";
 import { writeTensors } from "./sharded_tensors.ts";
@@ -32,13 +42,11 @@ export interface WriteCheckpointOptions {
   readonly maxShardBytes?: number;
   /** Whether a directory that is there already is replaced (default: it is refused). */
   readonly overwrite?: boolean | undefined;
+  /** Told of companions that are left out. */
+  readonly listener?: Listener | undefined;
 }
 
 const torchNames: Readonly<Record<FloatDtype, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
-
-/** What goes with the weights of a model, by file name. A README.md describes the old weights, so it does not. */
-const companions =
-  /^(generation_config\.json|tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|spiece\.model|chat_template\.(jinja|json)|(LICENSE|NOTICE).*)$/;
 
 /**
  * Writes a model directory that transformers and {@linkcode openCheckpoint} load: fused parameters cut back into the
@@ -55,7 +63,7 @@ export async function writeCheckpoint(directory: string, options: WriteCheckpoin
     const tensors = tensorsToWrite(plan, { ...options, directory });
     await writeTensors(temporary, tensors, { maxShardBytes, metadata: source?.metadata });
     await writeJson(join(temporary, "config.json"), configJson(config, dtype));
-    if (source) await copyCompanions(source.directory, temporary);
+    if (source) await copyCompanions(source.directory, temporary, options.listener?.warn);
     const begin = config.beginToken, end = config.endTokens;
     if (!source && (begin !== undefined || end.length > 0)) {
       await writeJson(join(temporary, "generation_config.json"), {
@@ -64,7 +72,7 @@ export async function writeCheckpoint(directory: string, options: WriteCheckpoin
       });
     }
     for (const [name, text] of files) await writeText(join(temporary, name), text);
-  }, { overwrite });
+  }, { overwrite, owned: modelFileNames });
 }
 
 /** config.json's content for a decoder, its dtype changed where another is asked for. */
@@ -142,12 +150,34 @@ function tensorsToWrite(
   return tensors;
 }
 
-/** Copies what goes with the weights, such as the tokenizer, from one model directory to another. */
-export async function copyCompanions(from: string, to: string): Promise<void> {
+/**
+ * Copies what goes with the weights, such as the tokenizer, from one model directory to another. A link that leads out of
+ * the directory (of a snapshot of the hub's: out of its repository's folder in the cache) is not followed, so that nobody's
+ * folder brings a file of the user's into a model that is published; `warn` is told.
+ */
+export async function copyCompanions(
+  from: string,
+  to: string,
+  warn: (line: string) => void = () => {},
+): Promise<void> {
   for (const name of await listDirectory(from)) {
     if (!companions.test(name)) continue;
-    await using file = await openFile(join(from, name));
+    const path = join(from, name), left = await whyNotCopied(path, from);
+    if (left !== undefined) {
+      warn(`Left out ${path}: ${left}`);
+      continue;
+    }
+    await using file = await openFile(path);
     const bytes = await file.read(0, file.size);
     await writeAtomic(join(to, name), (sink) => sink.write(bytes));
   }
+}
+
+async function whyNotCopied(path: string, folder: string): Promise<string | undefined> {
+  const root = await realPath(folder), real = await realPath(path);
+  if (root === undefined || real === undefined) return "it is a link to nothing";
+  const [, repository] = root.match(/^(.*[\\/]models--[^\\/]+)[\\/]snapshots[\\/][0-9a-f]{40}$/) ?? [];
+  const inside = [root, ...(repository === undefined ? [] : [join(repository, "blobs")])];
+  if (!inside.some((one) => real.startsWith(one + sep))) return "it is a link that leads out of its folder";
+  return await isFile(real) ? undefined : "it is no file";
 }

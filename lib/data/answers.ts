@@ -146,9 +146,9 @@ export interface Asked {
   /** The right answer. */
   readonly answer?: string | undefined;
   /** The options' texts. */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
   /** What the answer is, where that is known. */
-  readonly answer_kind?: AnswerKind;
+  readonly answer_kind?: AnswerKind | undefined;
 }
 
 /** The answer that a response gives to a problem, looked for as its kind of answer asks; null when there is none. */

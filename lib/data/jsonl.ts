@@ -34,16 +34,45 @@ export interface Row {
 }
 
 /**
+ * Input that ends early: in the middle of its last line, or with the record of an error ({@linkcode errorRecord}). What came
+ * before it is whole.
+ */
+export class BrokenOffError extends InputError {
+  /** "BrokenOffError". */
+  override name = "BrokenOffError";
+}
+
+/** The last line of a writer that fails midway: readers of its records refuse what they then know to be a part. */
+export function errorRecord(message: string): object {
+  return { error: message };
+}
+
+/** The message in such a record; undefined for anything else. */
+function errorIn(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || Object.keys(value).length !== 1) return undefined;
+  const { error } = value as { error?: unknown };
+  return typeof error === "string" ? error : undefined;
+}
+
+/**
  * The lines of UTF-8 bytes. LF and CRLF end a line, a byte order mark is dropped, the last line needs no end. Throws
  * InputError for a line over `longestLine` and for bytes that are not UTF-8.
  */
 export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Line> {
+  for await (const { text, line } of endedLines(bytes, options)) yield { text, line };
+}
+
+/** The same, with whether a line has its end. */
+async function* endedLines(
+  bytes: Bytes,
+  options: JsonlOptions,
+): AsyncGenerator<Line & { readonly ended: boolean }> {
   const { source = "standard input", longestLine = 64 * 2 ** 20 } = options;
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let pending: Uint8Array[] = [];
   let length = 0;
   let line = 0;
-  const take = (piece: Uint8Array): Line => {
+  const take = (piece: Uint8Array, ended: boolean) => {
     line++;
     const whole = pending.length === 0 ? piece : concatenate([...pending, piece]);
     pending = [];
@@ -54,20 +83,19 @@ export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): Asyn
     } catch {
       const packed = line === 1 &&
         ((whole[0] === 0x1f && whole[1] === 0x8b) || (whole[0] === 0x28 && whole[1] === 0xb5));
-      throw new InputError(
-        `Cannot read line ${line} of ${source}: it must be UTF-8 text${
-          packed ? ": got packed data (`gzip -dc` or `zstd -dc` unpacks it)" : ""
-        }`,
-      );
+      const what = `Cannot read line ${line} of ${source}: it must be UTF-8 text${
+        packed ? ": got packed data (`gzip -dc` or `zstd -dc` unpacks it)" : ""
+      }`;
+      throw ended || line === 1 ? new InputError(what) : new BrokenOffError(`${what}, and has no end`);
     }
     if (line === 1 && text.startsWith("\ufeff")) text = text.slice(1);
-    return { text: text.endsWith("\r") ? text.slice(0, -1) : text, line };
+    return { text: text.endsWith("\r") ? text.slice(0, -1) : text, line, ended };
   };
   for await (const chunk of bytes) {
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
       assertLength(length + end - start, { longestLine, source, line });
-      yield take(chunk.subarray(start, end));
+      yield take(chunk.subarray(start, end), true);
       start = end + 1;
     }
     if (start === chunk.length) continue;
@@ -75,7 +103,7 @@ export async function* readLines(bytes: Bytes, options: JsonlOptions = {}): Asyn
     assertLength(length, { longestLine, source, line });
     pending.push(chunk.slice(start)); // a copy: the reader may fill its buffer anew
   }
-  if (length > 0) yield take(new Uint8Array());
+  if (length > 0) yield take(new Uint8Array(), false);
 }
 
 function assertLength(
@@ -100,13 +128,14 @@ function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
 
 /**
  * The values of JSONL bytes; blank lines are skipped. Throws InputError that names line and source for a line that is
- * not JSON (a truncated last line among them), and for input without a record unless `allowEmpty`.
+ * not JSON, its kind BrokenOffError where the input ended early, and InputError for input without a record unless
+ * `allowEmpty`.
  */
 export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Row> {
   const { source = "standard input", allowEmpty = false } = options;
   let record = 0;
-  const lines = readLines(bytes, options);
-  for await (const { text, line } of { [Symbol.asyncIterator]: () => lines }) {
+  const lines = endedLines(bytes, options);
+  for await (const { text, line, ended } of { [Symbol.asyncIterator]: () => lines }) {
     if (text.trim() === "") continue;
     record++;
     let value: unknown;
@@ -114,8 +143,17 @@ export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): Asyn
       value = JSON.parse(text);
     } catch (error) {
       const followed = !(await lines.next().catch(() => ({ done: true }))).done;
-      throw new InputError(
-        `Cannot read line ${line} of ${source}: it must be one JSON value: ${reason(text, error, followed)}`,
+      const what = `Cannot read line ${line} of ${source}: it must be one JSON value: ${
+        reason(text, error, followed)
+      }`;
+      throw !ended && record > 1 && text.trimStart().startsWith("{")
+        ? new BrokenOffError(what)
+        : new InputError(what);
+    }
+    const failed = errorIn(value);
+    if (failed !== undefined) {
+      throw new BrokenOffError(
+        `Cannot read ${source} to its end: behind record ${record - 1} its writer failed: ${failed}`,
       );
     }
     yield { value, where: { source, record, line } };

@@ -217,18 +217,24 @@ async function listFiles(folder: string, depth = 2): Promise<string[]> {
   return paths;
 }
 
-function reading({ answerIndex, fields }: LoadOptions): ReadOptions {
-  return { ...(answerIndex && { answerIndex }), ...(fields && { fields }) };
+function reading(
+  { answerIndex, fields, signal }: LoadOptions,
+): ReadOptions & { readonly signal?: AbortSignal | undefined } {
+  return { signal, ...(answerIndex && { answerIndex }), ...(fields && { fields }) };
 }
 
 async function* readFiles(
   files: readonly string[],
-  { prefix, ...options }: ReadOptions & { readonly prefix?: string; readonly dataset?: string },
+  { prefix, signal, ...options }: ReadOptions & {
+    readonly prefix?: string;
+    readonly dataset?: string;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): AsyncGenerator<Problem> {
   let index = 0;
   for (const file of files) {
     const stem = stemOf(file);
-    for await (const { value, where } of readRows(file)) {
+    for await (const { value, where } of readRows(file, signal)) {
       const own = where.id ?? `line-${where.line ?? where.record}`;
       const id = prefix ? `${prefix}-${index++}` : files.length > 1 ? `${stem}-${own}` : own;
       yield readProblem(value, { ...where, id }, options);

@@ -37,7 +37,7 @@ export interface PromptOptions {
    * Whether the tokenizer's chat template makes the prompt: `auto` (default) when it has one, unless `template` is given
    * or the record brings its exact prompt; `always`; `never`. The same in training, sampling and scoring.
    */
-  readonly chat?: "auto" | "always" | "never";
+  readonly chat?: "auto" | "always" | "never" | undefined;
   /** Further variables of the chat template, such as `{ enable_thinking: false }` (default none). */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
   /** The day on which the chat template finds itself, `YYYY-MM-DD` (default 2024-07-26, whatever the clock says). */

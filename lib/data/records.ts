@@ -34,9 +34,9 @@ export interface Candidate {
   /** Mean of the response tokens' log-probs, in nats per token. */
   readonly score?: number | undefined;
   /** Who wrote it, where that is known. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Functions that it calls, where it is an assistant's turn that does. */
-  readonly tool_calls?: readonly ToolCall[];
+  readonly tool_calls?: readonly ToolCall[] | undefined;
   /** Unknown fields, kept. */
   readonly [field: string]: unknown;
 }
@@ -50,25 +50,29 @@ export interface Problem {
   /** The exact prompt, where the record brings its own: used in place of a template. */
   readonly prompt?: string | undefined;
   /** Instructions that precede the prompt. */
-  readonly system?: string;
+  readonly system?: string | undefined;
   /** What was said before the question: a user's and the assistant's turns, and what tools answered. */
-  readonly earlier?: readonly Turn[];
+  readonly earlier?: readonly Turn[] | undefined;
   /** What happened since the question: the assistant's tool calls, and the tools' answers. */
-  readonly between?: readonly Turn[];
+  readonly between?: readonly Turn[] | undefined;
   /** A chain of thought that ends in the answer. */
-  readonly reference?: string;
+  readonly reference?: string | undefined;
   /** Functions that the reference calls. */
-  readonly reference_tool_calls?: readonly ToolCall[];
+  readonly reference_tool_calls?: readonly ToolCall[] | undefined;
   /** The final answer: a number, an option's letter, or a text. */
   readonly answer?: string | undefined;
   /** The options' texts, without letters. */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
   /** What the answer is, where its data set says another thing than it looks like. */
-  readonly answer_kind?: AnswerKind;
+  readonly answer_kind?: AnswerKind | undefined;
+  /** The prompt that its log-probs stand behind, as `score` had it: a digest of its token ids. */
+  readonly prompt_digest?: string | undefined;
+  /** The model that made them: a digest of its weights. */
+  readonly model_digest?: string | undefined;
   /** Name of the data set it comes from. */
-  readonly dataset?: string;
+  readonly dataset?: string | undefined;
   /** The prompt template of its data set, where that is none of the project's own. */
-  readonly prompt_template?: string;
+  readonly prompt_template?: string | undefined;
   /** Candidates, where the record is a group. */
   readonly candidates?: readonly Candidate[] | undefined;
   /** Unknown fields, kept. */
@@ -127,6 +131,8 @@ const problemShape = {
   answer: optional.string,
   choices: z.optional(z.array(z.string())),
   answer_kind: z.optional(z.enum(["number", "option", "text"])),
+  prompt_digest: optional.string,
+  model_digest: optional.string,
   dataset: optional.string,
   prompt_template: optional.string,
 };

@@ -30,7 +30,7 @@ export function isRowFile(path: string): boolean {
  * under `data` or the like (`listIn`), or, as AQuA's do, one value a line. CSV's cells are parted as its header shows.
  * Throws InputError for a file that is not what its ending says, that has no row, or that is malformed.
  */
-export async function* readRows(path: string): AsyncGenerator<Row> {
+export async function* readRows(path: string, signal?: AbortSignal): AsyncGenerator<Row> {
   const name = unpackedName(path), packed = name.length < path.length;
   const ending = name.match(/\.[a-z]+$/)?.[0] ?? "";
   if (ending !== "" && !rowFileEndings.includes(ending)) {
@@ -55,7 +55,7 @@ export async function* readRows(path: string): AsyncGenerator<Row> {
       `Cannot read ${path}: ${ending || "a file without ending"} must hold ${wanted}: got ${found}`,
     );
   }
-  if (wanted === "Parquet") yield* parquetRows(path, await sizeOf(path));
+  if (wanted === "Parquet") yield* parquetRows(path, await sizeOf(path), signal);
   else if (wanted === "CSV") {
     yield* csvRows(path, { header: textOf(head), tabs: ending === ".tsv" });
   } else if (found === "text") yield* readJsonl(readUnpacked(path), { source: path });

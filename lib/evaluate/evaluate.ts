@@ -8,6 +8,7 @@ import type { Model } from "../model/model.ts";
 import type { Listener, Watched } from "../runtime/listener.ts";
 import { tallyVotes } from "../feedback/votes.ts";
 import { assessmentAccuracy, meanScores } from "../objectives/statistics.ts";
+import { judgeGsm8k } from "./gsm8k_rules.ts";
 import { optionLogprobs, type OptionResult } from "./option_logprobs.ts";
 import { score, type ScoreOptions } from "./score.ts";
 
@@ -26,10 +27,17 @@ export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatch
   readonly options?: "letter" | "logprob" | "both";
   /** Most tokens of a response (default 256). */
   readonly maxTokens?: number;
+  /** Texts that end a response, as `generate` has them (default: the next question of a plain template). */
+  readonly stop?: GenerateOptions["stop"];
   /** Seed of the samples (default 0). */
   readonly seed?: number;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
   readonly slots?: number | undefined;
+  /**
+   * Records at the beginning whose results are known already (default 0): they are not measured, and not yielded. The
+   * numbers of the others are those of a whole run, to the last digit: records are measured in the same company.
+   */
+  readonly skip?: number | undefined;
   /** How prompts are made. */
   readonly prompt?: GenerateOptions["prompt"];
 }
@@ -40,8 +48,10 @@ const names: NamesOf<EvaluateOptions> = {
   greedy: true,
   options: true,
   maxTokens: true,
+  stop: true,
   seed: true,
   slots: true,
+  skip: true,
   prompt: true,
   microBatchTokens: true,
   relabel: true,
@@ -55,6 +65,7 @@ const numbers = {
   maxTokens: "count",
   seed: "number",
   slots: "count",
+  skip: "count or 0",
   microBatchTokens: "count",
 } as const;
 
@@ -74,8 +85,10 @@ export interface Evaluated {
     readonly answer: string | null;
     /** Whether the answer, however it is stated, is right. */
     readonly correct: boolean;
-    /** Whether an answer that is marked as such is right (GSM8K's own rule). */
-    readonly strict: boolean;
+    /** Whether it is right by lm-evaluation-harness' `strict-match` for GSM8K; absent where the answer is no number. */
+    readonly strict?: boolean;
+    /** The same by its `flexible-extract`. */
+    readonly flexible?: boolean;
   };
   /** The answer most samples give; the earliest of equals. */
   readonly majority?: { readonly answer: string | null; readonly correct: boolean; readonly share: number };
@@ -117,13 +130,15 @@ export async function* evaluate(
   checkNames(options, names, { of: "evaluate" });
   checkPrompt(options.prompt, "evaluate");
   checkNumbers(options, numbers, "Option");
-  const { votes = 0, voteTemperature = 0.7, greedy = true, listener } = options;
+  const { votes = 0, voteTemperature = 0.7, greedy = true, skip = 0, listener } = options;
   const { options: answering = "letter" } = options;
   const chunk: Problem[] = [];
   let done = 0;
   const measure = async function* (problems: Problem[]): AsyncGenerator<Evaluated> {
+    if (done + problems.length <= skip) return void (done += problems.length);
     const common = {
       maxTokens: options.maxTokens,
+      stop: options.stop,
       seed: options.seed,
       slots: options.slots,
       prompt: options.prompt,
@@ -178,6 +193,7 @@ export async function* evaluate(
       }),
     );
     for (const [i, problem] of problems.entries()) {
+      if (done + i < skip) continue;
       yield {
         id: problem.id,
         ...(problem.dataset !== undefined && { dataset: problem.dataset }),
@@ -225,7 +241,7 @@ function greedyResult(problem: Problem, response: Candidate | undefined): Pick<E
       finish: response.finish!,
       answer,
       correct: isRight(problem, answer),
-      strict: isRight(problem, findAnswer(problem, response.text, { strict: true })),
+      ...judgeGsm8k(problem, response.text),
     },
   };
 }

@@ -20,6 +20,8 @@ export interface Figure {
   readonly digits: number;
   /** Whether it is a share, from 0 to 1, and shown as a percentage. */
   readonly percent?: boolean;
+  /** Whether it is left out of tables that compare models: it stands where one model is measured. */
+  readonly single?: boolean;
   /** One or two sentences without jargon. */
   readonly meaning: string;
 }
@@ -36,6 +38,27 @@ export const summaryFigures = {
     ...share,
     better: "higher",
     meaning: "Share of questions whose greedy answer (always the likeliest next token) is right.",
+  },
+  strict_accuracy: {
+    key: "strict_accuracy",
+    title: "Strict accuracy",
+    short: "strict",
+    ...share,
+    better: "higher",
+    single: true,
+    meaning:
+      "The same where only an answer written as `#### 72` counts, and as a text: the strict-match of " +
+      "lm-evaluation-harness.",
+  },
+  flexible_accuracy: {
+    key: "flexible_accuracy",
+    title: "Flexible accuracy",
+    short: "flexible",
+    ...share,
+    better: "higher",
+    single: true,
+    meaning:
+      "The same where the last number of the text counts: the flexible-extract of lm-evaluation-harness.",
   },
   majority_accuracy: {
     key: "majority_accuracy",

@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { label, type LabelCounts, type LabelOptions } from "../feedback/label.ts";
@@ -7,6 +8,7 @@ import { checkPrompt } from "../data/template_options.ts";
 import type { Candidate, Group } from "../data/records.ts";
 import { forward, orderedLogprobs } from "../model/decoder.ts";
 import { deviceBatch } from "../model/batch.ts";
+import { modelDigest, promptDigest } from "../model/digests.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import { warnOfPrompts } from "../model/prompt_warnings.ts";
 import type { Model } from "../model/model.ts";
@@ -19,6 +21,11 @@ export interface ScoreOptions extends Watched, Pick<LabelOptions, "strict" | "re
   readonly microBatchTokens?: number | undefined;
   /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
   readonly tooLong?: "skip" | "refuse";
+  /**
+   * Groups at the beginning whose results are known already (default 0): they are not yielded, and computed only where they
+   * share a micro-batch with others, so that the numbers of those are the ones of a whole run to the last digit.
+   */
+  readonly skip?: number;
   /** How prompts are made. */
   readonly prompt?: PromptOptions | undefined;
 }
@@ -28,6 +35,7 @@ const names: NamesOf<ScoreOptions> = {
   relabel: true,
   microBatchTokens: true,
   tooLong: true,
+  skip: true,
   prompt: true,
   listener: true,
   signal: true,
@@ -40,6 +48,9 @@ const names: NamesOf<ScoreOptions> = {
  *   logprob = Σ_j log P(c_j | c_<j, question),   score = logprob / |c|
  *
  * in nats, over the response's tokens and its end token (unless it broke off). Without a model only labels are made.
+ *
+ * Which model made them and behind which prompt is kept as `model_digest` and `prompt_digest`; training refuses reference
+ * log-probs of another prompt. Log-probs that a record brings are replaced, those of another model's tokens too.
  *
  * ```ts
  * import { loadModel, score } from "./mod.ts";
@@ -59,28 +70,35 @@ export async function* score(
 ): AsyncGenerator<Group> {
   checkNames(options, names, { of: "score" });
   checkPrompt(options.prompt, "score");
-  checkNumbers(options, { microBatchTokens: "count" }, "Option");
-  const { microBatchTokens = 4096, listener, signal } = options;
-  const progress = (tokens: number) => listener?.progress?.({ part: "score", done: ++done, tokens });
+  checkNumbers(options, { microBatchTokens: "count", skip: "count or 0" }, "Option");
+  const { microBatchTokens = 4096, skip = 0, listener, signal } = options;
+  const progress = (tokens: number) => {
+    done++;
+    listener?.progress?.({ part: "score", done, tokens });
+  };
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
-  let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0;
+  let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0, digest: string | undefined;
+  const turn = turns();
   const flush = async function* (): AsyncGenerator<Group> {
     const ready = waiting;
     waiting = [];
     rows = 0;
-    for (const group of await addScores(model!, ready, microBatchTokens)) {
+    if (done + ready.length <= skip) return void (done += ready.length);
+    digest ??= await modelDigest(model!);
+    for (const group of await addScores(model!, ready, { budget: microBatchTokens, digest, signal, turn })) {
       progress(group.candidates.reduce((sum, c) => sum + (c.tokens ?? 0), 0));
-      yield group;
+      if (done > skip) yield group;
     }
   };
   const look = model && warnOfPrompts(model, options.prompt, listener);
   for await (const group of groups) {
+    await turn();
     look?.(group);
     signal?.throwIfAborted();
     const labelled = label(group, { ...options, counts });
     if (!model) {
       progress(0);
-      yield labelled;
+      if (done > skip) yield labelled;
       continue;
     }
     const encoded = encode(model, labelled, options), needed = groupRows(encoded.tokens);
@@ -135,9 +153,20 @@ function encode(model: Model, group: Group, options: ScoreOptions): Encoded {
   return { group, tokens: { prompt, responses }, places, tooLong };
 }
 
-async function addScores(model: Model, encoded: readonly Encoded[], budget: number): Promise<Group[]> {
+async function addScores(
+  model: Model,
+  encoded: readonly Encoded[],
+  { budget, digest, signal, turn }: {
+    readonly budget: number;
+    readonly digest: string;
+    readonly signal: AbortSignal | undefined;
+    readonly turn: () => Promise<void>;
+  },
+): Promise<Group[]> {
   const sums = encoded.map((e) => new Float64Array(e.places.length));
   for (const planned of planMicroBatches(encoded.map((e) => e.tokens), budget)) {
+    await turn();
+    signal?.throwIfAborted();
     // A group that has nothing to score may have a prompt beyond the context.
     const pieces = planned.pieces.filter((p) => p.candidates.length > 0);
     if (pieces.length === 0) continue;
@@ -156,7 +185,8 @@ async function addScores(model: Model, encoded: readonly Encoded[], budget: numb
     }
   }
   return encoded.map(({ group, tokens, places }, g) => {
-    const candidates: Candidate[] = [...group.candidates];
+    const { reference_logprob: _, reference_score: __, reference_tokens: ___, ...kept } = group;
+    const candidates = group.candidates.map(({ logprob: _, score: __, ...rest }): Candidate => rest);
     let reference: Record<string, number> = {};
     places.forEach((place, i) => {
       const logprob = sums[g][i], count = tokens.responses[i].length;
@@ -164,6 +194,7 @@ async function addScores(model: Model, encoded: readonly Encoded[], budget: numb
         reference = { reference_logprob: logprob, reference_score: logprob / count, reference_tokens: count };
       } else candidates[place] = { ...candidates[place], tokens: count, logprob, score: logprob / count };
     });
-    return { ...group, ...reference, candidates };
+    const digests = { prompt_digest: promptDigest(tokens.prompt), model_digest: digest };
+    return { ...kept, ...reference, ...digests, candidates };
   });
 }

@@ -6,8 +6,10 @@ export interface Summary {
   readonly questions: number;
   /** Share of right greedy answers, however they are stated. */
   readonly accuracy?: number | undefined;
-  /** Share of right greedy answers that are marked as such. */
+  /** Share of right greedy answers by lm-evaluation-harness' `strict-match` for GSM8K, of questions that ask for a number. */
   readonly strict_accuracy?: number | undefined;
+  /** The same by its `flexible-extract`. */
+  readonly flexible_accuracy?: number | undefined;
   /** Share of right majority answers. */
   readonly majority_accuracy?: number | undefined;
   /** Share of right answers by the log-probs of the options' letters. */
@@ -46,6 +48,7 @@ export function summarize(results: readonly Evaluated[]): Summary {
     const known = values.filter((v) => v !== undefined);
     return known.length === 0 ? undefined : known.reduce((a, b) => a + b, 0) / known.length;
   };
+  const asNumber = (right: boolean | undefined) => right === undefined ? undefined : Number(right);
   const mixed = results.filter((r) => r.assessment_accuracy !== undefined);
   const tokens = results.reduce((sum, r) => sum + (r.reference_tokens ?? 0), 0);
   const logprob = results.reduce((sum, r) => sum + (r.reference_logprob ?? 0), 0);
@@ -53,7 +56,8 @@ export function summarize(results: readonly Evaluated[]): Summary {
   return {
     questions: results.length,
     accuracy: mean(results.map((r) => r.greedy && Number(r.greedy.correct))),
-    strict_accuracy: mean(results.map((r) => r.greedy && Number(r.greedy.strict))),
+    strict_accuracy: mean(results.map((r) => asNumber(r.greedy?.strict))),
+    flexible_accuracy: mean(results.map((r) => asNumber(r.greedy?.flexible))),
     majority_accuracy: mean(results.map((r) => r.majority && Number(r.majority.correct))),
     option_accuracy: mean(results.map((r) => r.option && Number(r.option.correct))),
     perplexity: tokens > 0 ? Math.exp(-logprob / tokens) : undefined,

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { exists, makeDirectory } from "../runtime/files.ts";
+import { exists, makeDirectory, named } from "../runtime/files.ts";
 
 /** How often the time of a partial is renewed, and after how long without it its owner is taken for dead. */
 const heartbeat = 1000, lifetime = 10_000;
@@ -65,7 +65,7 @@ function pause(): Promise<void> {
 /** Gives a partial the name `own`, or makes one; false when another process was faster. */
 async function takeOver(left: string | undefined, own: string): Promise<boolean> {
   if (left === undefined) {
-    await (await fs.open(own, "wx")).close();
+    await (await named("write", own, () => fs.open(own, "wx"))).close();
     return true;
   }
   // Renewed first: under its new name it must never look dead.

@@ -10,7 +10,7 @@ import { homedir } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError } from "../runtime/errors.ts";
-import { exists, makeDirectory, readBytes, rename, writeText } from "../runtime/files.ts";
+import { exists, makeDirectory, named, readBytes, rename, writeText } from "../runtime/files.ts";
 import { temporaryName } from "../runtime/temporary_name.ts";
 
 /** The cache folder: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`. */
@@ -59,17 +59,17 @@ export async function appendBytes(
   options: { readonly onLength?: (length: number) => void } = {},
 ): Promise<void> {
   await makeDirectory(dirname(path));
-  const handle = await fs.open(path, "a");
+  const handle = await named("write", path, () => fs.open(path, "a"));
   try {
     let length = (await handle.stat()).size;
     for await (const chunk of bytes) {
       for (let at = 0; at < chunk.length;) {
-        at += (await handle.write(chunk, at)).bytesWritten;
+        at += (await named("write", path, () => handle.write(chunk, at))).bytesWritten;
       }
       length += chunk.length;
       options.onLength?.(length);
     }
-    await handle.sync();
+    await named("write", path, () => handle.sync());
   } finally {
     await handle.close();
   }
@@ -111,7 +111,7 @@ export async function linkBlob(blob: string, pointer: string): Promise<void> {
 
 /** Makes a file empty, or makes an empty one. */
 export async function emptyFile(path: string): Promise<void> {
-  await (await fs.open(path, "w")).close();
+  await (await named("write", path, () => fs.open(path, "w"))).close();
 }
 
 /** Moves a download that is complete to its blob. */

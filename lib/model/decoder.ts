@@ -61,7 +61,7 @@ function passForward(decoder: Decoder, batch: DeviceBatch, keep: Keep): Pass {
     if (out.kept) layers.push(out.kept);
   }
   const final = finalNorm(decoder, stream);
-  const head = linearLogprob(final.y, inUse(decoder.head).tensor, batch.labels);
+  const head = linearLogprob(final.y, inUse(decoder.head).tensor, { labels: batch.labels });
   const dispose = () => {
     [...new Set([final.sum, final.y]), ...final.statistics].forEach((t) => t.dispose());
     head.dispose();

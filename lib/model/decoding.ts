@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import type { Tensor } from "../backend/device.ts";
 import { empty, joined, read, upload } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
@@ -21,13 +22,15 @@ export interface SampleRequest {
   readonly prompt: readonly number[];
   /** The stream of random numbers of each wanted sample: a sample is a function of the prompt and its stream. */
   readonly streams: readonly number[];
+  /** Whether a continuation ends with its last id, as one that spells a stop text does; that id is among its `ids`. */
+  readonly stopped?: ((ids: readonly number[]) => boolean) | undefined;
 }
 
 /** One continuation. */
 export interface Sampled {
   /** Generated ids, the end token left out. */
   readonly ids: number[];
-  /** `stop`: an end token was drawn; `length`: the limit of new tokens or of the context was reached. */
+  /** `stop`: an end token was drawn, or the request's `stopped`; `length`: the limit of new tokens or of the context was reached. */
   readonly finish: "stop" | "length";
 }
 
@@ -79,6 +82,7 @@ export class DecodingSession implements Disposable {
   readonly #caches: Tensor[];
   readonly #live: Sequence[] = [];
   readonly #ends: ReadonlySet<number>;
+  readonly #turn = turns();
   /** Tokens generated, for throughput. */
   generated = 0;
 
@@ -208,14 +212,22 @@ export class DecodingSession implements Disposable {
     const streamTensor = upload(this.#decoder.device, streams, [rows]);
     let current = upload(this.#decoder.device, ids, [rows]);
     const history: Tensor[] = [];
-    for (let step = 0; step < steps; step++) {
-      const next = this.#step(current, { rows, step, streams: streamTensor });
+    try {
+      for (let step = 0; step < steps; step++) {
+        await this.#turn();
+        this.#options.signal?.throwIfAborted();
+        const next = this.#step(current, { rows, step, streams: streamTensor });
+        current.dispose();
+        history.push(next);
+        current = next.share();
+      }
+    } catch (error) {
+      history.forEach((t) => t.dispose());
+      throw error;
+    } finally {
       current.dispose();
-      history.push(next);
-      current = next.share();
+      streamTensor.dispose();
     }
-    current.dispose();
-    streamTensor.dispose();
     using drawnIds = joined(history);
     const drawn = await read(drawnIds) as Int32Array;
     this.#collect(drawn, rows, steps);
@@ -298,7 +310,8 @@ export class DecodingSession implements Disposable {
         if (this.#ends.has(id)) finish = "stop";
         else {
           ids.push(id);
-          if (ids.length >= ownRows) finish = "length";
+          if (question.request.stopped?.(ids)) finish = "stop";
+          else if (ids.length >= ownRows) finish = "length";
         }
       }
       if (!finish) return void staying.push(sequence);

@@ -147,7 +147,8 @@ function spells(
     return false;
   }
   const ends = new Set(endTokensOf(model, context.prompt)), ended = ends.has(ids.at(-1)!);
-  if (ended === (finish === "length")) return false;
+  // Where nothing ends a response, a stop text may still have ended this one.
+  if (ended === (finish === "length") && (ended || ends.size > 0)) return false;
   const body = ended ? ids.slice(0, -1) : ids;
   return !body.some((id) => ends.has(id)) && decodeResponse(model, body, context) === text;
 }

@@ -8,6 +8,7 @@ import type { Watched } from "../runtime/listener.ts";
 import { DecodingSession, type Sampled } from "./decoding.ts";
 import { decodeResponse, encodePrompt, encodeResponse, endTokensOf, nothingEnds } from "./encode.ts";
 import { limitsOf } from "./memory_limits.ts";
+import { checkStop, stopTextsOf, type StopWatch, watchStops } from "./stop_texts.ts";
 import type { Model } from "./model.ts";
 import { warnOfPrompts } from "./prompt_warnings.ts";
 import { slotsThatFit } from "./slots.ts";
@@ -28,7 +29,17 @@ export interface GenerateOptions extends Watched {
   readonly seed?: number | undefined;
   /** Keep equal candidates (default false: equals are drawn again, at most as often as `samples`, then left out). */
   readonly keepDuplicates?: boolean;
-  /** Keep each candidate's ids as `token_ids`, so that the tokens drawn are scored and trained on (default false). */
+  /**
+   * Texts that end a response, which ends before the first of them, `finish: "stop"`. Default: where the next question of a
+   * plain template begins (`\n\nQuestion:`, `\nQuestion:`), nothing in a chat or behind a record's own prompt; an empty list
+   * is none.
+   */
+  readonly stop?: readonly string[] | undefined;
+  /**
+   * Keep each candidate's ids as `token_ids`, so that the tokens drawn are scored and trained on (default false). Of a
+   * response that a stop text ended: the drawn ones that lie wholly before it, the tokenizer's for what is left of a token
+   * in which it begins, and the end token that the text stands for; they spell the candidate's text.
+   */
   readonly tokenIds?: boolean;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
   readonly slots?: number | undefined;
@@ -48,6 +59,7 @@ const names: NamesOf<GenerateOptions> = {
   topP: true,
   seed: true,
   keepDuplicates: true,
+  stop: true,
   tokenIds: true,
   slots: true,
   block: true,
@@ -72,6 +84,8 @@ interface Pending {
   readonly problem: Problem;
   readonly prompt: readonly number[];
   readonly candidates: Candidate[];
+  /** Finds what ends a response; undefined where no text does. */
+  readonly stops: StopWatch | undefined;
   /** Samples asked for so far: the next one's number. */
   asked: number;
   /** Samples wanted now, not yet admitted. */
@@ -105,6 +119,7 @@ export async function* generate(
   checkNames(options, names, { of: "generate" });
   checkPrompt(options.prompt, "generate");
   checkNumbers(options, numbers, "Option");
+  checkStop(options.stop);
   const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, seed = 0, listener, signal } = options;
   const samples = temperature === 0 ? 1 : options.samples ?? 6;
   const slots = options.slots === undefined
@@ -122,6 +137,14 @@ export async function* generate(
   };
   if (sampling.endTokens.length === 0) listener?.warn?.(nothingEnds);
   const look = warnOfPrompts(model, options.prompt, listener);
+  const watches = new Map<string, StopWatch | undefined>();
+  const stopsOf = (problem: Problem): StopWatch | undefined => {
+    const texts = stopTextsOf(model, problem, options), key = JSON.stringify(texts);
+    if (!watches.has(key)) {
+      watches.set(key, texts.length === 0 ? undefined : watchStops(model.tokenizer, texts));
+    }
+    return watches.get(key);
+  };
   const source = iterate(problems);
   const queue: Pending[] = [];
   let session: DecodingSession | undefined,
@@ -153,6 +176,7 @@ export async function* generate(
           problem: next.value,
           prompt,
           candidates: [],
+          stops: stopsOf(next.value),
           asked: 0,
           wanted: fits ? samples : 0,
           done: !fits,
@@ -178,7 +202,7 @@ export async function* generate(
         );
         if (
           !session.tryAdmit(
-            { prompt: pending.prompt, streams },
+            { prompt: pending.prompt, streams, stopped: pending.stops?.stopped },
             (results) => receive(model, pending, { results, samples, options }),
           )
         ) {
@@ -217,7 +241,8 @@ function receive(
     readonly options: GenerateOptions;
   },
 ): void {
-  for (const { ids, finish } of results) {
+  for (const { ids: drawn, finish } of results) {
+    const ids = pending.stops?.cut(drawn) ?? drawn;
     const context = { problem: pending.problem, prompt: options.prompt };
     const text = decodeResponse(model, ids, context);
     if (!options.keepDuplicates && pending.candidates.some((c) => c.text === text)) continue;
@@ -225,7 +250,7 @@ function receive(
     pending.candidates.push({
       text,
       finish,
-      tokens: ids.length + (finish === "stop" ? 1 : 0),
+      tokens: ids.length + end.length,
       ...(options.tokenIds && { token_ids: [...ids, ...end] }),
     });
   }

@@ -203,7 +203,11 @@ export function layerGradient(
   output.addParameters?.(attended.out);
   const norm = headNormOf(attention);
   const qkv = norm ? attentionRows(attention, projected, batch.positions) : projected;
-  const dqkv = spanAttentionGradient(qkv, attended, output.dx, batch.layout, attention.heads);
+  const dqkv = spanAttentionGradient(qkv, attended, {
+    dout: output.dx,
+    layout: batch.layout,
+    heads: attention.heads,
+  });
   rotate(attention, dqkv, batch.positions, true);
   if (norm) {
     qkv.dispose();

@@ -112,12 +112,10 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
       listener,
       signal,
     });
-    const model = new Model(
-      base,
-      makeDecoder({ device, config, plan, ...weights }),
+    const model = new Model(base, makeDecoder({ device, config, plan, ...weights }), {
       tokenizer,
-      known && { directory: files?.directory, ...known },
-    );
+      adapter: known && { directory: files?.directory, ...known },
+    });
     if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
     return model;
   } finally {

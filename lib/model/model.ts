@@ -2,8 +2,8 @@ import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { join, resolve } from "node:path";
 import { assign, read, upload } from "../backend/tensors.ts";
 import { matmul } from "../kernels/product/matmul.ts";
-import { temporaryName } from "../runtime/temporary_name.ts";
-import { listDirectory, remove, removeTemporaries, rename, writeText } from "../runtime/files.ts";
+import { listDirectory, remove, rename, writeText } from "../runtime/files.ts";
+import { openScratch } from "../runtime/scratch.ts";
 import type { Device, Tensor } from "../backend/device.ts";
 import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -32,7 +32,7 @@ export interface SaveOptions extends Watched {
   /** Bytes of tensors a file, before a second one is begun (default 5 GB). */
   readonly maxShardBytes?: number;
   /** Whether a directory that is there already is replaced (default: it is refused). */
-  readonly overwrite?: boolean;
+  readonly overwrite?: boolean | undefined;
 }
 
 const saveNames: NamesOf<SaveOptions> = {
@@ -47,7 +47,14 @@ const saveNames: NamesOf<SaveOptions> = {
 /** A causal language model on a device, and what belongs to it. */
 export class Model {
   /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
-  readonly adapter: { readonly directory?: string | undefined; readonly fingerprint: string } | undefined;
+  readonly adapter:
+    | {
+      readonly directory?: string | undefined;
+      readonly fingerprint: string;
+      /** The fingerprint of the former kind, which runs and adapters made before keep. */
+      readonly former: string;
+    }
+    | undefined;
   readonly #tokenizer: Tokenizer | undefined;
 
   /** Use {@linkcode loadModel}. */
@@ -60,14 +67,7 @@ export class Model {
      * @internal
      */
     readonly decoder: Decoder,
-    tokenizer?: Tokenizer,
-    /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
-    readonly adapter?: {
-      readonly directory?: string | undefined;
-      readonly fingerprint: string;
-      /** The fingerprint of the former kind, which runs and adapters made before keep. */
-      readonly former: string;
-    },
+    parts: { readonly tokenizer?: Tokenizer | undefined; readonly adapter?: Model["adapter"] } = {},
   ) {
     this.#tokenizer = parts.tokenizer;
     this.adapter = parts.adapter;
@@ -224,6 +224,7 @@ export class Model {
           return await this.parameterValues(name);
         },
         overwrite: options.overwrite,
+        listener: options.listener,
       });
     }
     this.#wide("save");
@@ -246,21 +247,16 @@ export class Model {
    * config of a model that is there already goes first and the new one comes last, so that a half of either is no model.
    */
   async saveInto(directory: string, options: Omit<SaveOptions, "overwrite"> = {}): Promise<void> {
-    await removeTemporaries(directory, "model"); // a killed process's
-    const whole = temporaryName(join(directory, "model"));
-    const last = this.decoder.adapter ? "adapter_config.json" : "config.json";
-    try {
-      await this.save(whole, options);
-      if (this.decoder.adapter) {
-        for (const [name, text] of options.files ?? []) await writeText(join(whole, name), text);
-      }
-      const files = await listDirectory(whole);
-      await remove(join(directory, last));
-      for (const name of [...files.filter((f) => f !== last), last]) {
-        await rename(join(whole, name), join(directory, name));
-      }
-    } finally {
-      await remove(whole);
+    await using scratch = await openScratch(join(directory, "model"));
+    const whole = scratch.content, last = this.decoder.adapter ? "adapter_config.json" : "config.json";
+    await this.save(whole, options);
+    if (this.decoder.adapter) {
+      for (const [name, text] of options.files ?? []) await writeText(join(whole, name), text);
+    }
+    const files = await listDirectory(whole);
+    await remove(join(directory, last));
+    for (const name of [...files.filter((f) => f !== last), last]) {
+      await rename(join(whole, name), join(directory, name));
     }
   }
 
@@ -269,6 +265,7 @@ export class Model {
     this.decoder.parameters.forEach((t) => t.dispose());
     this.decoder.quantized?.forEach((matrix) => matrix.dispose());
     this.decoder.rotary?.table?.dispose();
+    this.#tokenizer?.[Symbol.dispose]();
   }
 
   /** The same, at the end of a `using` block. */

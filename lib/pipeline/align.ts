@@ -8,15 +8,9 @@ import { roundsTable } from "../report/rounds_table.ts";
 import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
-import {
-  exists,
-  makeDirectory,
-  readJson,
-  remove,
-  removeTemporaries,
-  writeJson,
-  writeText,
-} from "../runtime/files.ts";
+import { exists, readJson, removeTemporaries, writeJson, writeText } from "../runtime/files.ts";
+import { modelFileNames } from "../checkpoint/model_file_names.ts";
+import { type Owned, takeFolder } from "../runtime/owned_files.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
@@ -27,6 +21,13 @@ import { checkOut, configurationDifference } from "./out_directory.ts";
 import { readRecords, Stages } from "./stages.ts";
 import type { Listener } from "../runtime/listener.ts";
 import type { Summary } from "../evaluate/summary.ts";
+
+/** What a run writes into its folder. */
+const alignFileNames: Owned = {
+  files:
+    /^(?:align\.json|results\.json|report\.html|run\.lock|(?:test-)?candidates(?:-aft-\w+-round-\d+)?\.jsonl)$/,
+  folders: [[/^(?:vft|control|aft-(?:none|dc|bc))(?:-round-\d+)?$/, modelFileNames]],
+};
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {
@@ -98,9 +99,8 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
     if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
   }
   await checkSources(settings, listener);
-  if (taken && resume) await removeTemporaries(out);
-  else if (taken) await remove(out);
-  await makeDirectory(out);
+  await using _lock = await takeFolder(out, { owned: alignFileNames, overwrite: taken && !resume });
+  await removeTemporaries(out);
   await writeJson(file, configuration);
   return await new AlignRun(settings, listener).all();
 }
@@ -132,12 +132,16 @@ class AlignRun {
           "option `alignEpochs: 1` makes one",
       );
     }
-    const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
-      objective: "vft",
-      trainTurns: options.trainTurns,
-      epochs: options.epochs,
-      learningRate: options.learningRate,
-      seed: options.seed,
+    const vft = await this.train("vft", {
+      from: options.model,
+      records: () => this.#stages.problems(options.train),
+      settings: {
+        objective: "vft",
+        trainTurns: options.trainTurns,
+        epochs: options.epochs,
+        learningRate: options.learningRate,
+        seed: options.seed,
+      },
     });
     const judged = await this.candidates("test-candidates", vft, options.test, { judged: true });
     const models: Trained[] = [{ name: "vft", kind: "vft", directory: vft, round: 0, sampledTokens: 0 }];
@@ -199,20 +203,20 @@ class AlignRun {
       (round === 1 ? models[0] : models.findLast((model) => model.kind === kind))!.directory;
     const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
     const made: Trained[] = [];
-    const control = await this.train(
-      fileName(`control${last}`),
-      newest("control"),
-      first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
-      { ...settings, objective: "vft", trainTurns: options.trainTurns },
-    );
+    const control = await this.train(fileName(`control${last}`), {
+      from: newest("control"),
+      records: first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
+      settings: { ...settings, objective: "vft", trainTurns: options.trainTurns },
+    });
     made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
     for (const { kind, settings: method } of options.methods) {
       const name = kind + last, from = newest(kind);
       const groups = first ??
         await this.candidates(fileName(`candidates ${name}`), from, options.train, settings);
-      const directory = await this.train(fileName(name), from, () => learnedRecords(groups, options.label), {
-        ...settings,
-        ...method,
+      const directory = await this.train(fileName(name), {
+        from,
+        records: () => learnedRecords(groups, options.label),
+        settings: { ...settings, ...method },
       });
       const before = models.findLast((model) => model.kind === kind)?.sampledTokens ?? 0;
       made.push({ name, kind, directory, round, sampledTokens: before + await tokensIn(groups) });

@@ -8,6 +8,7 @@ import type { ReadOptions } from "../data/normalize_record.ts";
 import type { Problem } from "../data/records.ts";
 import type { TrainTurns } from "../data/train_turns.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
+import { checkStop } from "../model/stop_texts.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
@@ -44,6 +45,8 @@ export interface AlignOptions {
   readonly topP?: number | undefined;
   /** Longest response, in tokens (default 96). */
   readonly maxTokens?: number | undefined;
+  /** Texts that end a response, as `generate` has them (default: the next question of a plain template). */
+  readonly stop?: readonly string[] | undefined;
   /** Samples for the majority vote of maj@k (default 8; 0 for none). */
   readonly votes?: number | undefined;
   /** Width of the boundary constraint, in nats per token (default 0.2). */
@@ -112,6 +115,7 @@ export interface AlignSettings extends Filled {
   readonly methods: readonly AlignMethod[];
   readonly lora: Lora | undefined;
   readonly trainTurns: TrainTurns | undefined;
+  readonly stop: readonly string[] | undefined;
   readonly signal: AbortSignal | undefined;
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
@@ -131,6 +135,7 @@ type Absent =
   | "constraints"
   | "options"
   | "lora"
+  | "stop"
   | "signal"
   | "data"
   | "testData"
@@ -189,6 +194,7 @@ const names: NamesOf<AlignOptions> = {
   constraints: true,
   options: true,
   lora: true,
+  stop: true,
   alignLearningRate: true,
   fields: true,
   answerIndex: true,
@@ -252,6 +258,7 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
   checkPrompt(options.prompt, "align");
+  checkStop(options.stop);
   for (const [name, expected] of Object.entries(words)) {
     const value = options[name as keyof typeof words];
     if (value === undefined || (expected as readonly string[]).includes(value)) continue;
@@ -292,6 +299,7 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
     beta,
     methods,
     trainTurns: filled.trainTurns,
+    stop: filled.stop,
     signal: filled.signal,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,

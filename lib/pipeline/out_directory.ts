@@ -2,7 +2,9 @@
 
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { UsageError } from "../runtime/errors.ts";
-import { exists, isDirectory, listDirectory } from "../runtime/files.ts";
+import { exists, isDirectory } from "../runtime/files.ts";
+import { isFilled } from "../runtime/owned_files.ts";
+import { refuseLocked } from "../runtime/run_lock.ts";
 
 /** What was asked for. */
 export interface OutOptions {
@@ -30,7 +32,8 @@ export async function checkOut(options: OutOptions): Promise<boolean> {
     }
   }
   if (!await isDirectory(out)) throw new UsageError(`Cannot write ${out}: it is a file, not a directory`);
-  if ((await listDirectory(out)).length === 0) return false;
+  await refuseLocked(out);
+  if (!await isFilled(out)) return false;
   if (!resume && !overwrite) {
     throw new UsageError(
       `Cannot write ${out}: it already exists; use option \`resume\`, option \`overwrite\` or another option \`out\``,
@@ -57,7 +60,12 @@ function isWithin(path: string, folder: string): boolean {
 /** The first option that differs, as "option `seed: 1`, not 2"; undefined when none does. */
 export function configurationDifference(before: unknown, now: unknown): string | undefined {
   const was = withoutFlow(before).kept, is = withoutFlow(now).kept;
-  const shown = (value: unknown) => value === null || value === undefined ? "none" : String(value);
+  const shown = (value: unknown) =>
+    value === null || value === undefined
+      ? "none"
+      : typeof value === "object"
+      ? JSON.stringify(value)
+      : String(value);
   for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
     if (shown(was[name]) === shown(is[name])) continue;
     return `option \`${name}: ${shown(was[name])}\`, not ${shown(is[name])}`;

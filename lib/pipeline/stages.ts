@@ -21,6 +21,7 @@ import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
 import type { Metrics } from "../train/metrics.ts";
+import { tidyFinished } from "../train/run_directory.ts";
 import { train, type TrainOptions } from "../train/trainer.ts";
 import { memoryCheck } from "../model/needs.ts";
 import { inStage, type Listener, type Watched } from "../runtime/listener.ts";
@@ -38,6 +39,8 @@ export interface StagesOptions extends Watched {
   readonly recompute?: boolean;
   /** Longest response, in tokens. */
   readonly maxTokens: number;
+  /** Texts that end a response (default: the next question of a plain template). */
+  readonly stop?: readonly string[] | undefined;
   /** Tokens computed at once. */
   readonly microBatch: number;
   readonly prompt: PromptOptions;
@@ -138,7 +141,10 @@ export class Stages {
   /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
   async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
     const { microBatch, prompt, signal, configuration } = this.options;
-    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) return out;
+    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) {
+      await tidyFinished(out);
+      return out;
+    }
     const resume = await exists(join(out, "run.json")), { lora, recompute } = this.options;
     const whole = lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
     using model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
@@ -150,6 +156,7 @@ export class Stages {
       prompt,
       out,
       resume,
+      overwrite: !resume, // what others keep in the folder of a model that is not there stays
       configuration: { ...configuration as object, run: label, training: settings },
       listener: {
         ...inStage(this.listener, label),
@@ -169,7 +176,7 @@ export class Stages {
     path: string,
     { from, problems, label, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
   ): Promise<string> {
-    const { maxTokens, prompt, microBatch, signal } = this.options;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options;
     if (await exists(path)) return path;
     using model = await this.open(from);
     const listener: Listener = {
@@ -179,6 +186,7 @@ export class Stages {
     const generated = generate(model, this.problems(problems), {
       ...sampling,
       maxTokens,
+      stop,
       prompt,
       listener,
       signal,
@@ -224,11 +232,12 @@ export class Stages {
     records: Source<Problem>,
     options: EvaluateOptions & { readonly label: string },
   ): Promise<Evaluated[]> {
-    const { maxTokens, prompt, microBatch, signal } = this.options, { label, ...measuring } = options;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options, { label, ...measuring } = options;
     const { progress } = inStage(this.listener, label);
     return await Array.fromAsync(
       evaluate(model, records(), {
         maxTokens,
+        stop,
         prompt,
         microBatchTokens: microBatch,
         signal,

@@ -8,7 +8,9 @@ import { dotChart } from "./plots.ts";
 import type { ReportModel } from "./contents.ts";
 
 /** Figures of the main table. The letters of options are the study's. */
-const shown: readonly Figure[] = Object.values(summaryFigures).filter(({ key }) => key !== "option_accuracy");
+const shown: readonly Figure[] = (Object.values(summaryFigures) as readonly Figure[]).filter((
+  { key, single },
+) => key !== "option_accuracy" && !single);
 
 const columns: readonly HtmlColumn[] = [{ key: "name", title: "Model" }, ...shown.map(pageColumn)];
 

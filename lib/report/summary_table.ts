@@ -9,15 +9,26 @@ export interface NamedSummary {
   readonly summary: Summary | readonly Summary[];
 }
 
-/** What the table shows; how often answers broke off stands on the page alone. */
+/** What a table shows. */
+export interface SummaryTableOptions {
+  /** Whether it is of one model, with the figures that a comparison leaves out (default false). */
+  readonly single?: boolean;
+}
+
+/** How often answers broke off stands on the page alone. */
 const shown: readonly Figure[] = Object.values(summaryFigures).filter(({ key }) => key !== "no_end_token");
 
 /** One row a model; columns that no model has a value for are left out. Several seeds give mean ± standard deviation. */
-function tableOf(models: readonly NamedSummary[]): { columns: Column[]; rows: Row[] } {
+function tableOf(
+  models: readonly NamedSummary[],
+  { single: all = false }: SummaryTableOptions = {},
+): { columns: Column[]; rows: Row[] } {
   const lists = models.map(({ summary }) =>
     Array.isArray(summary) ? summary as readonly Summary[] : [summary as Summary]
   );
-  const known = shown.filter(({ key }) => lists.some((list) => list.some((s) => s[key] !== undefined)));
+  const known = shown.filter(({ key, single = false }) =>
+    (all || !single) && lists.some((list) => list.some((s) => s[key] !== undefined))
+  );
   const columns: Column[] = [
     { key: "model", title: "model" },
     ...known.map(textColumn),
@@ -33,8 +44,8 @@ function tableOf(models: readonly NamedSummary[]): { columns: Column[]; rows: Ro
 }
 
 /** The table for a terminal. */
-export function summaryTable(models: readonly NamedSummary[]): string {
-  const { columns, rows } = tableOf(models);
+export function summaryTable(models: readonly NamedSummary[], options?: SummaryTableOptions): string {
+  const { columns, rows } = tableOf(models, options);
   return textTable(columns, rows);
 }
 

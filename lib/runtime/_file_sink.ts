@@ -22,6 +22,12 @@ export const reasons: Record<string, string> = {
   ENOSPC: "no space left on the device",
   EROFS: "the file system is read-only",
   EMFILE: "too many open files",
+  EIO: "the device reports an error",
+  EDQUOT: "the quota is used up",
+  EFBIG: "the file would be too large",
+  ENAMETOOLONG: "the name is too long",
+  ELOOP: "too many links",
+  NotCapable: "the runtime's permissions do not allow it",
 };
 
 /** Runs a file system call and turns its failure into one line that names the path and the reason. */
@@ -42,8 +48,11 @@ export function namedNow<T>(verb: string, path: string, call: () => T): T {
   }
 }
 
-function inWords(error: unknown, verb: string, path: string): unknown {
-  const reason = (error as { code?: string }).code;
+/** What the system said of a path, in one line; anything else as it is. */
+export function inWords(error: unknown, verb: string, path: string): unknown {
+  const { code, name } = error as { code?: string; name?: string };
+  // Deno asks for all permissions where a path is of the system's (/dev, /proc, /sys).
+  const reason = name === "NotCapable" ? name : code;
   if (error instanceof InputError || typeof reason !== "string") return error;
   const details = { code: "file", fields: { path, reason }, cause: error } as const;
   return new InputError(`Cannot ${verb} ${path}: ${reasons[reason] ?? reason}`, details);

@@ -5,6 +5,7 @@
 
 import { Worker } from "node:worker_threads";
 import { InputError } from "./errors.ts";
+import { workerModule } from "./worker_module.ts";
 
 /** A thread that answers one request at a time. Dispose of it when done: an open one keeps the process alive. */
 export interface BoundedWorker extends AsyncDisposable {
@@ -31,9 +32,7 @@ export type WorkerReply = { readonly answer: unknown } | { readonly error: strin
  * @param module the module beside the caller's: `new URL("./_parquet_worker.ts", import.meta.url)`
  */
 export function openBoundedWorker(module: URL): BoundedWorker {
-  // A published archive holds JavaScript under the same name.
-  const built = import.meta.url.endsWith(".js");
-  const worker = new Worker(built ? new URL(module.href.replace(/\.ts$/, ".js")) : module);
+  const worker = new Worker(workerModule(module));
   let ended = false;
   const end = async () => {
     ended = true;

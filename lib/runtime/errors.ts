@@ -12,7 +12,7 @@ import { oneLine } from "./one_line.ts";
  * | `input` | | what was read, or the machine; of an {@linkcode InputError} that says no more |
  * | `usage` | | an option or a configuration; of a {@linkcode UsageError} that says no more |
  * | `option` | `option`, `value`, `expected` | an option's value |
- * | `file` | `path`, `reason` | the file system's own code for why: `ENOENT` |
+ * | `file` | `path`, `reason` | the file system's own code for why: `ENOENT`; Deno's `NotCapable` |
  * | `no-feedback` | `objective`, `id`, `wanted` | a record's candidates lack labels, ranks or rewards |
  * | `no-reference-logprobs` | `objective` | candidates lack log-probs of the model before training |
  * | `no-adapter` | | a GPU was asked for, and there is none |

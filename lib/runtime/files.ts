@@ -5,13 +5,20 @@
 
 import { readSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { InputError } from "./errors.ts";
-import { syncToDisk, temporaryName } from "./temporary_name.ts";
-import { bufferedSink, type FileSink, largestTransfer, named, namedNow, reasons } from "./_file_sink.ts";
+import { nameToBe, syncToDisk, temporaryName } from "./temporary_name.ts";
+import {
+  bufferedSink,
+  type FileSink,
+  inWords,
+  largestTransfer,
+  named,
+  namedNow,
+  reasons,
+} from "./_file_sink.ts";
 
-export type { FileSink };
+export { type FileSink, inWords, named };
 
 const readSize = 256 * 1024;
 
@@ -34,14 +41,29 @@ export interface RandomAccessFile extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Opens a file for random access. Throws InputError when it is missing, unreadable or a directory. */
+/**
+ * Refuses what is no file before it is opened: opening a named pipe waits for a writer, and a device may never end.
+ *
+ * @param streams whether a pipe or a device will do: `/dev/stdin`, or what a shell puts in place of `<(command)`
+ */
+async function refuseOther(path: string, streams = false): Promise<void> {
+  const status = await named("read", path, () => fs.stat(path));
+  if (status.isFile() || (streams && !status.isDirectory())) return;
+  const found = status.isDirectory()
+    ? reasons.EISDIR
+    : status.isFIFO()
+    ? "it is a pipe"
+    : status.isSocket()
+    ? "it is a socket"
+    : "it is a device";
+  throw new InputError(`Cannot read ${path}: ${found}${status.isDirectory() ? "" : ", not a file"}`);
+}
+
+/** Opens a file for random access. Throws InputError when it is missing, unreadable or no file (a directory, pipe, device). */
 export async function openFile(path: string): Promise<RandomAccessFile> {
+  await refuseOther(path);
   const handle = await named("read", path, () => fs.open(path, "r"));
   const status = await handle.stat();
-  if (status.isDirectory()) {
-    await handle.close();
-    throw new InputError(`Cannot read ${path}: ${reasons.EISDIR}`);
-  }
   const close = () => handle.close();
   const short = (offset: number, target: Uint8Array, filled: number) =>
     new InputError(
@@ -81,8 +103,16 @@ export async function openFile(path: string): Promise<RandomAccessFile> {
   return { path, size: status.size, read, readInto, readNow, close, [Symbol.asyncDispose]: close };
 }
 
-/** The bytes of a file, in chunks of at most 256 KiB. Throws InputError when it cannot be read. */
-export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
+/**
+ * The bytes of a file, in chunks of at most 256 KiB. Throws InputError when it cannot be read, or is no file.
+ *
+ * @param options `streams`: pipes and devices are read too
+ */
+export async function* readBytes(
+  path: string,
+  options: { readonly streams?: boolean } = {},
+): AsyncGenerator<Uint8Array> {
+  await refuseOther(path, options.streams);
   const handle = await named("read", path, () => fs.open(path, "r"));
   try {
     while (true) {
@@ -99,6 +129,7 @@ export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
 
 /** The whole of a UTF-8 text file. Throws InputError when it cannot be read or is not UTF-8. */
 export async function readText(path: string): Promise<string> {
+  await refuseOther(path);
   const bytes = await named("read", path, () => fs.readFile(path));
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -118,14 +149,15 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/**
- * Removes what a killed process left in a folder: files and directories that had not got their names yet, all of them or
- * those that were to become `only`.
- */
-export async function removeTemporaries(directory: string, only?: string): Promise<void> {
-  for (const name of await listDirectory(directory)) {
-    const wanted = name.match(/^\.+(.+?)(?:\.[0-9a-f]{8}\.tmp)+$/)?.[1];
-    if (wanted !== undefined && (only ?? wanted) === wanted) await remove(join(directory, name));
+/** Removes what a killed process left in a folder that nobody else writes to: files that had not got their names yet. */
+export async function removeTemporaries(directory: string): Promise<void> {
+  const entries = await named(
+    "list directory",
+    directory,
+    () => fs.readdir(directory, { withFileTypes: true }),
+  );
+  for (const entry of entries) {
+    if (entry.isFile() && nameToBe(entry.name) !== undefined) await remove(join(directory, entry.name));
   }
 }
 
@@ -195,44 +227,6 @@ export async function openAppend(
   };
 }
 
-/** A temporary file to put a stream aside and read it again, as often as needed. */
-export interface Spool extends FileSink, AsyncDisposable {
-  /** All that was written so far, from the beginning. */
-  read(): AsyncIterable<Uint8Array>;
-  /** `length` bytes from byte `offset` on, of what was written so far. */
-  readAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Closes and removes the file. */
-  close(): Promise<void>;
-}
-
-/** Opens a spool in the system's folder for temporary files (`TMPDIR`). */
-export async function openSpool(): Promise<Spool> {
-  const folder = await named("write", tmpdir(), () => fs.mkdtemp(join(tmpdir(), "spool-")));
-  const path = join(folder, "spool");
-  const handle = await named("write", path, () => fs.open(path, "w"));
-  const sink = bufferedSink(handle, path);
-  let reader: RandomAccessFile | undefined;
-  const close = async () => {
-    await reader?.close();
-    await handle.close();
-    await fs.rm(folder, { recursive: true, force: true });
-  };
-  return {
-    write: sink.write,
-    async *read() {
-      await sink.flush();
-      yield* readBytes(path);
-    },
-    async readAt(offset, length) {
-      await sink.flush();
-      reader ??= await openFile(path);
-      return await reader.read(offset, length);
-    },
-    close,
-    [Symbol.asyncDispose]: close,
-  };
-}
-
 /** Whether something, a file or a directory, has this path. */
 export async function exists(path: string): Promise<boolean> {
   return await fs.stat(path).then(() => true, () => false);
@@ -241,6 +235,16 @@ export async function exists(path: string): Promise<boolean> {
 /** Whether a directory has this path. */
 export async function isDirectory(path: string): Promise<boolean> {
   return await fs.stat(path).then((status) => status.isDirectory(), () => false);
+}
+
+/** Whether a file, by itself or by a link, has this path: no directory, pipe or device. */
+export async function isFile(path: string): Promise<boolean> {
+  return await fs.stat(path).then((status) => status.isFile(), () => false);
+}
+
+/** The path that links lead to; undefined where there is nothing. */
+export async function realPath(path: string): Promise<string | undefined> {
+  return await fs.realpath(path).catch(() => undefined);
 }
 
 /** Makes a directory and the ones above it; one that is there already is fine. */
@@ -256,6 +260,11 @@ export async function listDirectory(path: string): Promise<string[]> {
 /** Gives a file or directory another name, in place of the file that has it. */
 export async function rename(from: string, to: string): Promise<void> {
   await named("write", to, () => fs.rename(from, to));
+}
+
+/** Cuts a file down to its first `bytes`. */
+export async function cutFile(path: string, bytes: number): Promise<void> {
+  await named("write", path, () => fs.truncate(path, bytes));
 }
 
 /** Removes a file or a whole directory; nothing happens when there is none. */

@@ -18,15 +18,19 @@ export function unpackedName(path: string): string {
  * The bytes of a file, or those that it holds where its name ends in `.gz` or `.zst`, in pieces of at most 256 KiB: what
  * is unpacked is never held as a whole.
  *
+ * @param options `streams`: a pipe or a device may stand in a file's place, where it is not packed
  * @throws {InputError} when it cannot be read, is not packed so, or is damaged
  */
-export function readUnpacked(path: string): AsyncIterable<Uint8Array> {
+export function readUnpacked(
+  path: string,
+  options: { readonly streams?: boolean } = {},
+): AsyncIterable<Uint8Array> {
   const ending = path.toLowerCase().match(/\.[a-z]+$/)?.[0];
   return ending === ".gz"
     ? unpackGzip(path)
     : ending === ".zst"
     ? unpackZstd(checkedHead(path, [0x28, 0xb5, 0x2f, 0xfd], "Zstandard"), path)
-    : readBytes(path);
+    : readBytes(path, options);
 }
 
 async function* unpackGzip(path: string): AsyncGenerator<Uint8Array> {

@@ -13,16 +13,19 @@ export class InterruptedError extends Error {
   override name = "InterruptedError";
 }
 
-/** A watch on SIGINT and SIGTERM. */
+/** Ctrl-C, `kill`, and the end of the terminal or the connection. */
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** A watch on SIGINT, SIGTERM and SIGHUP. */
 export interface InterruptWatch extends Disposable {
-  /** Aborts at the first SIGINT or SIGTERM, with an {@linkcode InterruptedError} as its reason. */
+  /** Aborts at the first of these signals, with an {@linkcode InterruptedError} as its reason. */
   readonly signal: AbortSignal;
   /** Gives the signals back to the runtime. */
   stop(): void;
 }
 
 /**
- * Turns SIGINT and SIGTERM into an abort, so that the work can end at a good place (a checkpoint, a whole line).
+ * Turns SIGINT, SIGTERM and SIGHUP into an abort, so that the work can end at a good place (a checkpoint, a whole line).
  * A second signal ends the process at once, with exit code 130.
  */
 export function watchInterrupts(): InterruptWatch {
@@ -31,12 +34,8 @@ export function watchInterrupts(): InterruptWatch {
     if (controller.signal.aborted) process.exit(interruptedExitCode);
     controller.abort(new InterruptedError("Interrupted"));
   };
-  process.on("SIGINT", interrupt);
-  process.on("SIGTERM", interrupt);
-  const stop = () => {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
-  };
+  for (const name of signals) process.on(name, interrupt);
+  const stop = () => signals.forEach((name) => process.off(name, interrupt));
   return { signal: controller.signal, stop, [Symbol.dispose]: stop };
 }
 

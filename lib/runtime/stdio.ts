@@ -10,6 +10,7 @@ import * as fs from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { isatty } from "node:tty";
+import { inWords } from "./_file_sink.ts";
 
 /** Thrown when whoever reads standard output has gone away (`| head -1`): stop the work, and end quietly with 0. */
 export class ClosedOutputError extends Error {
@@ -38,6 +39,15 @@ function writeOnce(bytes: Uint8Array, at: number): Promise<number> {
   });
 }
 
+/** The file that standard output was sent to, where the system tells. */
+function outputName(): string {
+  try {
+    return fs.readlinkSync("/proc/self/fd/1");
+  } catch {
+    return "standard output";
+  }
+}
+
 let lastWrite: Promise<void> = Promise.resolve();
 
 async function writeAll(bytes: Uint8Array): Promise<void> {
@@ -46,7 +56,7 @@ async function writeAll(bytes: Uint8Array): Promise<void> {
       at += await writeOnce(bytes, at);
     } catch (error) {
       if (isClosedPipe(error)) throw new ClosedOutputError("Standard output was closed", { cause: error });
-      if (!isBusy(error)) throw error;
+      if (!isBusy(error)) throw inWords(error, "write", outputName());
       // The pipe is full and its other end made it non-blocking: nothing tells us when there is room again.
       await delay(5);
     }
@@ -57,7 +67,7 @@ async function writeAll(bytes: Uint8Array): Promise<void> {
  * Writes text or bytes to standard output and resolves when the system has taken them, so that whoever awaits it
  * goes no faster than the reader. Calls that overlap are written one after the other.
  *
- * Throws {@linkcode ClosedOutputError} when the reader has gone away.
+ * Throws {@linkcode ClosedOutputError} when the reader has gone away, InputError when the disk is full.
  */
 export function writeOutput(content: string | Uint8Array): Promise<void> {
   const bytes = typeof content === "string" ? encoder.encode(content) : content;

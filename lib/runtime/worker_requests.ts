@@ -1,6 +1,6 @@
-/** The other side of `bounded_worker.ts`: what runs in the thread. */
+/** The other side of `bounded_worker.ts` and `sync_worker.ts`: what runs in the thread. */
 
-import { parentPort } from "node:worker_threads";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import type { WorkerReply } from "./bounded_worker.ts";
 
 /** Answers each request that the thread gets by `answer`; what that throws goes back as its message. */
@@ -15,5 +15,21 @@ export function answerRequests(answer: (request: never) => unknown): void {
       reply = { error: error instanceof Error ? error.message : String(error) };
     }
     port.postMessage(reply);
+  });
+}
+
+/** The same for a thread that `openSyncWorker` started, whose caller sleeps meanwhile. */
+export function answerSyncRequests(answer: (request: never) => unknown): void {
+  const { answered, port } = workerData as { readonly answered: Int32Array; readonly port: MessagePort };
+  port.on("message", (request) => {
+    let reply: WorkerReply;
+    try {
+      reply = { answer: answer(request as never) };
+    } catch (error) {
+      reply = { error: error instanceof Error ? error.message : String(error) };
+    }
+    port.postMessage(reply);
+    Atomics.store(answered, 0, 1);
+    Atomics.notify(answered, 0);
   });
 }

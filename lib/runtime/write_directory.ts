@@ -5,11 +5,13 @@
  */
 
 import * as fs from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { openScratch } from "./scratch.ts";
 import { syncToDisk, temporaryName } from "./temporary_name.ts";
 import { named, reasons } from "./_file_sink.ts";
 import { InputError } from "./errors.ts";
 import { exists, makeDirectory, readJson, writeJson } from "./files.ts";
+import { type Owned, removeOwned } from "./owned_files.ts";
 
 /** In the folder that keeps what is replaced: whose place it had. */
 const markName = "replaced.json";
@@ -19,7 +21,8 @@ const contentName = "before";
 /**
  * Makes a directory as a whole: `fill` writes into a temporary directory beside it, which is synced and renamed.
  *
- * A directory that is already there is refused, or replaced with `overwrite`: it stays complete in a folder
+ * A directory that is already there is refused, or replaced with `overwrite` (of which only what is `owned` goes; the rest
+ * stays in the new one): it stays complete in a folder
  * `.NAME.XXXXXXXX.old` beside it until the new one is in place. A process that is killed between the two renames leaves
  * that folder, and the next writer of the same path puts its content back first; a reader is told where it is
  * ({@linkcode replacedDirectory}). When `fill` throws, what was there before stays as it was.
@@ -27,19 +30,21 @@ const contentName = "before";
 export async function writeDirectoryAtomic(
   path: string,
   fill: (temporary: string) => Promise<void>,
-  options: { readonly overwrite?: boolean | undefined } = {},
+  options: { readonly overwrite?: boolean | undefined; readonly owned?: Owned } = {},
 ): Promise<void> {
-  await recover(path);
-  if (!options.overwrite && await exists(path)) {
+  const { overwrite, owned } = options;
+  await recover(path, owned);
+  if (!overwrite && await exists(path)) {
     throw new InputError(`Cannot write ${path}: ${reasons.EEXIST}`);
   }
   await makeDirectory(dirname(path));
-  const temporary = temporaryName(path);
+  await using scratch = await openScratch(path);
+  const temporary = scratch.content;
   await named("write", path, () => fs.mkdir(temporary));
   try {
     await fill(temporary);
     await named("write", path, () => syncTree(temporary));
-    if (options.overwrite && await exists(path)) {
+    if (overwrite && await exists(path)) {
       const backup = temporaryName(path, "old");
       await named("write", path, () => fs.mkdir(backup));
       await writeJson(join(backup, markName), { replaces: nameOf(path) });
@@ -47,11 +52,10 @@ export async function writeDirectoryAtomic(
     }
     await named("write", path, () => fs.rename(temporary, path));
   } catch (error) {
-    await fs.rm(temporary, { recursive: true, force: true });
-    await recover(path);
+    await recover(path, owned);
     throw error;
   }
-  await recover(path);
+  await recover(path, owned);
   await syncToDisk(dirname(path));
 }
 
@@ -68,12 +72,29 @@ export async function replacedDirectory(path: string): Promise<string | undefine
   return undefined;
 }
 
-/** Puts back what a killed writer of this path had moved away, or removes it where the new one is in place. */
-async function recover(path: string): Promise<void> {
+/**
+ * Puts back what a killed writer of this path had moved away, or removes it where the new one is in place, which then gets
+ * what is not ours.
+ */
+async function recover(path: string, owned?: Owned): Promise<void> {
   for (const backup of await backupsOf(path)) {
     const content = join(backup, contentName);
     if (!await exists(path) && await exists(content)) {
       await named("write", path, () => fs.rename(content, path));
+    }
+    if (owned && await fs.lstat(content).then((status) => status.isDirectory(), () => false)) {
+      for (const stays of await removeOwned(content, owned)) {
+        const [first] = relative(content, stays).split(sep) as [string];
+        const target = join(path, first);
+        if (!await exists(target)) {
+          await named("write", target, () => fs.rename(join(content, first), target));
+        }
+      }
+      // What has the same name as something new stays in the backup, and is no part of it any more.
+      if (await exists(content) && (await fs.readdir(content)).length > 0) {
+        await named("remove", join(backup, markName), () => fs.rm(join(backup, markName)));
+        continue;
+      }
     }
     await named("remove", backup, () => fs.rm(backup, { recursive: true, force: true }));
   }

@@ -5,8 +5,17 @@ import { oneLineHeads } from "../report/html_table.ts";
 import { type Outcome, renderStudy, studyMarkdown, type StudyPage } from "../report/study.ts";
 import { csvTable, markdownTable } from "../report/table.ts";
 import { machine } from "../runtime/environment.ts";
-import { exists, makeDirectory, readJson, remove, writeJson, writeText } from "../runtime/files.ts";
+import {
+  exists,
+  makeDirectory,
+  readJson,
+  removeTemporaries,
+  writeJson,
+  writeText,
+} from "../runtime/files.ts";
 import type { Listener } from "../runtime/listener.ts";
+import { modelFileNames } from "../checkpoint/model_file_names.ts";
+import { type Owned, takeFolder } from "../runtime/owned_files.ts";
 import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
@@ -39,6 +48,17 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
 
 /** Those that run unless some are named: the paper's. */
 const ofThePaper = Object.keys(experiments).filter((name) => name !== "zoo");
+
+/** What a study writes into its folder. */
+const studyFileNames: Owned = {
+  files: /^(?:study\.(?:json|md|html)|results\.json|run\.lock)$/,
+  folders: [
+    [/^tables$/, { files: /\.(?:md|csv)$/ }],
+    [/^candidates$/, { files: /\.jsonl$/ }],
+    [/^probes$/, { files: /\.json$/ }],
+    [/^cells$/, { files: /^$/, folders: [[/-[0-9a-f]+$/, modelFileNames]] }],
+  ],
+};
 
 /** What study.json keeps: the sizes of every finished experiment, and what computed. */
 interface StudyState {
@@ -78,8 +98,9 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
   const directory = await resolveModel(model, { listener, signal });
   if (!await isAdapterDirectory(directory)) await (await openCheckpoint(directory)).close();
   signal?.throwIfAborted();
-  if (taken && run.overwrite) await remove(out);
+  await using _lock = await takeFolder(out, { owned: studyFileNames, overwrite: taken && run.overwrite });
   await makeDirectory(join(out, "tables"));
+  await removeTemporaries(out);
   const path = join(out, "study.json");
   const state: StudyState = await exists(path)
     ? await readJson(path) as StudyState

@@ -2,18 +2,21 @@
  * Text to token ids and back, by any tokenizer.json.
  */
 
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readText } from "../runtime/files.ts";
 import { continuing, type TokenizerJson } from "./_continuing_text.ts";
 import { addedTokens, separateControls } from "./_control_tokens.ts";
+import { openEngines } from "./_engine.ts";
+import type { Engine } from "./_library_engine.ts";
 import { aroundText, specialsOf } from "./_special_tokens.ts";
+import { checkTokenizerJson } from "./_tokenizer_json.ts";
+import { vocabularyOf } from "./_vocabulary.ts";
 import { chatTemplate } from "./chat_template.ts";
 import { turnTokens } from "./_turn_tokens.ts";
 
 /** A tokenizer, with what it takes to write it again. */
-export interface Tokenizer {
+export interface Tokenizer extends Disposable {
   /**
    * Ids of a text. With `special` (default) the tokens that the tokenizer puts around a text are added, the one at the
    * beginning not a second time where the text already spells it, as a rendered chat does. Text that spells a control
@@ -110,7 +113,8 @@ export function makeTokenizer(
   if (!files.has("tokenizer.json")) {
     throw new InputError(`Cannot load the tokenizer of ${where}: tokenizer.json is missing`);
   }
-  const source = parseObject(files, "tokenizer.json", where) as unknown as TokenizerJson;
+  const path = join(where, "tokenizer.json");
+  const { json: source, strangers } = checkTokenizerJson(parseObject(files, "tokenizer.json", where), path);
   const settings = parseObject(files, "tokenizer_config.json", where);
   const map = parseObject(files, "special_tokens_map.json", where);
   const { json: complete, specials, special } = specialsOf(source, { ...map, ...settings });
@@ -120,6 +124,7 @@ export function makeTokenizer(
     files,
     rows: options.vocabularySize,
   });
+  parseObject(files, "chat_template.json", where);
   const template = chatTemplate(files);
   const turns = template === undefined ? [] : turnTokens(template, { specials, added: addedTokens(bounded) });
   const controls = separateControls(bounded, new Set([...special, ...turns]));
@@ -127,21 +132,12 @@ export function makeTokenizer(
   // are in `json` already.
   const config: Record<string, unknown> = {
     ...settings,
+    target_lang: undefined, // a vocabulary for each language is of speech models
     clean_up_tokenization_spaces: false,
     additional_special_tokens: [],
   };
   for (const [role, text] of Object.entries(specials)) config[role] = controls.inner(text);
-  const whole = build(controls.json, config, where);
-  const rest = continuing(controls.json), part = rest ? build(rest, config, where) : whole;
-  const idOfToken = (token: string) => whole.token_to_id(controls.inner(token));
-  const tokenOfId = (id: number) => {
-    const token = whole.id_to_token(id);
-    return token === undefined ? undefined : controls.reveal(token);
-  };
-
-  const vocabulary = whole.get_vocab();
-  let vocabularySize = 0;
-  for (const id of vocabulary.values()) vocabularySize = Math.max(vocabularySize, id + 1);
+  const { tokenOfId, idOfToken, vocabularySize } = vocabularyOf(controls, path);
   const rows = options.vocabularySize ?? vocabularySize;
   if (vocabularySize > rows) {
     throw new InputError(
@@ -150,7 +146,7 @@ export function makeTokenizer(
     );
   }
 
-  const unknown = options.endTokens?.find((id) => whole.id_to_token(id) === undefined);
+  const unknown = options.endTokens?.find((id) => tokenOfId(id) === undefined);
   if (unknown !== undefined) {
     throw new InputError(
       `Cannot use the tokenizer of ${where}: it has no token ${unknown}, with which the model ends a text; its ` +
@@ -159,17 +155,20 @@ export function makeTokenizer(
   }
 
   const idOf = (role: string) => specials[role] === undefined ? undefined : idOfToken(specials[role]);
+  const rest = continuing(controls.json), jsons = rest ? [controls.json, rest] : [controls.json];
+  const opened = openEngines(jsons.map((json) => ({ json, config })), { where: path, strangers });
+  const whole = opened.engines[0]!, part = opened.engines.at(-1)!;
   const seen = specialsAround(whole);
   const { around, doubt } = aroundText(settings, { seen, begin: idOf("bos_token"), end: idOf("eos_token") });
-  const body = (text: string) => whole.encode(controls.recognize(text), { add_special_tokens: false }).ids;
+  const body = (text: string) => whole.encode(controls.recognize(text), false);
   const encodePrompt = (text: string): number[] => {
     const ids = body(text), { before } = around;
     const there = before.length > 0 && before.every((id, i) => ids[i] === id);
     return there ? ids : [...before, ...ids];
   };
-  const toText = (tokenizer: HuggingFaceTokenizer, ids: readonly number[], skipSpecial: boolean): string =>
+  const toText = (engine: Engine, ids: readonly number[], skipSpecial: boolean): string =>
     // The library refuses an empty list.
-    ids.length === 0 ? "" : controls.reveal(tokenizer.decode([...ids], { skip_special_tokens: skipSpecial }));
+    ids.length === 0 ? "" : controls.reveal(engine.decode(ids, skipSpecial));
   const end = idOf("eos_token");
 
   return {
@@ -177,7 +176,7 @@ export function makeTokenizer(
       special ? [...encodePrompt(text), ...around.after] : body(text),
     encodePrompt,
     guard: controls.guard,
-    encodeResponse: (text) => part.encode(text.toWellFormed(), { add_special_tokens: false }).ids,
+    encodeResponse: (text) => part.encode(text.toWellFormed(), false),
     decode: (ids, { skipSpecial = true } = {}) => toText(whole, ids, skipSpecial),
     decodeResponse: (ids) => toText(part, ids, true),
     vocabularySize,
@@ -189,6 +188,7 @@ export function makeTokenizer(
     idToToken: tokenOfId,
     tokenToId: idOfToken,
     files,
+    [Symbol.dispose]: () => opened[Symbol.dispose](),
   };
 }
 
@@ -226,19 +226,9 @@ function withinRows(
   };
 }
 
-function build(json: TokenizerJson, config: object, where: string): HuggingFaceTokenizer {
-  try {
-    return new HuggingFaceTokenizer(json, config);
-  } catch (error) {
-    const reason = (error as Error).message.split("\n")[0];
-    throw new InputError(`Cannot load the tokenizer of ${where}: ${reason}`, { cause: error });
-  }
-}
-
 /** What the tokenizer puts before and after a text, seen on one. */
-function specialsAround(tokenizer: HuggingFaceTokenizer): { before: number[]; after: number[] } {
-  const plain = tokenizer.encode("a", { add_special_tokens: false }).ids;
-  const whole = tokenizer.encode("a").ids;
+function specialsAround(engine: Engine): { before: number[]; after: number[] } {
+  const plain = engine.encode("a", false), whole = engine.encode("a", true);
   for (let start = 0; start + plain.length <= whole.length; start++) {
     if (plain.every((id, i) => whole[start + i] === id)) {
       return { before: whole.slice(0, start), after: whole.slice(start + plain.length) };

@@ -1,4 +1,4 @@
-import { openSpool, type Spool } from "../runtime/files.ts";
+import { openSpool, type Spool } from "../runtime/spool.ts";
 
 /** Bytes of records that are kept in memory before the rest goes to a file. */
 const MEMORY_BYTES = 32 * 2 ** 20;

@@ -4,6 +4,7 @@ import { assign, read, upload } from "../backend/tensors.ts";
 import { isAdapterDirectory, readAdapterConfig } from "../checkpoint/adapter_config.ts";
 import { readAdapter } from "../checkpoint/read_adapter.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { checkpointNames, modelFileNames } from "../checkpoint/model_file_names.ts";
 import { type Decoder, parameter } from "../model/state.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../checkpoint/safetensors.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
@@ -16,30 +17,23 @@ import {
   readJson,
   readText,
   remove,
+  removeTemporaries,
   writeJson,
   writeText,
 } from "../runtime/files.ts";
+import { isFilled, removeOwned, takeFolder } from "../runtime/owned_files.ts";
+import { lockFolder } from "../runtime/run_lock.ts";
+import { removeScratches } from "../runtime/scratch.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import * as z from "zod/mini";
 import type { Metrics } from "./metrics.ts";
+import { count, identitySchema, type RunRecord, type RunState, writeRecord } from "./run_record.ts";
 import type { Optimizer } from "./optimizer.ts";
-
-/** Where a run stands: everything beside tensors that going on needs. Random choices follow from seed and epoch. */
-export interface RunState {
-  /** Optimizer steps done. */
-  readonly step: number;
-  /** All optimizer steps. */
-  readonly steps: number;
-  /** Digest and number of the records trained on. */
-  readonly records: { readonly count: number; readonly digest: number };
-  /** What decides the path of the training besides records: seed, batch size, schedule, …. */
-  readonly settings: Readonly<Record<string, unknown>>;
-}
 
 /** How to open a run directory. */
 export interface RunDirectoryOptions {
-  /** Resolved configuration and versions, kept in run.json. */
-  readonly configuration: unknown;
+  /** What run.json keeps. */
+  readonly record: RunRecord;
   readonly resume?: boolean | undefined;
   readonly overwrite?: boolean | undefined;
 }
@@ -55,29 +49,36 @@ const KEPT = 2;
 export class RunDirectory implements AsyncDisposable {
   #metrics?: AppendFile;
 
-  private constructor(readonly path: string) {}
+  private constructor(readonly path: string, readonly lock: AsyncDisposable) {}
 
   /** Makes the folder, or opens it again to resume. Throws UsageError when it exists and neither option was given. */
   static async open(path: string, options: RunDirectoryOptions): Promise<RunDirectory> {
-    const run = new RunDirectory(path), there = await exists(path);
+    const there = await exists(path);
     if (options.resume) {
       if (!there) throw new UsageError(`Cannot resume ${path}: no such run directory`);
       if (!await exists(join(path, "run.json"))) {
         throw new UsageError(`Cannot resume ${path}: it has no run.json, so it is no run directory`);
       }
+      const run = new RunDirectory(path, await lockFolder(path));
+      await removeTemporaries(path);
       return run;
     }
-    if (there && (await listDirectory(path)).length > 0) {
-      if (!options.overwrite) {
+    const overwrite = options.overwrite ?? false;
+    const lock = await takeFolder(path, { owned: modelFileNames, overwrite });
+    const run = new RunDirectory(path, lock);
+    try {
+      if (!overwrite && await isFilled(path)) {
         throw new UsageError(
           `Cannot write ${path}: it already exists; use option \`overwrite\`, option \`resume\` or another option \`out\``,
         );
       }
-      await remove(path);
+      await removeTemporaries(path);
+      await writeRecord(path, options.record);
+      return run;
+    } catch (error) {
+      await run[Symbol.asyncDispose]();
+      throw error;
     }
-    await makeDirectory(path);
-    await writeJson(join(path, "run.json"), options.configuration);
-    return run;
   }
 
   /** Adds a line to metrics.jsonl. */
@@ -111,10 +112,9 @@ export class RunDirectory implements AsyncDisposable {
     for (const step of (await this.#steps()).slice(0, -KEPT)) await remove(this.#checkpoint(step));
   }
 
-  /** Whether the run came to its end: its model is written and its checkpoints are gone. */
+  /** Whether the run came to its end: its model is written, the file that makes it one last. */
   async isFinished(): Promise<boolean> {
-    const written = await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
-    return written && (await this.#steps()).length === 0;
+    return await exists(join(this.path, "config.json")) || await isAdapterDirectory(this.path);
   }
 
   /** Puts the parameters of the finished run's model, or of its adapter, in place. */
@@ -185,24 +185,30 @@ export class RunDirectory implements AsyncDisposable {
 
   /** Removes the checkpoints: the run is done and its model written. */
   async removeCheckpoints(): Promise<void> {
-    await remove(join(this.path, "checkpoints"));
+    await tidyFinished(this.path);
   }
 
-  /** Closes metrics.jsonl. */
+  /** Closes metrics.jsonl and lets others write. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#metrics?.close();
+    await this.lock[Symbol.asyncDispose]();
   }
 }
 
-const count = z.int().check(z.positive());
 const stateSchema = z.object({
+  ...identitySchema.shape,
   step: count,
-  steps: count,
-  records: z.object({ count, digest: z.int() }),
-  settings: z.record(z.string(), z.unknown()),
   /** Updates that the moments have seen: one a step. */
   updates: count,
 });
+
+/** Removes what a process that was killed had no time for, from the folder of a run whose model is written. */
+export async function tidyFinished(path: string): Promise<void> {
+  const folder = join(path, "checkpoints");
+  if (await exists(folder)) await removeOwned(folder, checkpointNames);
+  await removeScratches(path);
+  await removeTemporaries(path);
+}
 
 /** A checkpoint's state.json, which must be that of its folder. */
 function readState(

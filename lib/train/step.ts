@@ -1,3 +1,4 @@
+import { turns } from "../runtime/turns.ts";
 import type { Tensor } from "../backend/device.ts";
 import { upload } from "../backend/tensors.ts";
 import { planMicroBatches, type TokenGroup } from "../model/packing.ts";
@@ -66,7 +67,7 @@ export async function accumulateGradients(
 ): Promise<StepReport> {
   const { microBatchTokens, keep, report, gradients } = options;
   const plan = planMicroBatches(groups.map((g) => g.tokens), microBatchTokens);
-  const loss = new BatchLoss(groups, options);
+  const loss = new BatchLoss(groups, options), turn = turns();
   let rows = 0, index = 0;
   while (index < plan.length) {
     const { whole, pieces } = plan[index];
@@ -80,6 +81,7 @@ export async function accumulateGradients(
     const score = loss.needsScores || report;
     if (run.length > 1 && score) {
       for (const { pieces } of run) {
+        await turn();
         using batch = pieceBatch(decoder, groups, pieces);
         using pass = forward(decoder, batch, { keep: "nothing" });
         loss.take(pieces, batch, await orderedLogprobs(pass, batch));
@@ -87,6 +89,7 @@ export async function accumulateGradients(
       ids.forEach((g) => loss.evaluate(g));
     }
     for (const { pieces } of run) {
+      await turn();
       using batch = pieceBatch(decoder, groups, pieces);
       using pass = forward(decoder, batch, { keep });
       rows += batch.host.tokens;

@@ -1,7 +1,9 @@
+import { turns } from "../runtime/turns.ts";
 import { isAbsolute, relative, sep } from "node:path";
 import { Random } from "../data/random.ts";
 import type { Group, Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
+import { modelDigest } from "../model/digests.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import { warnOfPrompts } from "../model/prompt_warnings.ts";
@@ -13,7 +15,8 @@ import type { Metrics } from "./metrics.ts";
 import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
 import { RecordStore } from "./record_store.ts";
-import { RunDirectory, type RunState } from "./run_directory.ts";
+import { RunDirectory } from "./run_directory.ts";
+import { checkRecord, computedBy, readRecord, recordResumed, type RunIdentity } from "./run_record.ts";
 import { learningRateAt } from "./schedule.ts";
 import { pathOf, resolveSettings, type TrainOptions, type TrainSettings } from "./settings.ts";
 import { accumulateGradients, type TrainingGroup } from "./step.ts";
@@ -62,42 +65,66 @@ export async function* train(
   await using store = await encodeAll(model, noting(records, data), settings);
   const batches = Math.ceil(store.size / batchSize);
   const steps = settings.steps ?? batches * settings.epochs;
-  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+  const identity = {
+    steps,
+    records: { count: store.size, digest: store.digest },
+    settings: {
+      ...pathOf(settings, steps),
+      ...(model.decoder.adapter && { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
+    },
+  };
+  const record = {
     configuration: settings.configuration ?? plain(options),
+    identity,
+    computedBy: computedBy(model.device),
+  };
+  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+    record,
     resume: settings.resume,
     overwrite: settings.overwrite,
   });
-  if (settings.resume && await directory?.isFinished()) {
+  const check = (before: RunIdentity) => {
+    const { base } = before.settings, { former, fingerprint } = model.adapter ?? {};
+    // A run that was begun when a base was known by less.
+    const same = base !== undefined && base === former
+      ? { ...before.settings, base: fingerprint }
+      : before.settings;
+    checkSame({ ...before, settings: same }, identity, out!);
+  };
+  const before = settings.resume && out !== undefined ? await readRecord(out) : undefined;
+  if (before && out !== undefined) checkRecord(out, before, check);
+  if (before && await directory!.isFinished()) {
+    await directory!.removeCheckpoints(); // a process that was killed may have had no time for them
     settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);
     return await directory!.restoreFinished(model.decoder);
   }
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
   try {
-    const identity = {
-      steps,
-      records: { count: store.size, digest: store.digest },
-      settings: {
-        ...pathOf(settings, steps),
-        ...(model.decoder.adapter &&
-          { lora: model.decoder.adapter.lora, base: model.adapter?.fingerprint }),
-      },
-    };
     let step = 0;
-    if (settings.resume && directory) {
-      const state = await directory.restore(optimizer, (state) => {
-        const { base } = state.settings, { former, fingerprint } = model.adapter ?? {};
-        // A run that was begun when a base was known by less.
-        const same = base !== undefined && base === former
-          ? { ...state.settings, base: fingerprint }
-          : state.settings;
-        checkSame({ ...state, settings: same }, identity, out!);
-      });
-      step = state?.step ?? 0;
+    if (before && directory && out !== undefined) {
+      step = (await directory.restore(optimizer, check))?.step ?? 0;
+      settings.listener?.note?.(
+        step === 0
+          ? `Going on from the beginning: ${out} has no checkpoint yet`
+          : `Going on from step ${step} of ${steps}`,
+      );
+      for (const line of await recordResumed(out, before, { step, now: record })) {
+        settings.listener?.warn?.(line);
+      }
     }
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
     let order: number[] = [], orderOf = -1, last: Metrics | undefined;
+    let saved = step;
+    const turn = turns();
     while (step < steps) {
+      await turn();
+      if (signal?.aborted && directory && saveEvery > 0 && step > 0) {
+        if (saved < step) await directory.save(optimizer, { ...identity, step });
+        settings.listener?.warn?.(
+          `Kept step ${step} of ${steps} in ${out}: option \`resume\` goes on from there`,
+        );
+      }
       signal?.throwIfAborted();
       const epoch = Math.floor(step / batches), at = step % batches;
       if (epoch !== orderOf) {
@@ -146,11 +173,13 @@ export async function* train(
       trimWhenIdle(model.device);
       if (directory && saveEvery > 0 && step % saveEvery === 0 && step < steps) {
         await directory.save(optimizer, { ...identity, step });
+        saved = step;
       }
     }
     if (directory && out) {
       const run = { settings, steps, records: store.size, data: [...data], metrics: last };
-      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype });
+      const listener = { warn: settings.listener?.warn };
+      await model.saveInto(out, { files: await modelFiles(model, run), dtype: settings.dtype, listener });
       await directory.removeCheckpoints();
     }
   } finally {
@@ -182,17 +211,21 @@ async function encodeAll(
   settings: TrainSettings,
 ): Promise<RecordStore<StoredRecord>> {
   const context = model.config.maxPositions;
-  const teachable = watchTeachable(settings.objective);
+  const teachable = watchTeachable(settings.objective), models = new Map<string, number>();
   const look = warnOfPrompts(model, settings.prompt, settings.listener);
   let seen = 0, skipped = 0;
+  const turn = turns();
   const encoded = async function* (): AsyncGenerator<StoredRecord> {
     for await (const record of records) {
+      await turn();
       settings.signal?.throwIfAborted();
       seen++;
       look(record);
       const turns = encodeTurns(model, record, settings);
       const tooLong = turns.reduce((sum, turn) => sum + turn.tooLong, 0);
-      for (const turn of turns) teachable.take(turn.group?.id ?? record.id, turn);
+      for (const turn of turns) teachable.take({ ...record, id: turn.group?.id ?? record.id }, turn);
+      const { model_digest: by } = record;
+      if (by !== undefined) models.set(by, (models.get(by) ?? 0) + 1);
       if (tooLong > 0 && settings.tooLong === "refuse") {
         throw new InputError(
           `Cannot train on "${record.id}": prompt and response exceed the context of ${context} tokens`,
@@ -211,6 +244,8 @@ async function encodeAll(
         : `${skipped} responses are left out: with their prompts they exceed the context of ${context} tokens`,
     );
   }
+  const strange = settings.objective.needsReferenceLogprobs ? await otherModels(model, models) : undefined;
+  if (strange) settings.listener?.warn?.(strange);
   for (const line of teachable.warnings()) settings.listener?.warn?.(line);
   const refusal = teachable.refusal();
   if (store.size > 0 && refusal === undefined) return store;
@@ -225,8 +260,23 @@ async function encodeAll(
   );
 }
 
+/** What is said of reference log-probs that another model made; undefined where none did. */
+async function otherModels(model: Model, records: ReadonlyMap<string, number>): Promise<string | undefined> {
+  if (records.size === 0) return undefined;
+  const own = await modelDigest(model), others = [...records].filter(([digest]) => digest !== own);
+  if (others.length === 0) return undefined;
+  const count = others.reduce((sum, [, records]) => sum + records, 0);
+  return `The reference log-probs of ${count} ${
+    count === 1 ? "record" : "records"
+  } were made by another model ` +
+    `(model_digest ${
+      others[0]![0]
+    }) than the one that is trained (${own}): fine where that is the reference; else ` +
+    "score them with the model as it is before training";
+}
+
 /** Refuses to go on with other records or settings than the run was started with. */
-function checkSame(before: RunState, now: Omit<RunState, "step">, out: string): void {
+function checkSame(before: RunIdentity, now: RunIdentity, out: string): void {
   for (const [name, value] of Object.entries(now.settings)) {
     const was = before.settings[name];
     if (JSON.stringify(was) !== JSON.stringify(value)) {

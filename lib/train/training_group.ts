@@ -2,6 +2,7 @@ import { selectRejectionSamples } from "../data/equations.ts";
 import type { PromptOptions } from "../data/prompts.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { type TrainTurns, turnsOf } from "../data/train_turns.ts";
+import { promptDigest } from "../model/digests.ts";
 import { encodePrompt, encodeResponse } from "../model/encode.ts";
 import type { Model } from "../model/model.ts";
 import { feedbackFields, feedbackKinds, kindUsed } from "../objectives/feedback.ts";
@@ -25,6 +26,8 @@ export interface EncodedGroup {
   readonly tooLong: number;
   /** Empty references and empty right candidates, left out: they would teach to say nothing. */
   readonly blank: number;
+  /** Whether the record was scored behind another prompt, where its log-probs are not used. */
+  readonly otherPrompt?: boolean;
   /** Why the whole record is: every response of it is marked wrong, and the objective trains on right ones alone. */
   readonly leftOut?: "wrong";
 }
@@ -67,6 +70,10 @@ export function encodeGroup(
     return { tooLong: 0, blank: 0, leftOut: "wrong" };
   }
   const prompt = encodePrompt(model, record, options.prompt);
+  const otherPrompt = record.prompt_digest !== undefined &&
+    (trainsOn === "candidates" || trainsOn === "samples") &&
+    record.prompt_digest !== promptDigest(prompt);
+  if (otherPrompt && objective.needsReferenceLogprobs) throw behindAnother(record, prompt, objective);
   const all = chosenBy[trainsOn](record, objective);
   const chosen = all.filter(({ candidate: { text, correct, tool_calls: calls } }) =>
     !correct || calls !== undefined || text.trim() !== ""
@@ -78,13 +85,25 @@ export function encodeGroup(
   // The last response token needs no position, since nothing is predicted from it.
   const fitting = encoded.filter(({ ids }) => ids.length > 0 && prompt.length + ids.length - 1 <= context);
   const tooLong = encoded.filter(({ ids }) => prompt.length + ids.length - 1 > context).length;
-  if (fitting.length === 0) return { tooLong, blank };
+  if (fitting.length === 0) return { tooLong, blank, otherPrompt };
   const feedback = feedbackOf(record.id, fitting, options);
   return {
     tooLong,
     blank,
+    otherPrompt,
     group: { id: record.id, tokens: { prompt, responses: fitting.map((e) => e.ids) }, feedback },
   };
+}
+
+/** The error for reference log-probs that stand behind another prompt than the one that is trained. */
+function behindAnother(record: Problem, prompt: readonly number[], { name }: Objective): InputError {
+  return new InputError(
+    `Cannot train ${name} on "${record.id}": its prompt differs from the one that its log-probs were made behind ` +
+      `(prompt_digest ${record.prompt_digest} there, ${
+        promptDigest(prompt)
+      } here): train with the template, system ` +
+      "text, examples and tokenizer that `deno task score` had, or score it anew with these",
+  );
 }
 
 /** Whether a record has responses, and none that may be trained on as an example. */

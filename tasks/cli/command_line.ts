@@ -6,7 +6,7 @@ import { runParser } from "@optique/core/facade";
 import { object } from "@optique/core/constructs";
 import { type DocPage, formatDocPage } from "@optique/core/doc";
 import { formatMessage, lineBreak, type Message, message, text } from "@optique/core/message";
-import { optional, withDefault } from "@optique/core/modifiers";
+import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { flag, option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
@@ -75,6 +75,9 @@ function parserOf(of: Option<unknown>): Parser<"sync", unknown, unknown> {
   const invalidValue = (error: Message) => message`${text(`Option ${of.flag} `)}${error}`;
   const endOfInput = message`${text(`Option ${of.flag} needs a value: ${of.expected}`)}`;
   const settings = { description, errors: { invalidValue, endOfInput, duplicate } };
+  if (of.json === "list") {
+    return optional(multiple(option(of.flag, valueParser(of), settings), { min: 1 }));
+  }
   const parser = of.short
     ? option(of.short, of.flag, valueParser(of), settings)
     : option(of.flag, valueParser(of), settings);
@@ -203,12 +206,20 @@ export async function readConfiguration(path: string, options: Options): Promise
     const found = byKey.get(key);
     if (!found) throw refuse(`unknown key "${key}"${suggestion(key, [...byKey.keys()])}`);
     if (value === null) continue;
-    const type: string = typeof value;
-    const read = type === found.of.json ? found.of.read(String(value)) : undefined;
-    if (read === undefined) throw refuse(`"${key}" ${refusal(found.of, value)}`);
+    const read = readValue(found.of, value);
+    if (read === undefined) throw refuse(`"${key}" ${refusal(found.of, value, "file")}`);
     values[found.name] = read;
   }
   return values;
+}
+
+/** A value of a configuration file; undefined when it is none of the option's. */
+function readValue(of: Option<unknown>, value: unknown): unknown {
+  const type: string = typeof value;
+  if (of.json !== "list") return type === of.json ? of.read(String(value)) : undefined;
+  const right = Array.isArray(value) &&
+    value.every((item) => typeof item === "string" && of.read(item) !== undefined);
+  return right ? value : undefined;
 }
 
 /**

@@ -18,10 +18,10 @@ export interface Option<T> {
   /** What a value must be, as in "must be a positive integer". */
   readonly expected: string;
   /** Type of the value in a configuration file. */
-  readonly json: "string" | "number" | "boolean";
+  readonly json: "string" | "number" | "boolean" | "list";
   /** The values to complete to, where there are few. */
   readonly choices: readonly string[];
-  /** The value in a text; undefined when the text is not one. */
+  /** The value in a text, of a list one of its items; undefined when the text is not one. */
   readonly read: (text: string) => unknown;
   /** The value when none is given. */
   readonly initial: T;
@@ -64,6 +64,11 @@ export function text(flag: Flag, options: OptionText): Option<string | undefined
   const read = (value: string) => value === "" ? undefined : value;
   const expected = "a text that is not empty";
   return { flag, short, help, metavar, expected, json: "string", choices: [], read, ...absent };
+}
+
+/** Texts that are not empty, each given by the same flag once more; in a configuration file a list of them. */
+export function texts(flag: Flag, options: OptionText): Option<readonly string[] | undefined> {
+  return { ...text(flag, options), json: "list", ...absent };
 }
 
 /** One of a few words. */
@@ -156,8 +161,14 @@ export function configurationKey(option: Option<unknown>): string {
   return option.flag.slice(2);
 }
 
-/** `must be …: got …`, with a suggestion where the option knows its values. */
-export function refusal(option: Option<unknown>, found: unknown): string {
+/**
+ * `must be …: got …`, with a suggestion where the option knows its values; in a configuration file a list's items are
+ * given together.
+ */
+export function refusal(option: Option<unknown>, found: unknown, from: "flag" | "file" = "flag"): string {
+  if (option.json === "list" && from === "file") {
+    return `must be a list of texts that are not empty: got ${JSON.stringify(found)}`;
+  }
   const near = typeof found === "string" ? suggestion(found, option.choices) : "";
   return `must be ${option.expected}: got ${JSON.stringify(found) ?? found}${near.replace(":", ",")}`;
 }

@@ -1,7 +1,7 @@
 /** Where a task's records come from: `--data`, or standard input and `--input`. */
 
 import { readProblem } from "../../lib/data/datasets.ts";
-import { readJsonl } from "../../lib/data/jsonl.ts";
+import { BrokenOffError, readJsonl } from "../../lib/data/jsonl.ts";
 import { loadDataset } from "../../lib/data/load_dataset.ts";
 import { type AnswerIndex, parseFields, type ReadOptions } from "../../lib/data/normalize_record.ts";
 import { normalizeResponses, type PromptOptions } from "../../lib/data/prompts.ts";
@@ -10,7 +10,7 @@ import { isDay, parseTemplateVariables } from "../../lib/data/template_options.t
 import { describeWhere, type Where } from "../../lib/data/where.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { templateDate } from "../../lib/tokenizer/chat_template.ts";
-import { choice, preset, text } from "./option.ts";
+import { choice, preset, text, toggle } from "./option.ts";
 import type { TaskIo } from "./run_task.ts";
 
 /** Options of every task that reads problems. */
@@ -34,6 +34,14 @@ export const recordOptions = {
   answerIndex: choice("--answer-index", {
     choices: ["0", "1", "letter", "text"],
     help: "What answers to choices are: an index from 0 or from 1, a letter, or a choice's text",
+  }),
+} as const;
+
+/** Options of every task that reads a stream of records. */
+export const inputOptions = {
+  ...recordOptions,
+  allowPartial: toggle("--allow-partial", {
+    help: "Take what came before the input broke off: its writer failed, or its last line has no end",
   }),
 } as const;
 
@@ -94,30 +102,38 @@ export interface ProblemSource {
   readonly dataDirectory?: string | undefined;
   readonly fields?: string | undefined;
   readonly answerIndex?: AnswerIndex | undefined;
+  readonly allowPartial?: boolean | undefined;
   readonly calculator: "keep" | "drop";
   readonly limit?: number | undefined;
   readonly seed?: number | undefined;
 }
 
 /** Finds what is wrong with `--data` before a model is loaded: both sources given, an unknown name, a missing file. */
-export async function checkData(options: ProblemSource, split = "train"): Promise<void> {
+export async function checkData(
+  options: ProblemSource,
+  { signal }: Pick<TaskIo, "signal">,
+  split = "train",
+): Promise<void> {
   const { data, dataDirectory: directory, seed } = options, reading = readingOf(options);
   if (data === undefined) return;
   if (options.input !== "-") throw new UsageError("Only one of --data and --input can be given");
-  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed, ...reading }));
+  for await (const _ of loadDataset(data, { split, directory, limit: 1, seed, signal, ...reading }));
 }
 
 /** The problems of `--data`, or the records of the input, whichever way they are written; at most `--limit`. */
 export async function* problemsOf(
   options: ProblemSource,
-  io: Pick<TaskIo, "input">,
+  io: Pick<TaskIo, "input" | "listener" | "signal">,
   split = "train",
 ): AsyncGenerator<Problem> {
   for await (const { problem } of placedProblems(options, io, split)) yield problem;
 }
 
 /** As {@linkcode problemsOf}, of records that must have candidates. */
-export async function* groupsOf(options: ProblemSource, io: Pick<TaskIo, "input">): AsyncGenerator<Group> {
+export async function* groupsOf(
+  options: ProblemSource,
+  io: Pick<TaskIo, "input" | "listener" | "signal">,
+): AsyncGenerator<Group> {
   for await (const { problem, where } of placedProblems(options, io)) {
     if (problem.candidates === undefined) {
       throw new InputError(
@@ -140,20 +156,21 @@ export function readingOf(
 
 async function* placedProblems(
   { data, dataDirectory: directory, calculator, limit, seed, ...options }: ProblemSource,
-  io: Pick<TaskIo, "input">,
+  io: Pick<TaskIo, "input" | "listener" | "signal">,
   split = "train",
 ): AsyncGenerator<{ readonly problem: Problem; readonly where: Where }> {
   const reading = readingOf(options);
   const placed = async function* () {
     let record = 0;
     if (data !== undefined) {
-      for await (const problem of loadDataset(data, { split, directory, limit, seed, ...reading })) {
+      for await (
+        const problem of loadDataset(data, { split, directory, limit, seed, signal: io.signal, ...reading })
+      ) {
         yield { problem, where: { source: data, record: ++record } };
       }
     } else {
-      for await (
-        const { value, where } of take(readJsonl(io.input.bytes, { source: io.input.name }), limit)
-      ) {
+      const rows = readJsonl(io.input.bytes, { source: io.input.name });
+      for await (const { value, where } of take(untilBroken(rows, options.allowPartial, io), limit)) {
         yield { problem: readProblem(value, where, reading), where };
       }
     }
@@ -161,6 +178,27 @@ async function* placedProblems(
   for await (const { problem, where } of placed()) {
     const drop = calculator === "drop";
     yield { problem: drop ? normalizeResponses(problem, { calculator, endings: "keep" }) : problem, where };
+  }
+}
+
+/** The rows before the input broke off, which is told; an error unless that is allowed. */
+async function* untilBroken<T>(
+  rows: AsyncIterable<T>,
+  allowed: boolean | undefined,
+  io: Pick<TaskIo, "listener">,
+): AsyncGenerator<T> {
+  let count = 0;
+  try {
+    for await (const row of rows) {
+      yield row;
+      count++;
+    }
+  } catch (error) {
+    if (!(error instanceof BrokenOffError)) throw error;
+    if (count === 0) throw error;
+    const before = count === 1 ? "the record before it" : `the ${count} records before it`;
+    if (!allowed) throw new InputError(`${error.message}; --allow-partial takes ${before}`);
+    io.listener.warn(`${error.message}; --allow-partial: ${before} ${count === 1 ? "is" : "are"} taken`);
   }
 }
 
@@ -176,12 +214,12 @@ async function* take<T>(items: AsyncIterable<T>, limit = Infinity): AsyncGenerat
 /** What prompts are made with. */
 export async function promptsOf(
   options: {
-    readonly template?: string;
-    readonly system?: string;
-    readonly fewShot?: string;
-    readonly chat?: PromptOptions["chat"];
-    readonly templateVariables?: string;
-    readonly templateDate?: string;
+    readonly template?: string | undefined;
+    readonly system?: string | undefined;
+    readonly fewShot?: string | undefined;
+    readonly chat?: PromptOptions["chat"] | undefined;
+    readonly templateVariables?: string | undefined;
+    readonly templateDate?: string | undefined;
   },
 ): Promise<PromptOptions> {
   const { templateVariables: variables, templateDate: date = templateDate } = options;

@@ -24,10 +24,18 @@ import {
   writeError,
   writeOutput,
 } from "../../lib/runtime/stdio.ts";
-import { openInput, openOutput, type TaskInput, type TaskOutput } from "./streams.ts";
+import {
+  type EndingOutput,
+  FinishedOutput,
+  openInput,
+  openOutput,
+  type TaskInput,
+  type TaskOutput,
+} from "./streams.ts";
 import { createListener, type ShownListener } from "./listener.ts";
 import { exitCodeOf, inWords } from "./words.ts";
 import type { Options, Values } from "./option.ts";
+import type { TaskConfiguration } from "./task_configuration.ts";
 import { parseCommandLine, readConfiguration, resolve, toConfiguration } from "./command_line.ts";
 import { common } from "./shared_options.ts";
 
@@ -45,18 +53,6 @@ export interface TaskIo {
   readonly configuration: TaskConfiguration;
 }
 
-/** What a task was asked to do: enough to do it again (`--config` reads it). */
-export interface TaskConfiguration {
-  /** The task's name. */
-  readonly task: string;
-  /** Version of this project. */
-  readonly version: string;
-  /** The runtime and its version. */
-  readonly runtime: string;
-  /** Every option's value by its name without dashes; null where it has none. */
-  readonly options: Readonly<Record<string, unknown>>;
-}
-
 /** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `threads`, `profile`. */
 export type CommonValues = Values<typeof common>;
 
@@ -72,6 +68,13 @@ export interface Task<O extends Options> {
   readonly examples: readonly { readonly does: string; readonly command: string }[];
   /** The options it takes, beside those of every task. */
   readonly options: O;
+  /** Whether its records are another task's input, which is told where they end early by an error (default false). */
+  readonly feeds?: boolean;
+  /**
+   * What `--resume` goes on with in what an earlier run left of `--output` (default nothing): records, which must have been asked
+   * for in the same way, or the metrics of a run that compares that itself.
+   */
+  readonly resumes?: "records" | "metrics";
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -88,18 +91,28 @@ export async function runTask<const O extends Options>(task: Task<O>): Promise<n
     process.on("uncaughtException", reject);
     process.on("unhandledRejection", reject);
   });
-  const state = { debug: process.argv.includes("--debug") };
+  const state: TaskState = { debug: process.argv.includes("--debug") };
   const work = execute(task, watchInterrupts().signal, state);
-  const code = await Promise.race([work, stray]).then(() => 0, (error) => report(task.name, error, state));
+  const code = await Promise.race([work, stray]).then(() => 0, async (error) => {
+    const { code, line } = report(task.name, error, state);
+    if (code !== 0 && task.feeds) await state.output?.fail(line);
+    return code;
+  });
   endStatusLine();
   // Open handles (standard input, a GPU) would keep some runtimes alive.
   process.exit(code);
 }
 
+/** What is known of a task while it runs. */
+interface TaskState {
+  debug: boolean;
+  output?: EndingOutput;
+}
+
 async function execute<O extends Options>(
   task: Task<O>,
   interrupted: AbortSignal,
-  state: { debug: boolean },
+  state: TaskState,
 ): Promise<void> {
   const { name: host, version: hostVersion } = runtime();
   const command = parseCommandLine(process.argv.slice(2), { ...task.options, ...common }, {
@@ -130,12 +143,20 @@ async function execute<O extends Options>(
 
   const closed = new AbortController();
   const signal = AbortSignal.any([interrupted, closed.signal]);
-  const { input = "-", output = "-", overwrite } = options as Readonly<Record<string, unknown>>;
+  const { input = "-", output = "-", overwrite, resume } = options as Readonly<Record<string, unknown>>;
   const source = await openInput(input as string, signal);
   const sink = await openOutput(output as string, {
     overwrite: overwrite as boolean | undefined,
+    ...(task.resumes && {
+      resuming: { resume: resume === true, ...(task.resumes === "records" && { configuration }) },
+    }),
+    warn: (line) => writeError(`${task.name}: ${line}`),
     closed: (error) => closed.abort(error),
   });
+  if (sink instanceof FinishedOutput) {
+    return writeError(`${task.name}: ${sink.path} is finished: nothing is left to resume`);
+  }
+  state.output = sink;
   using listener = createListener({
     task: task.name,
     quiet: options.quiet,
@@ -157,18 +178,22 @@ async function execute<O extends Options>(
   }
 }
 
-/** Says in one line what ended the task, and returns the exit code. */
-function report(name: string, error: unknown, state: { readonly debug: boolean }): number {
-  if (error instanceof ClosedOutputError) return 0;
-  const line = inWords(error);
+/** Says in one line what ended the task, and returns it with the exit code. */
+function report(
+  name: string,
+  error: unknown,
+  state: { readonly debug: boolean },
+): { readonly code: number; readonly line: string } {
+  if (error instanceof ClosedOutputError) return { code: 0, line: "" };
+  const line = `${name}: ${inWords(error)}`;
   if (error instanceof InterruptedError) {
-    writeError(`${name}: ${line}`);
-    return interruptedExitCode;
+    writeError(line);
+    return { code: interruptedExitCode, line };
   }
   const expected = error instanceof InputError;
   writeError(
-    `${name}: ${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
+    `${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
   );
   if (state.debug) writeError(inspect(error));
-  return exitCodeOf(error);
+  return { code: exitCodeOf(error), line };
 }

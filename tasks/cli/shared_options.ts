@@ -2,7 +2,7 @@
  * The options that several tasks share, so that each has one name, one meaning and one range everywhere.
  */
 
-import { choice, integer, number, type Option, preset, text, toggle } from "./option.ts";
+import { choice, integer, number, type Option, preset, text, texts, toggle } from "./option.ts";
 
 /** The shared options. A task takes some with {@linkcode pick} and sets defaults with `preset` or `required`. */
 export const shared = {
@@ -66,6 +66,10 @@ export const shared = {
     }),
     1,
   ),
+  stop: texts("--stop", {
+    help: "Text that ends a response; may be given several times. Default: the next question of a plain " +
+      "template; none is no text",
+  }),
   constraint: preset(
     choice("--constraint", {
       choices: ["none", "dc", "bc"],

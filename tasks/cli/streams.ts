@@ -3,9 +3,9 @@
  */
 
 import { stat } from "node:fs/promises";
-import { formatRecord } from "../../lib/data/jsonl.ts";
+import { errorRecord, formatRecord, readJsonl } from "../../lib/data/jsonl.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
-import { exists, openAppend, remove, rename } from "../../lib/runtime/files.ts";
+import { exists, inWords, openAppend, openFile, remove, rename, writeText } from "../../lib/runtime/files.ts";
 import { readUnpacked } from "../../lib/runtime/packed_files.ts";
 import {
   ClosedOutputError,
@@ -14,6 +14,16 @@ import {
   writeError,
   writeOutput,
 } from "../../lib/runtime/stdio.ts";
+
+import {
+  cutBehind,
+  dropConfiguration,
+  findPartial,
+  keepConfiguration,
+  partialPath,
+  takeUp,
+} from "./partial_output.ts";
+import type { TaskConfiguration } from "./task_configuration.ts";
 
 /** Where records come from. */
 export interface TaskInput {
@@ -29,20 +39,44 @@ export interface TaskOutput {
   write(line: string): Promise<void>;
   /** Writes a record as one line of JSON. Throws InputError for a number that JSON cannot hold. */
   writeRecord(record: object): Promise<void>;
+  /** Whether lines are kept when the task is cut off: of a file. */
+  readonly keeps: boolean;
+  /** Lines that an earlier run wrote: the records at the beginning, which are not to be made again. */
+  readonly kept: number;
+  /** Those lines, read again. */
+  keptRecords(): AsyncIterable<unknown>;
+  /** Leaves of the kept lines those before the first that does not hold: an earlier run may have come further. */
+  keepWhile(holds: (record: Readonly<Record<string, unknown>>) => boolean): Promise<void>;
+  /** Makes this record the whole output of a file, in place of the lines that were written to be kept. */
+  replaceBy(record: object): void;
 }
 
 /** How to open an output. */
 export interface OutputOptions {
   /** Whether a file that exists is replaced (true or undefined) or refused (false). */
   readonly overwrite?: boolean | undefined;
+  /** Whether the task goes on with what an earlier run left (`resume`), and what it was asked for, where that is to be the same. */
+  readonly resuming?: { readonly resume: boolean; readonly configuration?: TaskConfiguration };
+  /** Told what the user should know of what is taken up. */
+  readonly warn?: (line: string) => void;
   /** Called when the reader of standard output has gone away. */
   readonly closed?: (error: ClosedOutputError) => void;
+}
+
+/** An output that is complete: nothing is left to do. */
+export class FinishedOutput {
+  constructor(readonly path: string) {}
 }
 
 /** An output that ends well (`finish`) or not (`abandon`). */
 export interface EndingOutput extends TaskOutput {
   /** Gives the file its final name. */
   finish(): Promise<void>;
+  /**
+   * Tells whoever reads standard output that what was written is a part: a last line `{"error": …}`. Nothing where nothing was
+   * written, on a terminal, and of a file, which has not got its name.
+   */
+  fail(message: string): Promise<void>;
   /** Keeps what was written, under the name `FILE.partial`, and says so in the line it returns. */
   abandon(): Promise<string | undefined>;
 }
@@ -70,11 +104,12 @@ async function* untilAborted(
   }
 }
 
-/** The input at `path`; `-` is standard input. The file must exist, though it is opened only when it is read. */
+/** The input at `path`; `-` is standard input, and a pipe or a device is read as it comes. The file must exist, though it is opened only when it is read. */
 export async function openInput(path: string, signal: AbortSignal): Promise<TaskInput> {
-  if (path !== "-") {
+  // Of what is under /dev Deno asks for all permissions.
+  if (path !== "-" && path !== "/dev/stdin") {
     if (!await exists(path)) throw new UsageError(`Cannot read ${path}: no such file or directory`);
-    return { name: path, bytes: untilAborted(readUnpacked(path), signal) };
+    return { name: path, bytes: untilAborted(readUnpacked(path, { streams: true }), signal) };
   }
   async function* standardInput() {
     if (isTerminal("input")) writeError("Reading records from the terminal: end with Ctrl-D");
@@ -83,48 +118,152 @@ export async function openInput(path: string, signal: AbortSignal): Promise<Task
   return { name: "standard input", bytes: untilAborted(standardInput(), signal) };
 }
 
-function jsonLines(write: (line: string) => Promise<void>): TaskOutput {
+function jsonLines(write: (line: string) => Promise<void>): Pick<TaskOutput, "write" | "writeRecord"> {
   return { write, writeRecord: async (record) => await write(formatRecord(record).trimEnd()) };
 }
 
 /**
  * The output at `path`; `-` is standard output. A file gets its name when the task is done; until then, and after
  * an error, the lines written so far are in `FILE.partial`. Devices and named pipes are written directly.
+ *
+ * What an earlier run left there is never cut in silence: it is taken up (`resume`), replaced (`overwrite`) or refused.
  */
-export async function openOutput(path: string, options: OutputOptions): Promise<EndingOutput> {
-  if (path === "-") {
-    const write = async (line: string) => {
-      try {
-        await writeOutput(`${line}\n`);
-      } catch (error) {
-        if (error instanceof ClosedOutputError) options.closed?.(error);
-        throw error;
-      }
-    };
-    return { ...jsonLines(write), finish: async () => {}, abandon: () => Promise.resolve(undefined) };
-  }
-  const status = await stat(path).catch(() => undefined);
+export async function openOutput(
+  path: string,
+  options: OutputOptions,
+): Promise<EndingOutput | FinishedOutput> {
+  if (path === "-" || path === "/dev/stdout") return standardOutput(options);
+  const { overwrite, resuming } = options;
+  const status = await stat(path).catch((error) => {
+    if (error.name === "NotCapable") throw inWords(error, "write", path);
+  });
   if (status?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a directory`);
-  if (status?.isFile() && options.overwrite === false) {
+  if (status !== undefined && !status.isFile()) return await deviceOutput(path, options);
+  const configuration = resuming?.configuration;
+  const partial = await findPartial(path, { records: configuration !== undefined });
+  if (status && configuration && resuming?.resume && !partial && !overwrite) return new FinishedOutput(path);
+  if (status && overwrite === false) {
     throw new UsageError(`Cannot write ${path}: it already exists: use --overwrite to replace it`);
   }
-  const direct = status !== undefined && !status.isFile();
-  const place = direct ? path : `${path}.partial`;
-  const file = await openAppend(place, { truncate: !direct });
-  let lines = 0;
+  const place = partialPath(path), resumed = resuming?.resume ? partial : undefined;
+  if (partial && !resumed && overwrite === false) {
+    throw new UsageError(
+      `Cannot write ${path}: ${place} holds ${count(partial.lines)} of a run that was cut off: ` +
+        (resuming
+          ? "--resume goes on with them, --overwrite begins anew"
+          : "move it away, or choose another --output"),
+    );
+  }
+  if (resumed) {
+    const told = await takeUp(path, resumed, configuration);
+    if (told) options.warn?.(told);
+  }
+  const file = await openAppend(place, { truncate: !resumed });
+  // Behind the old lines' end: a kill in between must not leave them with the options of this run.
+  if (configuration && !resumed) await keepConfiguration(path, configuration);
+  let lines = resumed?.lines ?? 0, whole: string | undefined;
+  const kept = lines;
+  return {
+    ...jsonLines(async (line) => {
+      await file.write(`${line}\n`);
+      lines++;
+    }),
+    keeps: true,
+    kept,
+    keptRecords: () => keptRecords(place, resumed?.bytes ?? 0),
+    async keepWhile(holds) {
+      if (resumed) await cutBehind(place, resumed.bytes, holds);
+    },
+    replaceBy: (record) => void (whole = formatRecord(record)),
+    fail: () => Promise.resolve(),
+    async finish() {
+      await file.close();
+      if (whole === undefined) await rename(place, path);
+      else {
+        await writeText(path, whole);
+        await remove(place);
+      }
+      if (configuration) await dropConfiguration(path);
+    },
+    async abandon() {
+      await file.close();
+      if (lines > 0) {
+        return `Kept the ${count(lines)} written so far in ${place}${
+          resuming ? "; --resume goes on with them" : ""
+        }`;
+      }
+      await remove(place);
+      if (configuration) await dropConfiguration(path);
+      return undefined;
+    },
+  };
+}
+
+function count(lines: number): string {
+  return `${lines} ${lines === 1 ? "line" : "lines"}`;
+}
+
+/** What an output that is no file does. */
+const keepsNothing = {
+  keeps: false,
+  kept: 0,
+  async *keptRecords() {},
+  keepWhile: () => Promise.resolve(),
+  replaceBy() {
+    throw new Error("An output that keeps nothing has nothing to replace");
+  },
+} as const;
+
+function refuseResume({ resuming }: OutputOptions, output: string): void {
+  if (!resuming?.resume || !resuming.configuration) return;
+  throw new UsageError(`Option --resume needs --output FILE: ${output} keeps nothing to go on with`);
+}
+
+function standardOutput(options: OutputOptions): EndingOutput {
+  refuseResume(options, "standard output");
+  let written = 0;
   const write = async (line: string) => {
-    await file.write(`${line}\n`);
-    lines++;
+    written++;
+    try {
+      await writeOutput(`${line}\n`);
+    } catch (error) {
+      if (error instanceof ClosedOutputError) options.closed?.(error);
+      throw error;
+    }
   };
-  const finish = async () => {
+  const fail = async (message: string) => {
+    if (written === 0 || isTerminal("output")) return;
+    await writeOutput(formatRecord(errorRecord(message))).catch(() => {}); // a reader that is gone needs no word
+  };
+  const done = () => Promise.resolve(undefined);
+  return { ...jsonLines(write), ...keepsNothing, fail, finish: done, abandon: done };
+}
+
+async function deviceOutput(path: string, options: OutputOptions): Promise<EndingOutput> {
+  refuseResume(options, path);
+  const file = await openAppend(path);
+  const close = async () => {
     await file.close();
-    if (!direct) await rename(place, path);
+    return undefined;
   };
-  const abandon = async () => {
-    await file.close();
-    if (direct) return;
-    if (lines === 0) return await remove(place).then(() => undefined);
-    return `Kept the ${lines} ${lines === 1 ? "line" : "lines"} written so far in ${place}`;
+  const write = async (line: string) => await file.write(`${line}\n`);
+  return {
+    ...jsonLines(write),
+    ...keepsNothing,
+    fail: () => Promise.resolve(),
+    finish: close,
+    abandon: close,
   };
-  return { ...jsonLines(write), finish, abandon };
+}
+
+/** The records in the first bytes of a file. */
+async function* keptRecords(path: string, bytes: number): AsyncGenerator<unknown> {
+  await using file = await openFile(path);
+  const pieces = async function* () {
+    for (let at = 0, size = 0; at < bytes; at += size) {
+      size = Math.min(bytes - at, 256 * 1024);
+      yield await file.read(at, size);
+    }
+  };
+  for await (const { value } of readJsonl(pieces(), { source: path, allowEmpty: true })) yield value;
 }

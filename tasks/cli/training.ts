@@ -141,6 +141,12 @@ export async function runTraining(
     listener: io.listener,
     signal: io.signal,
   });
-  for await (const line of metrics) await io.output.writeRecord(line);
+  let begun = false;
+  for await (const line of metrics) {
+    // What came behind the checkpoint that is taken up is computed again.
+    if (!begun) await io.output.keepWhile(({ step }) => Number(step) < line.step);
+    begun = true;
+    await io.output.writeRecord(line);
+  }
   io.listener.note(`Wrote ${settings.out}`);
 }

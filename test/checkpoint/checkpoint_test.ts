@@ -11,9 +11,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type Checkpoint, openCheckpoint } from "../../lib/checkpoint/checkpoint.ts";
+import { type Checkpoint, openCheckpoint, readConfig } from "../../lib/checkpoint/checkpoint.ts";
 import { parseConfig } from "../../lib/checkpoint/config.ts";
 import type { Parameter } from "../../lib/checkpoint/parameter_plan.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../lib/checkpoint/safetensors.ts";
@@ -275,7 +276,8 @@ test("a config that contradicts the tensors: one line with tensor, found and exp
   const shape = await tiny({ [q]: [4, 2] });
   await refused(
     shape,
-    `Cannot open model directory ${shape}: tensor "${q}" has shape [4, 2]: config.json asks for [2, 2]`,
+    `Cannot open model directory ${shape}: tensor "${q}" has shape [4, 2]: config.json asks for [2, 2] ` +
+      "(num_attention_heads 1)",
   );
   const missing = await tiny({ [q]: null });
   await refused(
@@ -285,8 +287,9 @@ test("a config that contradicts the tensors: one line with tensor, found and exp
   const layers = await tiny({}, { num_hidden_layers: 2 });
   await refused(
     layers,
-    `Cannot open model directory ${layers}: tensor "model.layers.1.input_layernorm.weight" is missing: ` +
-      `config.json asks for one of shape [2]`,
+    `Cannot read ${
+      join(layers, "config.json")
+    }: field "num_hidden_layers" is 2, but the weights beside it have 1 layer`,
   );
   const untied = await tiny({}, { tie_word_embeddings: false });
   await refused(
@@ -294,6 +297,56 @@ test("a config that contradicts the tensors: one line with tensor, found and exp
     `Cannot open model directory ${untied}: tensor "lm_head.weight" is missing: config.json asks for one of ` +
       `shape [3, 2]`,
   );
+});
+
+test("absurd counts are refused at once, by field and value, with what the weights hold", async () => {
+  const embedding = "model.embed_tokens.weight", held = (rows: number) => `has shape [3, ${rows}]`;
+  const cases: [Record<string, unknown>, (directory: string) => string][] = [
+    ...[2, 1025, 65_536, 65_537, 4_294_967_296, 2 ** 53 - 1].map((
+      num_hidden_layers,
+    ): typeof cases[number] => [
+      { num_hidden_layers },
+      (d) =>
+        `Cannot read ${
+          join(d, "config.json")
+        }: field "num_hidden_layers" is ${num_hidden_layers}, but the weights beside it have 1 layer`,
+    ]),
+    [
+      { vocab_size: 2e9 },
+      (d) =>
+        `Cannot open model directory ${d}: tensor "${embedding}" ${
+          held(2)
+        }: config.json asks for [2000000000, 2] ` +
+        "(vocab_size 2000000000)",
+    ],
+    [
+      { hidden_size: 2 ** 40 },
+      (d) =>
+        `Cannot open model directory ${d}: tensor "${embedding}" ${held(2)}: config.json asks for ` +
+        "[3, 1099511627776] (hidden_size 1099511627776)",
+    ],
+    [
+      { intermediate_size: 4e9 },
+      (d) =>
+        `Cannot open model directory ${d}: tensor "model.layers.0.mlp.gate_proj.weight" has shape [3, 2]: ` +
+        "config.json asks for [4000000000, 2] (intermediate_size 4000000000)",
+    ],
+  ];
+  for (const [change, message] of cases) {
+    const directory = await tiny({}, change), before = process.memoryUsage().rss, began = performance.now();
+    await refused(directory, message(directory));
+    assert.ok(performance.now() - began < 1000, JSON.stringify(change));
+    assert.ok(process.memoryUsage().rss - before < 100 * 2 ** 20, JSON.stringify(change));
+  }
+  // Without weights (a hub model's config comes first) the number itself is bounded.
+  const alone = await tiny({}, { num_hidden_layers: 4_294_967_296 });
+  rmSync(join(alone, "model.safetensors"));
+  await assert.rejects(readConfig(alone), {
+    name: "InputError",
+    message: `Cannot read ${
+      join(alone, "config.json")
+    }: field "num_hidden_layers" must be a positive integer of at most 65536: got 4294967296`,
+  });
 });
 
 test("a directory that is missing or half written", async () => {

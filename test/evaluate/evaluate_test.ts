@@ -162,7 +162,13 @@ test("majority vote by hand: the most frequent answer, the earliest of equals, n
 
 test("summarize by hand", () => {
   const greedy = (correct: boolean, strict: boolean, finish: "stop" | "length") => ({
-    greedy: { text: "", answer: null, correct, strict, finish },
+    greedy: {
+      text: "",
+      answer: null,
+      correct,
+      finish,
+      ...(finish === "stop" && { strict, flexible: correct && strict }),
+    },
   });
   const results: Evaluated[] = [
     {
@@ -196,7 +202,8 @@ test("summarize by hand", () => {
   assert.deepEqual(JSON.parse(JSON.stringify(rest)), { // what was not measured is absent
     questions: 4,
     accuracy: 2 / 3,
-    strict_accuracy: 1 / 3,
+    strict_accuracy: 1 / 2, // of the two that ask for a number
+    flexible_accuracy: 1 / 2,
     majority_accuracy: 1,
     assessment_accuracy: 0.5,
     mixed_questions: 2,

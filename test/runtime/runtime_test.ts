@@ -19,7 +19,6 @@ import {
   makeDirectory,
   openAppend,
   openFile,
-  openSpool,
   readBytes,
   readJson,
   readText,
@@ -28,6 +27,7 @@ import {
   writeJson,
   writeText,
 } from "../../lib/runtime/files.ts";
+import { openSpool } from "../../lib/runtime/spool.ts";
 import { watchInterrupts } from "../../lib/runtime/signals.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "runtime-test-"));

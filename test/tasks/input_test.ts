@@ -38,8 +38,10 @@ test("a line that is no record is named by its number and its file, and what was
     assert.equal(code, 1, name);
     assert.match(err, /^score: Cannot read [^\n]+\n$/);
     assert.match(err, message);
-    // What came before it is written, whole.
-    assert.deepEqual(records(out).map(({ id, candidates }) => [id, candidates[0].answer]), [["p", "8"], [
+    // What came before it is written, whole, and why there is no more.
+    const written = records(out), [cause] = err.split("\n");
+    assert.deepEqual(written.pop(), { error: cause });
+    assert.deepEqual(written.map(({ id, candidates }) => [id, candidates[0].answer]), [["p", "8"], [
       "p2",
       "8",
     ]]);
@@ -55,7 +57,7 @@ test("a line that is no record is named by its number and its file, and what was
   assert.equal(generated.code, 1);
   assert.match(
     generated.err,
-    /^generate: Kept the 2 lines written so far in .*groups\.jsonl\.partial\ngenerate: Cannot read line 3 of .*problems\.jsonl: [^\n]*\n$/,
+    /^generate: Kept the 2 lines written so far in .*groups\.jsonl\.partial; --resume goes on with them\ngenerate: Cannot read line 3 of .*problems\.jsonl: [^\n]*\n$/,
   );
   assert.deepEqual(records(readFileSync(`${output}.partial`, "utf8")).map(({ id }) => id), ["p", "p2"]);
   assert.ok(!existsSync(output));

@@ -119,7 +119,9 @@ test("{query, responses, scores} is ranked too", async () => {
 test("nothing to rank by ends in one line, after the records were written", async () => {
   const { code, out, err } = await run("score", ["--rank", "ratings", "--quiet"], { input: lines([chains]) });
   assert.equal(code, 1);
-  assert.equal(records(out).length, 1);
+  const [written, last] = records(out);
+  assert.equal(written.candidates.length, 4);
+  assert.deepEqual(last, { error: err.trimEnd().split("\n").at(-1) });
   assert.match(
     err,
     /^score: [^\n]*\nscore: Cannot rank by ratings: not one of 4 candidates has a rating \(field "reward", or [^\n]*\n$/,
@@ -185,7 +187,7 @@ test("score --rank judge: key sent and not shown, cost told, resumed after a fai
       assert.deepEqual(first.err.trim().split("\n").filter((line) => !/^score \d/.test(line)), [
         // 2 · (100 · 1.5 + 7 · 6) / 10⁶
         "Judge: 3 requests (1 failed), 0 answers from the cache, 200 prompt and 14 completion tokens, cost 0.0003840",
-        `score: Kept the 2 lines written so far in ${output}.partial`,
+        `score: Kept the 2 lines written so far in ${output}.partial; --resume goes on with them`,
         `score: Cannot reach the judge at ${url}/chat/completions: HTTP 503: overloaded (key), in 1 try; what it ` +
         `answered so far is in ${output}.judge.jsonl`,
       ]);
@@ -196,7 +198,10 @@ test("score --rank judge: key sent and not shown, cost told, resumed after a fai
 
       broken = false;
       asked.length = 0;
-      const second = await run("score", [...args, ...files], { env });
+      const again = await run("score", [...args, ...files], { env });
+      assert.equal(again.code, 2);
+      assert.match(again.err, /holds 2 lines .* --resume goes on with them, --overwrite begins anew/);
+      const second = await run("score", [...args, ...files, "--overwrite"], { env });
       assert.equal(second.code, 0, second.err);
       assert.equal(asked.length, 1);
       assert.match(second.err, /Judge: 1 request, 2 answers from the cache, 100 prompt/);

@@ -186,7 +186,7 @@ test("a tokenizer that is missing, broken or another model's", { skip }, async (
   writeFileSync(path, "[]");
   await refused(loadTokenizer(folder), `Cannot read ${path}: expected a JSON object`);
   writeFileSync(path, '{"model": null}');
-  await refused(loadTokenizer(folder), /^Cannot load the tokenizer of /);
+  await refused(loadTokenizer(folder), `Cannot read ${path}: model must be an object: got null`);
 });
 
 test("the files of a tokenizer are kept as they were", { skip }, async () => {

@@ -68,3 +68,63 @@ test("state.json of another step, with fields of another kind, or cut short is r
   const rest = await Array.fromAsync(train(trainee, records, { ...settings, out: whole, resume: true }));
   assert.deepEqual(rest.map(({ step }) => step), [4]);
 });
+
+test("before its first checkpoint, and finished, a run is resumed with its own options and records or not at all", async () => {
+  const model = await writeSmallModel(), out = freshPath(), stop = new AbortController();
+  const late = { ...settings, saveEvery: 0 };
+  {
+    using trainee = await loadModel(model, { backend: "wasm" });
+    await assert.rejects(async () => {
+      for await (const { step } of train(trainee, records, { ...late, out, signal: stop.signal })) {
+        if (step === 2) stop.abort(new Error("Enough"));
+      }
+    }, /Enough/);
+  }
+  const file = join(out, "run.json"), written = readFileSync(file, "utf8");
+  const resume = async (changes: object, listener = {}, data = records) => {
+    using trainee = await loadModel(model, { backend: "wasm" });
+    return await Array.fromAsync(train(trainee, data, { ...late, ...changes, out, resume: true, listener }));
+  };
+  const refusals = async () => {
+    await assert.rejects(resume({ seed: 5 }), {
+      message: `Cannot resume ${out}: it was started with seed 0, not 5`,
+    });
+    await assert.rejects(resume({ steps: 6 }), {
+      message: `Cannot resume ${out}: it was started with steps 4, not 6`,
+    });
+    await assert.rejects(
+      resume({}, {}, records.slice(1)),
+      /it was trained on 4 other records; the input has 3$/,
+    );
+  };
+  await refusals();
+  assert.equal(readFileSync(file, "utf8"), written, "a refusal leaves run.json as it was");
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(written), identity: { steps: 4 } }));
+  await assert.rejects(resume({}), /run\.json is damaged at "identity\.records"/);
+  writeFileSync(
+    file,
+    JSON.stringify({ ...JSON.parse(written), computedBy: { backend: "webgpu (Moon)", runtime: "x 1" } }),
+  );
+  const notes: string[] = [], warnings: string[] = [];
+  const listener = { note: (line: string) => notes.push(line), warn: (line: string) => warnings.push(line) };
+  assert.deepEqual((await resume({ logEvery: 4 }, listener)).map(({ step }) => step), [1, 4]);
+  assert.deepEqual(notes, [`Going on from the beginning: ${out} has no checkpoint yet`]);
+  assert.equal(warnings.length, 2);
+  assert.match(
+    warnings[0]!,
+    /^The run was started with backend webgpu \(Moon\) and goes on with wasm, [^:]+: its numbers may/,
+  );
+  assert.match(
+    warnings[1]!,
+    /^The run was started with runtime x 1 and goes on with \w+ [\d.]+: its numbers may/,
+  );
+  const { resumed } = JSON.parse(readFileSync(file, "utf8"));
+  assert.deepEqual([resumed.length, resumed[0].step, resumed[0].configuration.logEvery], [1, 0, 4]);
+  // The model is whole, and the process was killed while it removed its checkpoints.
+  cpSync(join(await stoppedRun(model), "checkpoints"), join(out, "checkpoints"), { recursive: true });
+  await refusals();
+  warnings.length = 0;
+  assert.deepEqual(await resume({}, listener), []);
+  assert.deepEqual(warnings, [`${out} is finished: nothing is left to resume`]);
+  assert.equal(existsSync(join(out, "checkpoints")), false);
+});

@@ -34,8 +34,12 @@ export interface BlockOptions {
  * @param b [Σ rows_p, r]
  * @param options `y` [N, out]
  */
-export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockOptions): void {
-  const { blocks } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
+export function addBlockProduct(
+  u: Tensor,
+  b: Tensor,
+  options: BlockOptions & { readonly y: Tensor },
+): void {
+  const { blocks, y } = options, { rows, r, wide, out } = sizesOf({ u, b, y }, blocks);
   if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({
@@ -106,7 +110,7 @@ export function addBlockWeightGradient(
   dy: Tensor,
   options: BlockOptions & { readonly db: Tensor },
 ): void {
-  const { blocks } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
+  const { blocks, db } = options, { rows, r, wide, out } = sizesOf({ u, b: db, y: dy }, blocks);
   if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({

@@ -1,0 +1,16 @@
+/** Computing that never waits would keep everything else waiting: signals, timers, other work. */
+
+import { setImmediate } from "node:timers";
+
+/** Milliseconds of computing between two turns of others: Ctrl-C is seen in this time, and a turn costs some microseconds. */
+const BETWEEN = 100;
+
+/** Makes a function that lets others have their turn when they have waited for a tenth of a second. */
+export function turns(): () => Promise<void> {
+  let last = performance.now();
+  return async () => {
+    if (performance.now() - last < BETWEEN) return;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    last = performance.now();
+  };
+}

@@ -1,0 +1,56 @@
+/** Records whose results an earlier run has written already. */
+
+import type { Problem } from "../../lib/data/records.ts";
+import { UsageError } from "../../lib/runtime/errors.ts";
+import { toggle } from "./option.ts";
+import type { TaskIo } from "./run_task.ts";
+
+/** The option of a task that goes on with its output. */
+export const resumeOption = {
+  resume: toggle("--resume", { help: "Go on with what a run that was cut off left of --output" }),
+} as const;
+
+/**
+ * The records, of which those at the beginning must be the ones that the kept lines are of: by their ids, and their questions
+ * where lines have them. Throws UsageError, before anything is made of the others, for other records or too few.
+ */
+export async function* checkKept<P extends Problem>(
+  records: AsyncIterable<P>,
+  { output, listener }: Pick<TaskIo, "output" | "listener">,
+): AsyncGenerator<P> {
+  const { kept } = output;
+  if (kept === 0) return yield* records;
+  listener.note(`Going on behind ${kept} ${kept === 1 ? "record" : "records"} that are there already`);
+  const lines = output.keptRecords()[Symbol.asyncIterator]();
+  let at = 0;
+  for await (const record of records) {
+    if (at < kept) {
+      const line = (await lines.next()).value as
+        | { readonly id?: unknown; readonly question?: unknown }
+        | null;
+      const { id, question } = line ?? {};
+      at++;
+      if (id !== record.id || question !== undefined && question !== record.question) {
+        const other = id === record.id ? "the same id and another question" : `id ${JSON.stringify(id)}`;
+        throw new UsageError(
+          `Cannot resume: record ${at} of the input is ${
+            JSON.stringify(record.id)
+          }, and line ${at} of what is there has ` +
+            `${other}; --overwrite begins anew`,
+        );
+      }
+    }
+    yield record;
+  }
+  if (at < kept) {
+    throw new UsageError(
+      `Cannot resume: ${kept} records are there already, and the input has ${at}; --overwrite begins anew`,
+    );
+  }
+}
+
+/** The records behind the first `count`. */
+export async function* behind<T>(records: AsyncIterable<T>, count: number): AsyncGenerator<T> {
+  let at = 0;
+  for await (const record of records) if (at++ >= count) yield record;
+}

@@ -115,8 +115,7 @@ export function adamw(
       () =>
         overRows(
           cpuOf(parameter),
-          [module, "update"],
-          { rows: parameter.size, each: 1, step: 4 },
+          { kernel: [module, "update"], rows: parameter.size, each: 1, step: 4 },
           (from, count) => [
             ...[parameter, gradient, m, v].map((tensor) => at(tensor) + 4 * from),
             count,

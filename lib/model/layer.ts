@@ -66,7 +66,11 @@ function headNormOf({ heads, headNorm }: Attention): HeadNormOptions | undefined
 }
 
 /** Turns the heads of queries and keys by their positions, or the gradient back, in place. */
-function rotate({ heads, rotary }: Attention, rows: Tensor, positions: Tensor, inverse = false): void {
+function rotate(
+  { heads, rotary }: Attention,
+  rows: Tensor,
+  { positions, inverse = false }: { readonly positions: Tensor; readonly inverse?: boolean },
+): void {
   if (!rotary?.table) return;
   rope(rows, positions, { table: rotary.table, heads: heads.heads + heads.kvHeads, inverse });
 }
@@ -77,7 +81,7 @@ function rotate({ heads, rotary }: Attention, rows: Tensor, positions: Tensor, i
  */
 function attentionRows(attention: Attention, projected: Tensor, positions: Tensor): Tensor {
   const norm = headNormOf(attention), qkv = norm ? headNorm(projected, norm) : projected;
-  rotate(attention, qkv, positions);
+  rotate(attention, qkv, { positions });
   return qkv;
 }
 
@@ -208,7 +212,7 @@ export function layerGradient(
     layout: batch.layout,
     heads: attention.heads,
   });
-  rotate(attention, dqkv, batch.positions, true);
+  rotate(attention, dqkv, { positions: batch.positions, inverse: true });
   if (norm) {
     qkv.dispose();
     const { q, k } = attention.headNorm!;

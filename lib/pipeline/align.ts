@@ -143,7 +143,11 @@ class AlignRun {
         seed: options.seed,
       },
     });
-    const judged = await this.candidates("test-candidates", vft, options.test, { judged: true });
+    const judged = await this.candidates("test-candidates", {
+      from: vft,
+      problems: options.test,
+      judged: true,
+    });
     const models: Trained[] = [{ name: "vft", kind: "vft", directory: vft, round: 0, sampledTokens: 0 }];
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
     const rows: Row[] = [];
@@ -201,7 +205,9 @@ class AlignRun {
     };
     const newest = (kind: string) =>
       (round === 1 ? models[0] : models.findLast((model) => model.kind === kind))!.directory;
-    const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
+    const first = round === 1
+      ? await this.candidates("candidates", { from: newest("vft"), problems: options.train })
+      : undefined;
     const made: Trained[] = [];
     const control = await this.train(fileName(`control${last}`), {
       from: newest("control"),
@@ -212,7 +218,11 @@ class AlignRun {
     for (const { kind, settings: method } of options.methods) {
       const name = kind + last, from = newest(kind);
       const groups = first ??
-        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings);
+        await this.candidates(fileName(`candidates ${name}`), {
+          from,
+          problems: options.train,
+          seed: settings.seed,
+        });
       const directory = await this.train(fileName(name), {
         from,
         records: () => learnedRecords(groups, options.label),
@@ -245,9 +255,12 @@ class AlignRun {
   /** Samples and labels candidates and returns the file they are in. */
   async candidates(
     name: string,
-    from: string,
-    problems: () => AsyncIterable<Problem>,
-    { seed = this.options.seed, judged = false }: { readonly seed?: number; readonly judged?: boolean } = {},
+    { from, problems, seed = this.options.seed, judged = false }: {
+      readonly from: string;
+      readonly problems: () => AsyncIterable<Problem>;
+      readonly seed?: number;
+      readonly judged?: boolean;
+    },
   ): Promise<string> {
     const { samples, temperature, topK, topP, out, label: labels, methods } = this.options;
     // A sample counts as often as it is drawn where it votes, or stands for the model's own distribution.

@@ -25,8 +25,9 @@ export const objectiveOption: Option<string> = preset(
 export const objectiveOptions: Readonly<Record<string, Option<number | undefined>>> = Object
   .fromEntries(names.map((name) => [name, optionOf(name)]));
 
-const flagOf = (name: string): `--${string}` =>
-  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+function flagOf(name: string): `--${string}` {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
 
 /**
  * Refuses an objective with an option whose flag the training has already: it could not be given, or would be given to

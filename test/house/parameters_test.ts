@@ -11,8 +11,9 @@ const exceptions: Readonly<Record<string, string>> = {
   "lib/backend/webgpu.ts acquireBuffer": "TF.js's own",
   "lib/runtime/native.ts Sgemm": "CBLAS's",
   "lib/runtime/native.ts rowMajor": "CBLAS's, called by the million",
-  "lib/kernels/product/_sgemm.ts byBlas": "CBLAS's",
-  "lib/kernels/product/_sgemm.ts sgemmSimdOn": "CBLAS's",
+  "lib/backend/_native_product.ts nativeProduct": "CBLAS's",
+  "lib/kernels/product/_sgemm.ts callsOf": "CBLAS's",
+  "lib/kernels/product/_sgemm.ts sharedOut": "CBLAS's",
   "lib/data/embedded/_grammar.ts step": 'a calculation as one writes it: step(a, "+", b, "dollars")',
 };
 

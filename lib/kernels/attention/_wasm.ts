@@ -112,13 +112,14 @@ export function attendByRows(
   let keys = 0;
   for (let i = 0; i < spans.length; i += 2) keys += spans[i + 1]! - spans[i]!;
   const each = heads * d * keys / layout.rows / 4;
-  overRows(device, [module, "decode"], { rows: layout.rows, each }, (from, count) => [
+  const scratchBytes = DECODE_CHUNK * 4 + heads * 8;
+  overRows(device, { kernel: [module, "decode"], rows: layout.rows, each, scratchBytes }, (from, count) => [
     ...[q.at + from * q.stride, q.stride, k.at, k.stride, v.at, v.stride],
     pointer(layout.querySpans) + 16 * from,
     pointer(out) + 4 * from * heads * d,
     pointer(lse) + 4 * from * heads,
     ...[SCRATCH, count, heads, kvHeads, d, scale * Math.LOG2E],
-  ], DECODE_CHUNK * 4 + heads * 8);
+  ]);
 }
 
 /**

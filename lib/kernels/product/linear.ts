@@ -28,7 +28,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   profile.run(
     "bias",
     () =>
-      overRows(cpuOf(x), [module, "fillRows"], { rows: rows!, each: n! / 4 }, (from, count) => [
+      overRows(cpuOf(x), { kernel: [module, "fillRows"], rows: rows!, each: n! / 4 }, (from, count) => [
         at(bias),
         at(y) + 4 * from * n!,
         count,

@@ -100,7 +100,7 @@ function multiplyFew(
   profile.run("quantized_few_int4", () => {
     kernels.orderColumns(at(x), ordered, m, columns, stride);
     const blocks = stride / BLOCK, each = m * columns / 4;
-    overRows(cpuOf(x), [module, "multiplyNibbles"], { rows, each }, (from, count) => [
+    overRows(cpuOf(x), { kernel: [module, "multiplyNibbles"], rows, each }, (from, count) => [
       at(words) + 16 * from * blocks,
       at(scales) + 4 * from * blocks,
       ...[ordered, at(y) + 4 * from, m, count, stride, rows, add ? 1 : 0],
@@ -287,8 +287,7 @@ function forRowBlocks(
         () =>
           overRows(
             device,
-            [module, widen.kernel],
-            { rows: part, each: stride / 2 },
+            { kernel: [module, widen.kernel], rows: part, each: stride / 2 },
             (from, count) => widen.values(first + from, count, block + 4 * from * stride),
           ),
       );

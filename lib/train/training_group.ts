@@ -102,7 +102,7 @@ function behindAnother(record: Problem, prompt: readonly number[], { name }: Obj
       `(prompt_digest ${record.prompt_digest} there, ${
         promptDigest(prompt)
       } here): train with the template, system ` +
-      "text, examples and tokenizer that `deno task score` had, or score it anew with these",
+      "text, examples and tokenizer that it was scored with, or score it anew with these",
   );
 }
 

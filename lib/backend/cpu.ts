@@ -95,7 +95,7 @@ export async function openCpu(why: string, asked: number): Promise<CpuDevice> {
     },
     write: (slot, bytes, offset) => bytesOf(slot, offset, bytes.length).set(bytes),
     read: (slot, bytes) => Promise.resolve(bytesOf(slot, 0, bytes).slice().buffer),
-    copy: (from, to, bytes, offset = 0) => bytesOf(to, offset, bytes).set(bytesOf(from, 0, bytes)),
+    copy: (from, to, { bytes, offset = 0 }) => bytesOf(to, offset, bytes).set(bytesOf(from, 0, bytes)),
     zero: (slot) => void bytesOf(slot, 0, slot.bytes).fill(0),
     submit() {},
     finish: () => Promise.resolve(),

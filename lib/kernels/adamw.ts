@@ -116,8 +116,7 @@ export function adamw(
       () =>
         overRows(
           cpuOf(parameter),
-          [module, "update"],
-          { rows: parameter.size, each: 1, step: 4 },
+          { kernel: [module, "update"], rows: parameter.size, each: 1, step: 4 },
           (from, count) => [
             ...[parameter, gradient, m, v].map((tensor) => at(tensor) + 4 * from),
             count,
@@ -167,7 +166,7 @@ function updateByBlocks(
       profile.run(
         "adamw",
         () =>
-          overRows(device, [module, "update"], { rows: count, each: 1, step: 4 }, (first, many) => [
+          overRows(device, { kernel: [module, "update"], rows: count, each: 1, step: 4 }, (first, many) => [
             ...[parameter, gradient].map((tensor) => at(tensor) + 4 * (from + first)),
             ...[block, block + 4 * size].map((place) => place + 4 * first),
             many,

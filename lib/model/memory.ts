@@ -14,13 +14,13 @@ export interface MemoryOptions {
   /** `train`: weights, gradients, moments, activations. `score`: weights, one layer's. `generate`: weights, caches. */
   readonly task: "train" | "score" | "generate";
   /** Trains a low-rank adapter alone. */
-  readonly lora?: Lora;
+  readonly lora?: Lora | undefined;
   /** How the layers' matrices are kept where they are frozen (default f32). */
   readonly baseDtype?: BaseDtype;
   /** Rows computed at once, N (default 4,096). */
-  readonly microBatchTokens?: number;
+  readonly microBatchTokens?: number | undefined;
   /** Keep only each layer's input. */
-  readonly recompute?: boolean;
+  readonly recompute?: boolean | undefined;
   /** Sequences decoded at once, S (default 96). */
   readonly slots?: number;
   /** Longest prompt in tokens, for caches (default 256). */

@@ -85,5 +85,6 @@ export class TimeLeft {
       }
       if (cost > 0) return seconds / cost * prior[kind];
     }
+    return undefined;
   }
 }

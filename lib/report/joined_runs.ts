@@ -53,6 +53,7 @@ export function unlikeness(one: FinishedAlign, other: FinishedAlign): string | u
     const [now, before] = [is.get(name) ?? "none", was.get(name) ?? "none"];
     if (now !== before) return `it was run with --${name} ${now}, not ${before}`;
   }
+  return undefined;
 }
 
 /** Whether a run repeats another: the same seed of the same run, with the same results. */

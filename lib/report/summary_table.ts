@@ -35,7 +35,7 @@ function tableOf(
   ];
   const rows = models.map(({ name }, i): Row => {
     const cell = ({ key }: Figure): Cell => {
-      const values = lists[i].map((s) => s[key]).filter((v) => v !== undefined);
+      const values = (lists[i] ?? []).map((s) => s[key]).filter((v) => v !== undefined);
       return values.length === 0 ? undefined : values.length === 1 ? values[0] : spread(values);
     };
     return { model: name, ...Object.fromEntries(known.map((figure) => [figure.key, cell(figure)])) };

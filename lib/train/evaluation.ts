@@ -6,7 +6,7 @@ import type { ScoredGroup } from "../objectives/objective.ts";
 import { InputError } from "../runtime/errors.ts";
 import { encodeRecords, groupsOf, type StoredRecord } from "./encode_records.ts";
 import type { EvaluationLine } from "./evaluation_figures.ts";
-import { batchStatistics, boundaryOf } from "./metrics.ts";
+import { batchStatistics, boundaryOf } from "./batch_statistics.ts";
 import type { RecordStore } from "./record_store.ts";
 import type { TrainSettings } from "./settings.ts";
 import { measureLoss, type TrainingGroup } from "./step.ts";

@@ -21,7 +21,7 @@ export interface OptimizerOptions {
 }
 
 /** AdamW over a decoder's parameters: gradients and moments on the device, the moments of a large model on the CPU outside its heap. */
-export class Optimizer {
+export class Optimizer implements Disposable {
   /** Gradients, to which backward passes add; zeroed by every update. */
   readonly gradients: ReadonlyMap<string, Tensor>;
   /** First and second moments by parameter name. */
@@ -72,5 +72,10 @@ export class Optimizer {
   dispose(): void {
     for (const g of this.gradients.values()) g.dispose();
     for (const { m, v } of this.moments.values()) [m, v].forEach((t) => t.dispose());
+  }
+
+  /** The same, at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

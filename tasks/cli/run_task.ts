@@ -33,7 +33,7 @@ import {
   type TaskOutput,
 } from "./streams.ts";
 import { createListener, type ShownListener } from "./listener.ts";
-import { inFlags } from "./words.ts";
+import { exitCodeOf, inWords } from "./words.ts";
 import type { Options, Values } from "./option.ts";
 import { readConfiguration } from "./configuration_file.ts";
 import type { TaskConfiguration } from "./task_configuration.ts";
@@ -196,19 +196,15 @@ function report(
   state: { readonly debug: boolean },
 ): { readonly code: number; readonly line: string } {
   if (error instanceof ClosedOutputError) return { code: 0, line: "" };
-  const what = (error instanceof Error ? error.message || error.name : String(error)).replace(
-    /\s*\n\s*/g,
-    " ",
-  );
+  const line = `${name}: ${inWords(error)}`;
   if (error instanceof InterruptedError) {
-    writeError(`${name}: ${what}`);
-    return { code: interruptedExitCode, line: `${name}: ${what}` };
+    writeError(line);
+    return { code: interruptedExitCode, line };
   }
   const expected = error instanceof InputError;
-  const line = `${name}: ${inFlags(what)}`;
   writeError(
     `${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
   );
   if (state.debug) writeError(inspect(error));
-  return { code: expected ? error.exitCode : 1, line };
+  return { code: exitCodeOf(error), line };
 }

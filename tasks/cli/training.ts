@@ -66,7 +66,7 @@ export const trainingOptions = {
 export function trainerOptions(
   options: {
     readonly epochs: number;
-    readonly steps?: number;
+    readonly steps?: number | undefined;
     readonly learningRate: number;
     readonly batchSize: number;
     readonly seed: number;
@@ -78,11 +78,11 @@ export function trainerOptions(
     readonly recompute: boolean;
     readonly logEvery: number;
     readonly saveEvery: number;
-    readonly keepLast?: number;
+    readonly keepLast?: number | undefined;
     readonly tensorboard: boolean;
     readonly tooLong: "skip" | "refuse";
     readonly out: string;
-    readonly dtype?: FloatDtype;
+    readonly dtype?: FloatDtype | undefined;
     readonly resume: boolean;
     readonly overwrite: boolean;
   },
@@ -101,8 +101,8 @@ export function trainerOptions(
 export async function openTrainee(
   options: {
     readonly model: string;
-    readonly adapter?: string;
-    readonly lora?: string;
+    readonly adapter?: string | undefined;
+    readonly lora?: string | undefined;
     readonly backend: BackendChoice;
     readonly seed: number;
     readonly baseDtype: BaseDtype;

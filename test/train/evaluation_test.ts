@@ -177,10 +177,10 @@ test("the best model is kept, a training that gets no better stops, and every ch
   );
   // In memory and on disk it is the model that had that loss: a run that ends there, evaluated once more.
   using again = await loadModel(out, { backend: "wasm" });
+  const { out: _, ...inMemory } = options;
   for (const kept of [model, again]) {
     const { lines: [first] } = await told(kept, toyLong(), {
-      ...options,
-      out: undefined,
+      ...inMemory,
       steps: 1,
       evaluation: { share: 0.3 },
     });

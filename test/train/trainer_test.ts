@@ -325,7 +325,7 @@ test("bad input has one line each and leaks nothing", async () => {
     [
       [groups[0], { ...groups[1], candidates: [{ text: "x" }] }],
       { objective: "aft" },
-      'Cannot train aft on "toy-1": every candidate must have "correct": got none of that; `deno task score` writes labels',
+      'Cannot train aft on "toy-1": every candidate must have "correct": got none of that',
       InputError,
     ],
     [

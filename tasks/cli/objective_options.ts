@@ -53,8 +53,9 @@ function optionOf(name: string): Option<number | undefined> {
     .join("; ");
   const least = declared.map(({ option: { min, above } }) => min ?? above ?? -Infinity);
   const min = Math.min(...least);
-  return number(`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, {
-    help,
-    ...(Number.isFinite(min) && { min }),
-  });
+  const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` as const;
+  return {
+    ...number(flag, { help, ...(Number.isFinite(min) && { min }) }),
+    heading: "Options of the objective",
+  };
 }

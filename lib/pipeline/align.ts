@@ -17,7 +17,7 @@ import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
 import { evaluationOfTraining } from "./align_evaluation.ts";
-import { countProblems } from "./held_out.ts";
+import { countProblems, type ProblemCounts } from "./held_out.ts";
 import { checkSources } from "./check_sources.ts";
 import { evaluatedRecords, learnedRecords, tokensIn } from "./learned_records.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
@@ -120,8 +120,8 @@ export async function align(options: AlignOptions = {}, listener: Listener = {})
 class AlignRun {
   readonly #started = performance.now();
   readonly #stages: Stages;
-  /** Problems to train and to test. */
-  #counts = { trained: 0, tested: 0 };
+  /** Problems to train on, to test on, and to evaluate on meanwhile. */
+  #counts: ProblemCounts = { trained: 0, tested: 0, evaluated: 0 };
   /** The file of VFT's candidates for the evaluation problems, once there is one. */
   #evaluated?: string | undefined;
 
@@ -304,7 +304,7 @@ class AlignRun {
         ? this.#counts.trained
         : problems === this.options.test
         ? this.#counts.tested
-        : undefined,
+        : this.#counts.evaluated,
       samples,
       temperature,
       topK,

@@ -38,11 +38,18 @@ export interface ProblemSets {
   readonly evaluation: { readonly keepBest?: unknown; readonly patience?: unknown } | undefined;
 }
 
+/** How many there are of each; 0 to evaluate on where that is a share of the others, or nothing. */
+export interface ProblemCounts {
+  readonly trained: number;
+  readonly tested: number;
+  readonly evaluated: number;
+}
+
 /** Counts them, and says where the test says little because they are not apart. */
 export async function countProblems(
   { train, test, evaluationProblems, evaluation }: ProblemSets,
   warn: (line: string) => void,
-): Promise<{ readonly trained: number; readonly tested: number }> {
+): Promise<ProblemCounts> {
   const { shared, tested, read } = await sharedProblems(train(), test());
   if (shared > 0) {
     warn(
@@ -50,14 +57,14 @@ export async function countProblems(
     );
   }
   const chosen = evaluation?.keepBest !== undefined || evaluation?.patience !== undefined;
-  const chosenOn = evaluationProblems && chosen
+  const { shared: flattering, read: evaluated } = evaluationProblems
     ? await sharedProblems(evaluationProblems(), test())
-    : undefined;
-  if (chosenOn && chosenOn.shared > 0) {
+    : { shared: 0, read: 0 };
+  if (chosen && flattering > 0) {
     warn(
-      `${chosenOn.shared} of ${tested} test problems are evaluation problems too: what is kept is chosen on them, so ` +
+      `${flattering} of ${tested} test problems are evaluation problems too: what is kept is chosen on them, so ` +
         "accuracy flatters; option `evaluation.data` takes others",
     );
   }
-  return { trained: read, tested };
+  return { trained: read, tested, evaluated };
 }

@@ -1,21 +1,21 @@
 import type { AlignSettings } from "./align_options.ts";
 import { fileName } from "./align_report.ts";
+import type { ProblemCounts } from "./held_out.ts";
 import type { PlannedStage } from "./time_left.ts";
 
 /** The stages of a run of `align`, in order, under the names that their progress has. */
 export function plannedStages(
   options: AlignSettings,
-  { trained, tested }: { readonly trained: number; readonly tested: number },
+  { trained, tested, evaluated }: ProblemCounts,
 ): PlannedStage[] {
-  const { samples, epochs, alignEpochs, votes, rounds, evaluation, evaluationProblems } = options;
-  const held = Math.min(evaluation?.limit ?? tested, tested);
+  const { samples, epochs, alignEpochs, votes, rounds, evaluationProblems } = options;
   // Beside a prompt and its one response: a prompt with all of its candidates and its reference.
   const group = (1 + samples + 1) / 2;
   const judged: PlannedStage = { label: "test-candidates", kind: "generate", units: tested * samples };
   const stages: PlannedStage[] = [
     { label: "vft", kind: "train", units: trained * epochs },
     ...(evaluationProblems
-      ? [{ label: "eval-candidates", kind: "generate", units: held * samples } as const]
+      ? [{ label: "eval-candidates", kind: "generate", units: evaluated * samples } as const]
       : []),
     judged,
   ];

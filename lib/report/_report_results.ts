@@ -121,7 +121,7 @@ export function headline(models: readonly ReportModel[]): string | undefined {
     const does = key === "accuracy" ? "answers" : "tells right from wrong in";
     const of = (n: number) =>
       key === "accuracy" ? `of ${n} test problems right` : `of the pairs of ${n} test problems`;
-    const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a), [first] = models;
+    const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a), first = models[0]!;
     const top = best.summary[key]!, n = best.summary[count], start = first.summary[key];
     if (best === first || start === undefined || top === start) {
       const others = known.length > 1 ? ", and no model more" : "";

@@ -86,7 +86,7 @@ export function joinable(
       const line = `${run.folder} is no run like ${first!.folder}: ${differs}`;
       const models = /^it has the models/.test(differs);
       if (!mixed || models) {
-        throw new InputError(`Cannot join: ${line}${models ? "" : "; --mixed joins them"}`);
+        throw new InputError(`Cannot join: ${line}${models ? "" : "; option `mixed` joins them"}`);
       }
       warnings.push(line);
     }

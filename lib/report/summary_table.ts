@@ -66,7 +66,7 @@ export function summaryJson(models: readonly NamedSummary[]): string {
   const { columns, rows } = tableOf(models);
   const plain = (cell: Cell) => typeof cell === "number" && Number.isNaN(cell) ? null : cell;
   const listed = rows.map((row, i) => {
-    const { summary } = models[i];
+    const { summary } = models[i]!;
     return {
       ...Object.fromEntries(columns.map(({ key }) => [key, plain(row[key])])),
       runs: Array.isArray(summary) ? summary.length : 1,

@@ -36,7 +36,8 @@ export async function readEvaluationSet(model: Model, settings: TrainSettings): 
 > {
   const { data, answers } = settings.evaluation!, overlap = new Overlap();
   const asking = new Questions(answers?.questions ?? 0);
-  const store = await encodeRecords(model, data!, settings, {
+  const store = await encodeRecords(model, data!, {
+    settings,
     purpose: "evaluate",
     kept(record) {
       overlap.expect(record);

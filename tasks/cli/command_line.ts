@@ -54,6 +54,12 @@ export interface HelpStyle {
   readonly width: number;
 }
 
+/** The task that a page of help is of. */
+interface PageOf {
+  readonly name: string;
+  readonly options: Options;
+}
+
 /** What the command line asked for: a page to print, or values by the options' names, only those given. */
 export type CommandLine =
   | { readonly page: string }
@@ -144,12 +150,19 @@ function unexpected(token: string, options: Options): Message {
   return message`${text(`Unknown option ${name}${elsewhere(token, options) ?? suggestion(name, known)}`)}`;
 }
 
-function helpPage(name: string, page: DocPage, style: HelpStyle): string {
+function helpPage(page: DocPage, { name, options, ...style }: HelpStyle & PageOf): string {
+  const headings = new Map<string, string | undefined>(
+    Object.values(options).map(({ flag, heading }) => [flag, heading]),
+  );
   // The arguments (words of a task, those of completion scripts) stand in the usage, or are none of the reader's business.
   const named = page.sections.toSorted((a, b) => Number(!a.title) - Number(!b.title))
     .flatMap((section) => section.entries).flatMap((entry) =>
       entry.term.type === "option"
-        ? [{ entry: described(entry, entry.term.names), flags: entry.term.names }]
+        ? [{
+          entry: described(entry, entry.term.names),
+          flags: entry.term.names,
+          heading: headings.get(entry.term.names.at(-1)!),
+        }]
         : []
     );
   const text = formatDocPage(name, { ...page, sections: inGroups(named) }, {
@@ -218,7 +231,7 @@ export function parseCommandLine(
     showUsage: false,
     help: {
       option: { names: ["-h", "--help"] },
-      onShow: (_code, help) => void (page = helpPage(name, help, { colors, width })),
+      onShow: (_code, help) => void (page = helpPage(help, { name, options, colors, width })),
     },
     version: { option: true, value: version, onShow: () => undefined },
     completion: { option: { hidden: "help" }, onShow: () => undefined },

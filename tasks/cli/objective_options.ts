@@ -77,8 +77,8 @@ function optionOf(name: string): Option<number | undefined> {
     .join("; ");
   const least = declared.map(({ option: { min, above } }) => min ?? above ?? -Infinity);
   const min = Math.min(...least);
-  return number(flagOf(name), {
-    help,
-    ...(Number.isFinite(min) && { min }),
-  });
+  return {
+    ...number(flagOf(name), { help, ...(Number.isFinite(min) && { min }) }),
+    heading: "Options of the objective",
+  };
 }

@@ -13,6 +13,8 @@ export interface Option<T> {
   readonly short?: `-${string}` | undefined;
   /** What it does, for `--help`. */
   readonly help: string;
+  /** The heading in `--help`, of one that no heading there lists. */
+  readonly heading?: string;
   /** The word that stands for the value in `--help`: "DIR". Empty for a switch, which takes none. */
   readonly metavar: string;
   /** What a value must be, as in "must be a positive integer". */

@@ -89,6 +89,7 @@ test("test problems that a run trains on or is chosen by are counted", async () 
     assert.deepEqual(await countProblems({ ...sets, evaluation }, (line) => void lines.push(line)), {
       trained: 3,
       tested: 3,
+      evaluated: 2,
     });
     return lines.map((line) => line.split(/[,:]/)[0]);
   };

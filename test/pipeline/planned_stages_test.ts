@@ -31,7 +31,9 @@ test("every stage of a run is planned, in its order, and tells what is left of a
       assert.ok(event.total !== undefined, event.part);
     },
   });
-  const planned = plannedStages(resolveAlign(options), { trained: 4, tested: 2 }).map(({ label }) => label);
+  const planned = plannedStages(resolveAlign(options), { trained: 4, tested: 2, evaluated: 2 }).map((
+    { label },
+  ) => label);
   assert.deepEqual(planned, parts);
   assert.ok(left.slice(2).every((seconds) => seconds !== undefined && seconds >= 0), `${left}`);
 });

@@ -150,7 +150,7 @@ test("--help is -h, lists many options in groups, each once, and fits 60 columns
   const titles = [...page.out.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, title]) => title);
   assert.deepEqual(titles, [
     ...["Model", "Data", "Prompts", "Training", "Evaluation while training", "What is written", "Machine"],
-    ...["Others of this task", "Every task", "Examples"],
+    ...["Options of the objective", "Every task", "Examples"],
   ]);
   const flags = [...page.out.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag]) => flag);
   assert.equal(new Set(flags).size, flags.length);

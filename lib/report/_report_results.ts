@@ -84,7 +84,7 @@ const measures = {
 } as const;
 
 /**
- * The outcome in words. What can be chance is 1.96 standard errors of a difference of two independent shares: with the
+ * The outcome in words. What can be chance is 1.96 standard errors of a difference of two independent shares (`chanceOf`): with the
  * same questions for both models it is less, so a difference is never called real too early.
  */
 function finding(models: readonly ReportModel[], key: keyof typeof measures): string | undefined {
@@ -137,9 +137,16 @@ export function headline(models: readonly ReportModel[]): string | undefined {
   return undefined;
 }
 
-/** Points up to which a difference of two shares of n questions can be chance: 1.96 standard errors. */
+/**
+ * Points up to which a difference of two shares of n questions can be chance: 1.96 standard errors, each share with one
+ * right and one wrong answer more, since of 0 of 12 the plain error would be nothing (Agresti & Caffo, 2000).
+ */
 function chanceOf(one: number, other: number, n: number): number {
-  return 196 * Math.sqrt((one * (1 - one) + other * (1 - other)) / n);
+  const variance = (share: number) => {
+    const p = (share * n + 1) / (n + 2);
+    return p * (1 - p) / (n + 2);
+  };
+  return 196 * Math.sqrt(variance(one) + variance(other));
 }
 
 function percent(share: number): string {

@@ -261,8 +261,8 @@ test("the best is by value and direction, equal texts share it, a lone value has
 });
 
 test("the outcome is said in words, and chance is called chance", () => {
-  // Accuracy: 6 points; 196 √((0.465·0.535 + 0.525·0.475)/100) = 13.8. Assessment accuracy: 25 points;
-  // 196 √((0.7·0.3 + 0.95·0.05)/40) = 15.7.
+  // Accuracy: 6 points; with one right and one wrong answer more 196 √((47.5·54.5 + 53.5·48.5)/102³) = 13.7. Assessment
+  // accuracy: 25 points; 196 √((29·13 + 39·3)/42³) = 16.1.
   assert.deepEqual(all(renderReport(report), ".lead").map((p) => p.textContent), [
     "aft-dc answers 52.5% of 100 test problems right, 6.0 points more than vft: that can be chance.",
     "Accuracy is highest for aft-dc: 52.5%, 6.0 points above vft. With 100 questions a difference up to about 14 points can be chance.",
@@ -283,10 +283,15 @@ test("the sentence on top says what is more than chance, and what was measured i
     summary: { questions: 100, mixed_questions: 40, ...summary },
     metrics: [],
   });
-  // 20 points; 196 √((0.4·0.6 + 0.6·0.4)/100) = 13.6.
+  // 20 points; 196 √((41·61 + 61·41)/102³) = 13.5.
   assert.equal(
     lead(of("vft", { accuracy: 0.4 }), of("control", { accuracy: 0.3 }), of("aft", { accuracy: 0.6 })),
     "aft answers 60.0% of 100 test problems right, 20.0 points more than vft: more than chance alone would give.",
+  );
+  // 25 points, of 0 and 3 of 12 questions; 196 √((1·13 + 4·10)/14³) = 27.2.
+  assert.equal(
+    lead(of("vft", { accuracy: 0, questions: 12 }), of("aft", { accuracy: 0.25, questions: 12 })),
+    "aft answers 25.0% of 12 test problems right, 25.0 points more than vft: that can be chance.",
   );
   assert.equal(
     lead(of("vft", { assessment_accuracy: 0.7 }), of("aft", { assessment_accuracy: 0.7 })),

@@ -262,7 +262,7 @@ test("the best is by value and direction, equal texts share it, a lone value has
 
 test("the outcome is said in words, and chance is called chance", () => {
   // Accuracy: 6 points; with one right and one wrong answer more 196 √((47.5·54.5 + 53.5·48.5)/102³) = 13.7. Assessment
-  // accuracy: 25 points; 196 √((29·13 + 39·3)/42³) = 16.1.
+  // accuracy: 25 points; 196 √((29·13 + 39·3)/42³) = 16.0.
   assert.deepEqual(all(renderReport(report), ".lead").map((p) => p.textContent), [
     "aft-dc answers 52.5% of 100 test problems right, 6.0 points more than vft: that can be chance.",
     "Accuracy is highest for aft-dc: 52.5%, 6.0 points above vft. With 100 questions a difference up to about 14 points can be chance.",

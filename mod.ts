@@ -55,7 +55,7 @@ export { type Lora, type LoraTarget, parseLora } from "./lib/checkpoint/lora.ts"
 export { mergeAdapter, type MergeOptions } from "./lib/model/merge.ts";
 export { loadModel, type LoadModelOptions } from "./lib/model/load_model.ts";
 export { Model, type SaveOptions } from "./lib/model/model.ts";
-export { InputError, UsageError } from "./lib/runtime/errors.ts";
+export { type ErrorCode, type ErrorDetails, InputError, UsageError } from "./lib/runtime/errors.ts";
 export type { Metrics } from "./lib/train/metrics.ts";
 export type { Decay } from "./lib/train/schedule.ts";
 export { train, type TrainOptions } from "./lib/train/trainer.ts";

@@ -14,7 +14,7 @@ export interface Measurements {
   readonly versions: Readonly<Record<string, string>>;
   readonly date: string;
   readonly figures: Readonly<Record<string, Figures>>;
-  readonly bench?: BenchOutput;
+  readonly bench?: BenchOutput | undefined;
 }
 
 /** What `deno bench --json` prints, as far as it is read here. Times in nanoseconds. */

@@ -14,9 +14,9 @@ export interface TargetRow {
   readonly ours: string;
   /** The baseline. */
   readonly theirs: string;
-  readonly ratio?: number;
+  readonly ratio?: number | undefined;
   /** What the ratio is to reach; undefined where it is only reported. */
-  readonly target?: number;
+  readonly target?: number | undefined;
   /** Whether the ratio is to be at most the target. */
   readonly most?: boolean;
   readonly unit?: "×" | "%" | "";
@@ -29,12 +29,14 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
   const over = (a?: number, b?: number) => a === undefined || b === undefined ? undefined : a / b;
   const speed = "tokens a second", stock = "stock TF.js, tokens a second";
   const compared = (
-    figure: string,
-    what: string,
-    ours: number | undefined,
-    theirs: number | undefined,
-    name: string,
-    target: number,
+    { figure, what, ours, theirs, name, target }: {
+      readonly figure: string;
+      readonly what: string;
+      readonly ours: number | undefined;
+      readonly theirs: number | undefined;
+      readonly name: string;
+      readonly target: number;
+    },
   ): TargetRow => ({
     figure,
     what,
@@ -48,44 +50,54 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
   const times = [2, 32].flatMap((k) => at("candidates", `k=${k}, µs a response token`) ?? []);
   return [
     compared(
-      "aft-webgpu",
-      "AFT step, WebGPU (2×6, L 4, D 128, V 1,024)",
-      at("aft-webgpu", speed),
-      at("aft-webgpu", stock),
-      "stock TF.js",
-      5,
+      {
+        figure: "aft-webgpu",
+        what: "AFT step, WebGPU (2×6, L 4, D 128, V 1,024)",
+        ours: at("aft-webgpu", speed),
+        theirs: at("aft-webgpu", stock),
+        name: "stock TF.js",
+        target: 5,
+      },
     ),
     compared(
-      "peer-jax-webgpu",
-      "VFT step, WebGPU (8×128, L 4, D 128, V 512)",
-      at("peer-jax-webgpu", "ours"),
-      at("peer-jax-webgpu", "theirs"),
-      "jax-js",
-      2,
+      {
+        figure: "peer-jax-webgpu",
+        what: "VFT step, WebGPU (8×128, L 4, D 128, V 512)",
+        ours: at("peer-jax-webgpu", "ours"),
+        theirs: at("peer-jax-webgpu", "theirs"),
+        name: "jax-js",
+        target: 2,
+      },
     ),
     compared(
-      "peer-jax-wasm",
-      "the same, WASM without BLAS",
-      at("peer-jax-wasm", "ours without BLAS"),
-      at("peer-jax-wasm", "theirs"),
-      "jax-js",
-      1,
+      {
+        figure: "peer-jax-wasm",
+        what: "the same, WASM without BLAS",
+        ours: at("peer-jax-wasm", "ours without BLAS"),
+        theirs: at("peer-jax-wasm", "theirs"),
+        name: "jax-js",
+        target: 1,
+      },
     ),
     compared(
-      "peer-jax-wasm",
-      "the same, WASM with BLAS",
-      at("peer-jax-wasm", "ours"),
-      at("peer-jax-wasm", "theirs"),
-      "jax-js",
-      3,
+      {
+        figure: "peer-jax-wasm",
+        what: "the same, WASM with BLAS",
+        ours: at("peer-jax-wasm", "ours"),
+        theirs: at("peer-jax-wasm", "theirs"),
+        name: "jax-js",
+        target: 3,
+      },
     ),
     compared(
-      "peer-pytorch",
-      "AFT step, WASM with BLAS (8×6, L 8, D 256, V 4,096)",
-      at("peer-pytorch", "ours"),
-      at("peer-pytorch", "theirs"),
-      "PyTorch",
-      2,
+      {
+        figure: "peer-pytorch",
+        what: "AFT step, WASM with BLAS (8×6, L 8, D 256, V 4,096)",
+        ours: at("peer-pytorch", "ours"),
+        theirs: at("peer-pytorch", "theirs"),
+        name: "PyTorch",
+        target: 2,
+      },
     ),
     {
       figure: "aft-wasm",
@@ -101,20 +113,24 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
       unit: "%",
     },
     compared(
-      "aft-wasm-stock",
-      "the same, stock on 1×6, since more does not fit its heap",
-      at("aft-wasm", speed),
-      at("aft-wasm-stock", speed),
-      "stock TF.js",
-      30,
+      {
+        figure: "aft-wasm-stock",
+        what: "the same, stock on 1×6, since more does not fit its heap",
+        ours: at("aft-wasm", speed),
+        theirs: at("aft-wasm-stock", speed),
+        name: "stock TF.js",
+        target: 30,
+      },
     ),
     compared(
-      "vft-wasm-no-blas",
-      "VFT step, WASM without BLAS",
-      at("vft-wasm-no-blas", speed),
-      at("vft-wasm-no-blas", stock),
-      "stock TF.js",
-      5,
+      {
+        figure: "vft-wasm-no-blas",
+        what: "VFT step, WASM without BLAS",
+        ours: at("vft-wasm-no-blas", speed),
+        theirs: at("vft-wasm-no-blas", stock),
+        name: "stock TF.js",
+        target: 5,
+      },
     ),
     {
       figure: "loss",
@@ -159,12 +175,14 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
     ...(["generation", "generation-webgpu"].flatMap((name) =>
       ["prefix again, our kernels", "prefix again, stock TF.js"].map((baseline) =>
         compared(
-          name,
-          `generation, 16×6×128, ${backendOf(name)}`,
-          at(name, speed),
-          at(name, `${baseline}, tokens a second`),
-          baseline,
-          20,
+          {
+            figure: name,
+            what: `generation, 16×6×128, ${backendOf(name)}`,
+            ours: at(name, speed),
+            theirs: at(name, `${baseline}, tokens a second`),
+            name: baseline,
+            target: 20,
+          },
         )
       )
     )),
@@ -255,12 +273,14 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
     ...(["decoding-int4", "decoding-int4-no-blas", "decoding-int4-webgpu"].flatMap((name) =>
       (name.endsWith("webgpu") ? [1, 6, 48] : [1, 6, 96]).map((count) =>
         compared(
-          name,
-          `decoding on 4 bits, ${backendOf(name)}, ${count} at once`,
-          at(name, `${count} at once, int4, tokens a second`),
-          at(name, `${count} at once, f32, tokens a second`),
-          "f32",
-          1,
+          {
+            figure: name,
+            what: `decoding on 4 bits, ${backendOf(name)}, ${count} at once`,
+            ours: at(name, `${count} at once, int4, tokens a second`),
+            theirs: at(name, `${count} at once, f32, tokens a second`),
+            name: "f32",
+            target: 1,
+          },
         )
       )
     )),

@@ -86,7 +86,7 @@ async function loss(chunkBytes?: number, stock = true): Promise<Figures> {
   const labels = makeLabels(benchDevice(), Array.from(ids, (id, row) => [row, id] as const));
   const weights = upload(new Float32Array(rows).fill(-1 / rows), [rows]), dweight = zeros([v, d]);
   const ours = () => {
-    const forward = linearLogprob(hidden, weight, labels, { chunkBytes });
+    const forward = linearLogprob(hidden, weight, { labels, chunkBytes });
     linearLogprobGradient(forward, weights, { hidden, weight, labels, dweight }).dispose();
     forward.dispose();
   };

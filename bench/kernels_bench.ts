@@ -107,7 +107,7 @@ const heads = { heads: H, kvHeads: H, headDim: d };
       return [
         attended.out,
         attended.lse,
-        spanAttentionGradient(qkv, attended, dout, layout, heads),
+        spanAttentionGradient(qkv, attended, { dout, layout, heads }),
       ];
     },
     () => tf.grads((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => stock(q, k, v))([q, k, v], dy),

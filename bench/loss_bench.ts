@@ -31,7 +31,7 @@ for (const [rows, vocabulary] of [[256, 512], [1024, 512], [1024, 4096], [256, 3
     name: "linear-log-prob",
     group,
     async fn() {
-      const forward = linearLogprob(hidden, weight, labels);
+      const forward = linearLogprob(hidden, weight, { labels });
       const dhidden = linearLogprobGradient(forward, weights, { hidden, weight, labels, dweight });
       await device.finish();
       forward.dispose();

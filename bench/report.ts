@@ -169,7 +169,7 @@ async function runBenches(): Promise<void> {
 
 async function measure(figure: string): Promise<Figures> {
   const [name, environment = {}] = programs[figure];
-  return JSON.parse(await run("deno", ["run", "-A", "bench/figures.ts", name], environment));
+  return JSON.parse(await run("deno", ["run", "-A", "bench/figures.ts", name], { environment }));
 }
 
 /** Rates of ours and of a peer's program, a process each, three times in turn: medians. */
@@ -182,11 +182,11 @@ async function besidePeer(figure: string): Promise<Figures> {
   for (let round = 0; round < 3; round++) {
     for (const { name, step, blas } of ours) {
       const printed = await run("deno", ["run", "-A", "bench/figures.ts", "rate", step], {
-        ...(blas && { AFT_BLAS: blas }),
+        environment: blas ? { AFT_BLAS: blas } : {},
       });
       (rates[name] ??= []).push(JSON.parse(printed)["tokens a second"]);
     }
-    const peer = rateOfPeer(await run(command, words, {}, { directory }));
+    const peer = rateOfPeer(await run(command, words, { directory }));
     line = peer.line;
     (rates.theirs ??= []).push(peer.rate);
   }
@@ -207,7 +207,6 @@ async function startOfScore(): Promise<Figures> {
       await run(
         "deno",
         ["task", "-q", "score", "--model", "fixtures/base", "--backend", "wasm", "--input", input],
-        {},
         { first },
       );
     }
@@ -221,11 +220,14 @@ async function startOfScore(): Promise<Figures> {
 function run(
   command: string,
   words: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-  options: { readonly directory?: string; /** Called at its first output. */ readonly first?: () => void } =
-    {},
+  options: {
+    readonly environment?: Readonly<Record<string, string>>;
+    readonly directory?: string;
+    /** Called at its first output. */
+    readonly first?: () => void;
+  } = {},
 ): Promise<string> {
-  const { directory = root, first } = options;
+  const { environment = {}, directory = root, first } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(command, words, {
       cwd: directory,

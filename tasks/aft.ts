@@ -11,6 +11,7 @@ import { suggestion } from "../lib/runtime/suggestion.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { ClosedOutputError, writeError, writeOutput } from "../lib/runtime/stdio.ts";
 import { calledAs } from "./cli/called_as.ts";
+import { exitCodeOf } from "./cli/words.ts";
 import { completionScript, shells } from "./cli/completion.ts";
 
 /** Each sub-command: what it does, and the file that does it when it is imported. */
@@ -71,7 +72,7 @@ const show = async (text: string) => {
     if (error instanceof ClosedOutputError) process.exit(0);
     if (!(error instanceof InputError)) throw error;
     writeError(`aft: ${error.message}`);
-    process.exit(error.exitCode);
+    process.exit(exitCodeOf(error));
   }
 };
 if (name === undefined || name === "--help" || name === "-h" || name === "help") await show(page);

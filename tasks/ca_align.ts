@@ -7,13 +7,18 @@ import { checkFormats } from "../lib/feedback/format_check.ts";
 import { findObjective, objectives } from "../lib/objectives/objectives.ts";
 import { resolveSettings } from "../lib/train/settings.ts";
 import { runTask } from "./cli/run_task.ts";
-import { objectiveOption, objectiveOptions, objectiveValues } from "./cli/objective_options.ts";
+import {
+  checkObjectiveFlags,
+  objectiveOption,
+  objectiveOptions,
+  objectiveValues,
+} from "./cli/objective_options.ts";
 import { evaluationOf } from "./cli/evaluating.ts";
 import { choice } from "./cli/option.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
 import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
-import { pick } from "./cli/shared_options.ts";
+import { common, pick } from "./cli/shared_options.ts";
 import { openTrainee, runTraining, trainerOptions, trainingOptions } from "./cli/training.ts";
 
 /** Objectives that are trained with the detached constraint unless told otherwise. */
@@ -64,7 +69,10 @@ await runTask({
     }),
     ...objectiveOptions,
     ...promptOptions,
+    // An objective of the table cannot take a training's flag: it is refused below.
+    ...trainingOptions,
   },
+  outlivesOutput: true,
   resumes: "metrics",
   async plan(options) {
     const { objective, constraint } = options;
@@ -73,6 +81,7 @@ await runTask({
   },
   async run(options, io) {
     const { objective, constraint } = options, given = objectiveValues(options);
+    checkObjectiveFlags(findObjective(objective), { ...trainingOptions, ...common });
     // Before the model is loaded: what cannot be trained is said at once.
     const evaluation = await evaluationOf(options, io);
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: given });

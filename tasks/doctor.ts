@@ -89,7 +89,11 @@ function hints(
         : "no WebGPU adapter: update the GPU's driver",
     );
   }
-  if (!has.blas && linux) {
+  if (!has.blas && runtime().name === "node") {
+    found.push(
+      "products on the CPU are several times faster with OpenBLAS, which Deno and Bun can load, Node cannot",
+    );
+  } else if (!has.blas && linux) {
     found.push(
       "products on the CPU are several times faster with OpenBLAS: apt install libopenblas0-pthread, or dnf install openblas-threads",
     );

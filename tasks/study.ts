@@ -77,9 +77,9 @@ await runTask({
       data: named(data),
       signal: io.signal,
     }, io.listener);
-    for (const { tables } of outcomes) {
-      if (tables.length === 0) continue;
-      const { title, columns, rows } = tables[0];
+    for (const { tables: [first] } of outcomes) {
+      if (!first) continue;
+      const { title, columns, rows } = first;
       if (isBare(columns, rows)) {
         await io.output.write(`${title}: nothing to show, the runs are too small for it`);
         continue;

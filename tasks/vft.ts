@@ -51,6 +51,7 @@ await runTask({
   },
   resumes: "metrics",
   plan: (options) => planMemory("train", options),
+  outlivesOutput: true,
   async run(options, io) {
     await checkOut({
       ...options,

@@ -9,6 +9,7 @@ export const fast: readonly string[] = [
   "test/checkpoint",
   "test/data",
   "test/feedback",
+  "test/house",
   "test/house_test.ts",
   "test/hub",
   "test/objectives",
@@ -18,8 +19,15 @@ export const fast: readonly string[] = [
   "test/tools",
 ];
 
-/** Files in those folders that take too long: one waits until a thread that hangs is ended (16 s). */
-export const slow: readonly string[] = ["test/data/parquet_test.ts"];
+/** Files in those folders that take too long: one waits until a thread that hangs is ended (16 s), one builds an archive. */
+export const slow: readonly string[] = [
+  "test/data/parquet_test.ts",
+  "test/tools/npm_archive_test.ts",
+  "test/house/indexed_test.ts",
+];
+
+/** What `test:full` alone runs: it asks the package registry, and takes minutes. */
+export const full: readonly string[] = ["test/tools/npm_install_test.ts"];
 
 /**
  * The files of the fast tier, in the order of `files`.
@@ -29,10 +37,10 @@ export const slow: readonly string[] = ["test/data/parquet_test.ts"];
  */
 export function fastFiles(files: readonly string[]): string[] {
   const isIn = (name: string) => (file: string) => file === name || file.startsWith(`${name}/`);
-  for (const name of [...fast, ...slow]) {
+  for (const name of [...fast, ...slow, ...full]) {
     if (!files.some(isIn(name))) throw new Error(`Tier of tests names ${name}, where there is no test`);
   }
   return files.filter((file) =>
-    fast.some((name) => isIn(name)(file)) && !slow.some((name) => isIn(name)(file))
+    fast.some((name) => isIn(name)(file)) && ![...slow, ...full].some((name) => isIn(name)(file))
   );
 }

@@ -134,5 +134,7 @@ ${parts}
 - On WebGPU each parameter is one buffer, of at most \`maxBufferSize\` (256 MiB to several GiB, by GPU and driver):
   the largest here, in float32, is ${largestParameter()}. Weights larger than one
   binding (\`maxStorageBufferBindingSize\`) are computed by parts. \`deno task doctor\` prints both limits.
-- The WASM backend's heap is 4 GiB. A run that cannot fit is refused before it starts, with the option that would do.
+- The WASM backend's heap is 4 GiB. The moments of models of 67 million trained parameters and more lie outside
+  it (8 of the 16 bytes a parameter). A run that cannot fit is refused before it starts, with the option that
+  would do.
 `);

@@ -13,6 +13,16 @@ export const TABLE_BYTES: number = MOST * 16;
 /** Puts bytes into the heap for good: their place and length. */
 export type Put = (bytes: Uint8Array) => [number, number];
 
+/** What a table is made of. */
+interface TableOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Where it lies. */
+  readonly table: number;
+  readonly put: Put;
+  /** The product of a native library, if there is one. */
+  readonly native: Kernel | undefined;
+}
+
 /** The side that enters kernels: the thread that opened the device. It has each module once. */
 export class KernelTable {
   readonly #modules = new Map<string, AssemblyKernels>();
@@ -20,18 +30,12 @@ export class KernelTable {
   readonly #numbers = new Map<string, Map<string, number>>();
   readonly #kernels: Kernel[] = [];
 
-  /** @param native the product of a native library, if there is one */
-  constructor(
-    readonly memory: WebAssembly.Memory,
-    readonly table: number,
-    readonly put: Put,
-    readonly native?: Kernel,
-  ) {}
+  constructor(readonly options: TableOptions) {}
 
   /** The kernels of a built module on this thread. */
   module(text: string): AssemblyKernels {
     let kernels = this.#modules.get(text);
-    if (!kernels) this.#modules.set(text, kernels = instantiate(moduleBytes(text), this.memory));
+    if (!kernels) this.#modules.set(text, kernels = instantiate(moduleBytes(text), this.options.memory));
     return kernels;
   }
 
@@ -45,17 +49,19 @@ export class KernelTable {
       if (!kernel) throw new Error(`No kernel is named ${name}`);
       number = this.#kernels.push(kernel) - 1;
       if (number === MOST) throw new Error(`More than ${MOST} kernels`);
+      const { memory, table, put } = this.options;
       let place = this.#places.get(text);
-      if (!place) this.#places.set(text, place = this.put(moduleBytes(text)));
-      const entry = [...place, ...this.put(new TextEncoder().encode(name))];
-      new Uint32Array(this.memory.buffer, this.table + number * 16, 4).set(entry);
+      if (!place) this.#places.set(text, place = put(moduleBytes(text)));
+      const entry = [...place, ...put(new TextEncoder().encode(name))];
+      new Uint32Array(memory.buffer, table + number * 16, 4).set(entry);
       numbers.set(name, number);
     }
     return number;
   }
 
   /** The kernel of a number. */
-  kernelOf = (number: number): Kernel => number === NATIVE_PRODUCT ? this.native! : this.#kernels[number]!;
+  kernelOf = (number: number): Kernel =>
+    number === NATIVE_PRODUCT ? this.options.native! : this.#kernels[number]!;
 }
 
 /** The side that reads it: `kernelOf` of a further thread, which instantiates modules as it meets them. */

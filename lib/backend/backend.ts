@@ -32,7 +32,8 @@ export async function openDevice(choice: BackendChoice = "auto"): Promise<Device
   if (choice === "webgpu") {
     if (!adapter) {
       throw new UsageError(
-        "Cannot use option `backend: webgpu`: found no adapter, see `deno task doctor`",
+        "Cannot use option `backend: webgpu`: found no adapter",
+        { code: "no-adapter" },
       );
     }
     return await webgpu("asked for");

@@ -53,8 +53,8 @@ export async function openCpu(why: string, asked: number): Promise<CpuDevice> {
         "option `batchSize` needs less",
     );
   };
-  const bytesOf = ({ pointer }: Slot, from: number, length: number) =>
-    new Uint8Array(memory.buffer, pointer! + from, length);
+  const bytesOf = ({ pointer, outside }: Slot, from: number, length: number) =>
+    outside ? outside.subarray(from, from + length) : new Uint8Array(memory.buffer, pointer! + from, length);
   const device: CpuDevice = {
     name: "wasm",
     reason: `wasm, ${work}${refused}, ${products}: ${why}`,
@@ -72,7 +72,12 @@ export async function openCpu(why: string, asked: number): Promise<CpuDevice> {
           }] on the CPU: it is on ${tensor.device.name}`,
         );
       }
-      return tensor.slot.pointer!;
+      if (tensor.slot.pointer === undefined) {
+        throw new Error(
+          `Cannot compute with a tensor of shape [${tensor.shape.join(", ")}]: it is outside the heap`,
+        );
+      }
+      return tensor.slot.pointer;
     },
     take(bytes, values) {
       const slot: Slot = { bytes, owners: 1, pointer: allocate(bytes) };
@@ -80,13 +85,17 @@ export async function openCpu(why: string, asked: number): Promise<CpuDevice> {
       if (values) bytesOf(slot, 0, bytes).set(values);
       return slot;
     },
+    takeOutside(bytes) {
+      used += bytes;
+      return { bytes, owners: 1, outside: new Uint8Array(bytes) };
+    },
     release({ pointer, bytes }) {
       used -= bytes;
-      allocator.free(pointer!);
+      if (pointer !== undefined) allocator.free(pointer);
     },
     write: (slot, bytes, offset) => bytesOf(slot, offset, bytes.length).set(bytes),
     read: (slot, bytes) => Promise.resolve(bytesOf(slot, 0, bytes).slice().buffer),
-    copy: (from, to, bytes, offset = 0) => bytesOf(to, offset, bytes).set(bytesOf(from, 0, bytes)),
+    copy: (from, to, { bytes, offset = 0 }) => bytesOf(to, offset, bytes).set(bytesOf(from, 0, bytes)),
     zero: (slot) => void bytesOf(slot, 0, slot.bytes).fill(0),
     submit() {},
     finish: () => Promise.resolve(),

@@ -17,6 +17,8 @@ export interface Slot {
   owners: number;
   /** On the CPU: where it begins in the heap. */
   readonly pointer?: number;
+  /** On the CPU, in place of it: memory outside the heap, which kernels do not reach. */
+  readonly outside?: Uint8Array;
   /** On a GPU: the buffer. */
   readonly buffer?: GPUBuffer;
   /** What keeps memory alive that is another program's. */
@@ -55,8 +57,8 @@ export interface AnyDevice {
   write(slot: Slot, bytes: Uint8Array, offset: number): void;
   /** The first bytes of memory. On a GPU one readback, which costs about 10 ms in Deno, and where its errors come out. */
   read(slot: Slot, bytes: number): Promise<ArrayBuffer>;
-  /** Copies the first bytes of one memory to byte `offset` (default 0) of another. */
-  copy(from: Slot, to: Slot, bytes: number, offset?: number): void;
+  /** Copies the first `bytes` of one memory to byte `offset` (default 0) of another. */
+  copy(from: Slot, to: Slot, part: { readonly bytes: number; readonly offset?: number }): void;
   /** Sets all bytes to zero. */
   zero(slot: Slot): void;
   /** Sends what is recorded to the device now. */
@@ -77,7 +79,9 @@ export interface CpuDevice extends AnyDevice {
   readonly memory: WebAssembly.Memory;
   /** A native library for products, where one was found. */
   readonly blas?: NativeBlas;
-  /** Byte offset of a tensor's first element. Throws for a tensor of another device. */
+  /** Zeros outside the heap, for what is too large for it and seldom used: to be read, written and copied, no more. */
+  takeOutside(bytes: number): Slot;
+  /** Byte offset of a tensor's first element. Throws for a tensor of another device, and for one outside the heap. */
   readonly pointer: (tensor: Tensor) => number;
   /** Bytes outside any tensor, for the caller to free. */
   readonly allocate: (bytes: number) => number;
@@ -123,18 +127,20 @@ export type Device = CpuDevice | WebgpuDevice;
  * used afterwards, or beside tensors of another device, throws.
  */
 export class Tensor implements Disposable {
+  /** What its numbers are. */
+  readonly dtype: Dtype;
+  /** Where it lives. */
+  readonly device: Device;
   #slot: Slot | undefined;
 
   /** Use `empty`, `zeros` or `upload` of `tensors.ts`. */
   constructor(
     /** Its dimensions, rows first. */
     readonly shape: readonly number[],
-    /** What its numbers are. */
-    readonly dtype: Dtype,
-    /** Where it lives. */
-    readonly device: Device,
-    slot: Slot,
+    { dtype, device, slot }: { readonly dtype: Dtype; readonly device: Device; readonly slot: Slot },
   ) {
+    this.dtype = dtype;
+    this.device = device;
     this.#slot = slot;
     device.live.tensors++;
     device.live.scopes.at(-1)?.add(this);
@@ -162,7 +168,7 @@ export class Tensor implements Disposable {
   share(): Tensor {
     const { slot } = this;
     slot.owners++;
-    return new Tensor(this.shape, this.dtype, this.device, slot);
+    return new Tensor(this.shape, { dtype: this.dtype, device: this.device, slot });
   }
 
   /** Frees it. May be called again. */

@@ -61,7 +61,7 @@ export function startGpuTimer(): GpuTimer {
 
   return {
     async finish() {
-      profile.gpuTimestamps = undefined;
+      delete profile.gpuTimestamps;
       if (!device) return;
       collect();
       device.submit();
@@ -76,7 +76,7 @@ async function addTimes({ names, resolved, buffer }: Batch): Promise<void> {
   await buffer.mapAsync(GPUMapMode.READ);
   const times = new BigUint64Array(buffer.getMappedRange());
   // A device may set its clock back between the two: that launch counts as none (the specification allows it).
-  names.forEach((name, i) => profile.add(name, Math.max(0, Number(times[2 * i + 1] - times[2 * i]) / 1e6)));
+  names.forEach((name, i) => profile.add(name, Math.max(0, Number(times[2 * i + 1]! - times[2 * i]!) / 1e6)));
   buffer.unmap();
   [resolved, buffer].forEach((b) => b.destroy());
 }

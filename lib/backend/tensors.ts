@@ -9,7 +9,7 @@ function bytesOf(shape: readonly number[]): number {
 
 /** A tensor whose contents are whatever its memory held: for outputs that a kernel writes whole. */
 export function empty(device: Device, shape: readonly number[], dtype: Dtype = "float32"): Tensor {
-  return new Tensor(shape, dtype, device, device.take(bytesOf(shape)));
+  return new Tensor(shape, { dtype, device, slot: device.take(bytesOf(shape)) });
 }
 
 /** A tensor of zeros. */
@@ -17,6 +17,16 @@ export function zeros(device: Device, shape: readonly number[], dtype: Dtype = "
   const made = empty(device, shape, dtype);
   fillZero(made);
   return made;
+}
+
+/**
+ * A tensor of zeros outside the heap of the CPU, whose 4 GiB are all that kernels reach; on a GPU the same as
+ * {@linkcode zeros}. It can be read, written and copied; kernels that take such a tensor say so.
+ */
+export function zerosOutside(device: Device, shape: readonly number[]): Tensor {
+  return device.name === "wasm"
+    ? new Tensor(shape, { dtype: "float32", device, slot: device.takeOutside(bytesOf(shape)) })
+    : zeros(device, shape);
 }
 
 /** Sets every element to zero, in place. */
@@ -35,7 +45,7 @@ export function upload(
   }
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const dtype = values instanceof Int32Array ? "int32" : "float32";
-  return new Tensor(shape, dtype, device, device.take(bytes.length, bytes));
+  return new Tensor(shape, { dtype, device, slot: device.take(bytes.length, bytes) });
 }
 
 /** Puts the bytes of elements, a multiple of 4, into a tensor from element `offset` on. */
@@ -54,12 +64,23 @@ export async function read(tensor: Tensor): Promise<Float32Array<ArrayBuffer> | 
   return dtype === "int32" ? new Int32Array(bytes) : new Float32Array(bytes);
 }
 
+/** What frees tensors: by `dispose`, or at the end of a `using` block. */
+export interface Owner extends Disposable {
+  /** Frees them. */
+  dispose(): void;
+}
+
+/** The two names under which an owner's tensors are freed, to spread into it. */
+export function owner(free: () => void): Owner {
+  return { dispose: free, [Symbol.dispose]: free };
+}
+
 /** Puts the values of `source` into `target`, which keeps its memory, and frees `source`. */
 export function assign(target: Tensor, source: Tensor): void {
   if (source.device !== target.device) {
     throw new Error(`Cannot copy a tensor of ${source.device.name} to ${target.device.name}`);
   }
-  target.device.copy(source.slot, target.slot, 4 * source.size);
+  target.device.copy(source.slot, target.slot, { bytes: 4 * source.size });
   source.dispose();
 }
 
@@ -70,7 +91,7 @@ export function joined(parts: readonly Tensor[]): Tensor {
   const whole = empty(first.device, [parts.reduce((sum, { size }) => sum + size, 0)], first.dtype);
   let at = 0;
   for (const part of parts) {
-    first.device.copy(part.slot, whole.slot, 4 * part.size, 4 * at);
+    first.device.copy(part.slot, whole.slot, { bytes: 4 * part.size, offset: 4 * at });
     at += part.size;
     part.dispose();
   }

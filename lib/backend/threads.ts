@@ -4,6 +4,7 @@ import { environmentVariable } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { NativeBlas } from "../runtime/native.ts";
 import { atExit } from "../runtime/signals.ts";
+import { workerModule } from "../runtime/worker_module.ts";
 import { KernelTable, TABLE_BYTES } from "./_kernel_table.ts";
 import { nativeProduct } from "./_native_product.ts";
 import { CONTROL_BYTES, MOST_UNITS, NATIVE_PRODUCT, SCRATCH, SharedWork } from "./_shared_work.ts";
@@ -103,7 +104,7 @@ export function startThreads(heap: Heap, count: number, blas: NativeBlas | undef
     return [at, bytes.length];
   };
   const [table] = put(new Uint8Array(TABLE_BYTES));
-  const kernels = new KernelTable(memory, table, put, blas && nativeProduct(memory, blas));
+  const kernels = new KernelTable({ memory, table, put, native: blas && nativeProduct(memory, blas) });
   const scratch = region(heap), program = region(heap);
   let work: SharedWork | undefined;
   if (count > 1) {
@@ -176,9 +177,7 @@ function region(heap: Heap): { atLeast(bytes: number): number } {
 }
 
 function startThread(workerData: ThreadData): void {
-  // A published archive holds JavaScript under the same name.
-  const module = new URL(import.meta.url.endsWith(".js") ? "./_thread.js" : "./_thread.ts", import.meta.url);
-  const worker = new Worker(module, { workerData });
+  const worker = new Worker(workerModule(new URL("./_thread.ts", import.meta.url)), { workerData });
   worker.on("error", () => {}); // it never starts, and the others do its share
   worker.unref();
 }

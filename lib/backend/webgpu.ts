@@ -179,7 +179,7 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
       check();
       return values;
     },
-    copy: (from, to, bytes, offset = 0) => {
+    copy: (from, to, { bytes, offset = 0 }) => {
       if (bytes > 0) encoder().copyBufferToBuffer(from.buffer!, 0, to.buffer!, offset, bytes);
     },
     zero: ({ buffer }) => encoder().clearBuffer(buffer!, 0, buffer!.size),
@@ -243,7 +243,7 @@ export function fromTfjs(device: Device, tensor: tf.Tensor): Tensor {
   backend.uploadToGPU(lender.dataId);
   const { resource } = backend.tensorMap.get(lender.dataId);
   const slot: Slot = { bytes: 4 * tensor.size, owners: 1, buffer: resource!, lender };
-  return new Tensor([...tensor.shape], dtype, device, slot);
+  return new Tensor([...tensor.shape], { dtype, device, slot });
 }
 
 /** Asks for the device; a driver that is short of memory for a moment is asked again, twice. */

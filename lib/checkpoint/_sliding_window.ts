@@ -11,13 +11,13 @@ export interface WindowFields {
   /** Number of layers. */
   readonly num_hidden_layers: number;
   /** Tokens of the window; null for none. */
-  readonly sliding_window?: number | null;
+  readonly sliding_window?: number | null | undefined;
   /** Qwen's switch. */
-  readonly use_sliding_window?: boolean | null;
+  readonly use_sliding_window?: boolean | null | undefined;
   /** Qwen's first layer with a window. */
-  readonly max_window_layers?: number | null;
+  readonly max_window_layers?: number | null | undefined;
   /** Newer transformers' kind of each layer. */
-  readonly layer_types?: readonly string[] | null;
+  readonly layer_types?: readonly string[] | null | undefined;
 }
 
 /**

@@ -16,6 +16,7 @@ function layersOf(json: unknown): { readonly field: string; readonly layers: num
     const layers = (json as Record<string, unknown>)[field];
     if (typeof layers === "number") return { field, layers };
   }
+  return undefined;
 }
 
 /** How many layers the names of tensors tell of. */

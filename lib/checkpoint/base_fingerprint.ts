@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
-import { floatBytes, type FloatDtype, widen } from "./_float_bytes.ts";
+import { floatBytes, type FloatDtype, widen } from "../runtime/float_bytes.ts";
 
 /** The kind of fingerprint that is made; it stands before the digest. */
 const version = "2:";

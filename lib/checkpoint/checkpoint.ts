@@ -41,7 +41,7 @@ export interface Checkpoint extends AsyncDisposable {
 /** How to open a checkpoint. */
 export interface OpenCheckpointOptions {
   /** What to do with tensors that the decoder has no use for: `refuse` (default), or `keep`, to write them again. */
-  readonly unknown?: "refuse" | "keep";
+  readonly unknown?: "refuse" | "keep" | undefined;
 }
 
 /**

@@ -55,11 +55,11 @@ export interface DecoderConfig {
   /** Whether the checkpoint keeps the weights of the layers as [in, out] (GPT-2's Conv1D). */
   readonly transposedWeights: boolean;
   /** Id of the token that starts a sequence. */
-  readonly beginToken?: number;
+  readonly beginToken?: number | undefined;
   /** Ids that end a sequence; training appends the first. */
   readonly endTokens: readonly number[];
   /** What the checkpoint says its weights are kept in, such as `bfloat16`. */
-  readonly torchDtype?: string;
+  readonly torchDtype?: string | undefined;
   /** config.json as it was read, for writing it back. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
@@ -137,7 +137,7 @@ export function parseConfig(json: unknown, where: string): DecoderConfig {
     );
   }
   for (const field of ["quantization_config", "num_local_experts", "num_experts", "add_cross_attention"]) {
-    if (raw[field]) throw unsupported(where, field, raw[field]);
+    if (raw[field]) throw unsupported(where, { field, found: raw[field] });
   }
   const config = type === "gpt2" ? parseGpt2(raw, where) : parseLlama(raw, where, type as ModelType);
   check(config, where);
@@ -147,7 +147,7 @@ export function parseConfig(json: unknown, where: string): DecoderConfig {
 function parseLlama(raw: Record<string, unknown>, where: string, modelType: ModelType): DecoderConfig {
   const json = validated(llamaSchema, raw, where);
   if (json.hidden_act !== "silu" && json.hidden_act !== "swish") {
-    throw unsupported(where, "hidden_act", json.hidden_act, "silu");
+    throw unsupported(where, { field: "hidden_act", found: json.hidden_act, expected: "silu" });
   }
   const heads = json.num_attention_heads;
   if (!json.head_dim && json.hidden_size % heads !== 0) {
@@ -191,10 +191,18 @@ function parseGpt2(raw: Record<string, unknown>, where: string): DecoderConfig {
   const json = validated(gpt2Schema, raw, where);
   // Two names of one formula.
   if (json.activation_function !== "gelu_new" && json.activation_function !== "gelu_pytorch_tanh") {
-    throw unsupported(where, "activation_function", json.activation_function, "gelu_new");
+    throw unsupported(where, {
+      field: "activation_function",
+      found: json.activation_function,
+      expected: "gelu_new",
+    });
   }
-  if (raw.scale_attn_weights === false) throw unsupported(where, "scale_attn_weights", false);
-  if (raw.scale_attn_by_inverse_layer_idx) throw unsupported(where, "scale_attn_by_inverse_layer_idx", true);
+  if (raw.scale_attn_weights === false) {
+    throw unsupported(where, { field: "scale_attn_weights", found: false });
+  }
+  if (raw.scale_attn_by_inverse_layer_idx) {
+    throw unsupported(where, { field: "scale_attn_by_inverse_layer_idx", found: true });
+  }
   if (json.n_embd % json.n_head !== 0) {
     throw new InputError(
       `Cannot read ${where}: n_embd must be a multiple of n_head: got ${json.n_embd} and ${json.n_head}`,
@@ -277,7 +285,14 @@ function validated<T>(schema: z.ZodMiniType<T>, raw: Record<string, unknown>, wh
   );
 }
 
-function unsupported(where: string, field: string, found: unknown, expected?: string): InputError {
+function unsupported(
+  where: string,
+  { field, found, expected }: {
+    readonly field: string;
+    readonly found: unknown;
+    readonly expected?: string | undefined;
+  },
+): InputError {
   const hint = expected ? `, expected ${expected}` : "";
   return new InputError(
     `Cannot read ${where}: ${field} ${JSON.stringify(found).slice(0, 80)} is not supported${hint}`,

@@ -19,7 +19,7 @@ export interface Lora {
   /** Updates are scaled by alpha/r. */
   readonly alpha: number;
   /** Which projections it changes (default: all that the model has). */
-  readonly targets?: readonly LoraTarget[];
+  readonly targets?: readonly LoraTarget[] | undefined;
   /** Share of the adapter's inputs that training zeroes (default 0). */
   readonly dropout?: number;
   /** Scales by alpha/√r in place of alpha/r (rsLoRA, arXiv 2312.03732; default false). */
@@ -71,7 +71,11 @@ export function parseLora(text: string): Lora {
     }
     values[last] = [word.slice(equals + 1)];
   }
-  const number = (key: string, fallback: number, holds: (n: number) => boolean, expected: string) => {
+  const number = (
+    key: string,
+    fallback: number,
+    { holds, expected }: { readonly holds: (n: number) => boolean; readonly expected: string },
+  ) => {
     if (!(key in values)) return fallback;
     const n = values[key][0] === "" ? NaN : Number(values[key][0]);
     if (!holds(n)) {
@@ -81,9 +85,18 @@ export function parseLora(text: string): Lora {
     }
     return n;
   };
-  const r = number("r", 16, (n) => Number.isSafeInteger(n) && n >= 1, "a whole number of at least 1");
-  const alpha = number("alpha", 2 * r, (n) => n > 0 && Number.isFinite(n), "a number above 0");
-  const dropout = number("dropout", 0, (n) => n >= 0 && n < 1, "a number from 0 to below 1");
+  const r = number("r", 16, {
+    holds: (n) => Number.isSafeInteger(n) && n >= 1,
+    expected: "a whole number of at least 1",
+  });
+  const alpha = number("alpha", 2 * r, {
+    holds: (n) => n > 0 && Number.isFinite(n),
+    expected: "a number above 0",
+  });
+  const dropout = number("dropout", 0, {
+    holds: (n) => n >= 0 && n < 1,
+    expected: "a number from 0 to below 1",
+  });
   for (const name of values.targets ?? []) {
     if (!(loraTargets as readonly string[]).includes(name)) throw unknown("target", name, loraTargets);
   }

@@ -9,11 +9,11 @@ export interface ModelCard {
   /** What the model was trained from: a name on the hub, or a directory's name. */
   readonly base: string;
   /** The base's commit, where it is known. */
-  readonly revision?: string;
+  readonly revision?: string | undefined;
   /** The model of the hub at the beginning of the line; only such a name is written into the head. */
-  readonly baseModel?: string;
+  readonly baseModel?: string | undefined;
   /** The base's licence, by its identifier, where that is known. */
-  readonly license?: string;
+  readonly license?: string | undefined;
   /** Whether the directory holds an adapter and not a whole model. */
   readonly adapter?: boolean;
   /** Name of the objective. */
@@ -27,11 +27,11 @@ export interface ModelCard {
   /** Learning rate, seed and what else decides the result, by name. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** The last line of metrics. */
-  readonly figures?: Readonly<Record<string, unknown>>;
+  readonly figures?: Readonly<Record<string, unknown>> | undefined;
   /** The command that made it. */
-  readonly command?: string;
+  readonly command?: string | undefined;
   /** What ran, by name: `runtime`, `version`. */
-  readonly versions?: Readonly<Record<string, string>>;
+  readonly versions?: Readonly<Record<string, string>> | undefined;
 }
 
 /** The card's text. Whatever the values hold, they stay values: YAML strings are quoted, Markdown is escaped. */
@@ -62,8 +62,7 @@ export function modelCard(card: ModelCard): string {
   if (Object.keys(figures).length > 0) {
     parts.push(
       "## The last step",
-      "Measured on the training batch; `deno task evaluate` measures the model on other problems. Scores are " +
-        "log-probs in nats per token.",
+      "Measured on the training batch, so they say little of other problems. Scores are log-probs in nats per token.",
       table(figures),
     );
   }

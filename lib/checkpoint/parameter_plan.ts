@@ -66,7 +66,14 @@ export function parameterPlan(config: DecoderConfig, present?: { has(name: strin
   const { vocabularySize, hiddenSize, intermediateSize, layers, heads, kvHeads, headDim, bias } = config;
   const plan: Parameter[] = [];
 
-  const add = (name: string, rows: readonly number[], tensors: readonly string[], columns?: number): void => {
+  const add = (
+    name: string,
+    { rows, tensors, columns }: {
+      readonly rows: readonly number[];
+      readonly tensors: readonly string[];
+      readonly columns?: number | undefined;
+    },
+  ): void => {
     const total = rows.reduce((sum, count) => sum + count, 0);
     const matrix = columns !== undefined;
     const transposed = matrix && config.transposedWeights && name.startsWith("layers.");
@@ -79,13 +86,13 @@ export function parameterPlan(config: DecoderConfig, present?: { has(name: strin
     });
   };
   const norm = (name: string, tensor: string): void => {
-    add(name, [hiddenSize], [`${tensor}.weight`]);
-    if (config.norm === "layer") add(`${name}_bias`, [hiddenSize], [`${tensor}.bias`]);
+    add(name, { rows: [hiddenSize], tensors: [`${tensor}.weight`] });
+    if (config.norm === "layer") add(`${name}_bias`, { rows: [hiddenSize], tensors: [`${tensor}.bias`] });
   };
 
-  add("embedding", [vocabularySize], [prefix + names.embedding], hiddenSize);
+  add("embedding", { rows: [vocabularySize], tensors: [prefix + names.embedding], columns: hiddenSize });
   if (config.positions === "learned") {
-    add("positions", [config.maxPositions], [`${prefix}wpe.weight`], hiddenSize);
+    add("positions", { rows: [config.maxPositions], tensors: [`${prefix}wpe.weight`], columns: hiddenSize });
   }
   for (let layer = 0; layer < layers; layer++) {
     const to = `layers.${layer}.`, from = `${prefix}${names.layers}.${layer}.`;
@@ -96,8 +103,8 @@ export function parameterPlan(config: DecoderConfig, present?: { has(name: strin
       readonly bias: boolean;
     }): void => {
       const tensors = (kind: string) => sizes.tensors.map((tensor) => `${from}${tensor}.${kind}`);
-      add(to + name, sizes.rows, tensors("weight"), sizes.columns);
-      if (sizes.bias) add(`${to}${name}_bias`, sizes.rows, tensors("bias"));
+      add(to + name, { rows: sizes.rows, tensors: tensors("weight"), columns: sizes.columns });
+      if (sizes.bias) add(`${to}${name}_bias`, { rows: sizes.rows, tensors: tensors("bias") });
     };
     const queries = heads * headDim, keys = kvHeads * headDim;
     const qkv = [queries, keys, keys], qkvRows = queries + 2 * keys;
@@ -110,8 +117,8 @@ export function parameterPlan(config: DecoderConfig, present?: { has(name: strin
       bias: bias.qkv,
     });
     if (config.qkNorm) {
-      add(`${to}q_norm`, [headDim], [`${from}self_attn.q_norm.weight`]);
-      add(`${to}k_norm`, [headDim], [`${from}self_attn.k_norm.weight`]);
+      add(`${to}q_norm`, { rows: [headDim], tensors: [`${from}self_attn.q_norm.weight`] });
+      add(`${to}k_norm`, { rows: [headDim], tensors: [`${from}self_attn.k_norm.weight`] });
     }
     linear("output", { rows: [hiddenSize], tensors: [names.output], columns: queries, bias: bias.output });
     norm(`${to}norm2`, from + names.norm2);
@@ -124,7 +131,7 @@ export function parameterPlan(config: DecoderConfig, present?: { has(name: strin
     linear("down", { rows: [hiddenSize], tensors: [names.down], columns: intermediateSize, bias: bias.mlp });
   }
   norm("norm", prefix + names.norm);
-  if (!config.tiedHead) add("head", [vocabularySize], [headTensor], hiddenSize);
+  if (!config.tiedHead) add("head", { rows: [vocabularySize], tensors: [headTensor], columns: hiddenSize });
   return plan;
 }
 

@@ -99,10 +99,17 @@ export async function readAdapter(
       [d, embedded.r],
     ),
   };
-  const saved = savedParameters(config, lora).map(({ name, tensor, shape }) => ({
-    name,
-    tensor: expect(adapterTensor.whole(tensor), tensors.whole.get(tensor), shape),
-  }));
+  const saved = savedParameters(config, lora).map(({ name, tensor, shape }) => {
+    const stored = tensors.whole.get(tensor), [rows, columns] = source.tensors.get(stored ?? "")?.shape ?? [];
+    if (shape.length === 2 && columns === shape[1] && rows !== shape[0]) {
+      throw new InputError(
+        `Cannot load adapter ${directory} on ${base.directory}: tensor "${stored}" has ${rows} rows, the base ${
+          shape[0]
+        }: tokens were added to the base before the adapter was trained; give the base with them`,
+      );
+    }
+    return { name, tensor: expect(adapterTensor.whole(tensor), stored, shape) };
+  });
   const notes: string[] = [], made = source.metadata.base_fingerprint;
   if (made !== undefined && fingerprints !== undefined) {
     if (!fingerprints.includes(made)) throw other("the shapes agree but the weights differ");

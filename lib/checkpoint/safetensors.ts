@@ -5,7 +5,7 @@
 import { setImmediate } from "node:timers";
 import { InputError } from "../runtime/errors.ts";
 import { openFile, writeAtomic } from "../runtime/files.ts";
-import { floatBytes, type FloatDtype, widen } from "./_float_bytes.ts";
+import { floatBytes, type FloatDtype, widen } from "../runtime/float_bytes.ts";
 import { type Dtype, readHeader, tensorBytes, type TensorInfo, writeHeader } from "./_safetensors_header.ts";
 
 export { type Dtype, type FloatDtype, tensorBytes, type TensorInfo };
@@ -129,7 +129,7 @@ export interface TensorToWrite extends TensorInfo {
 export async function writeSafetensors(
   path: string,
   tensors: readonly TensorToWrite[],
-  options: { readonly metadata?: Readonly<Record<string, string>> } = {},
+  options: { readonly metadata?: Readonly<Record<string, string>> | undefined } = {},
 ): Promise<void> {
   const width = (tensor: TensorInfo) => tensorBytes({ dtype: tensor.dtype, shape: [] });
   const ordered = tensors.toSorted((a, b) => width(b) - width(a));

@@ -142,7 +142,10 @@ function joined(
 export async function writeTensors(
   directory: string,
   tensors: readonly TensorToWrite[],
-  options: { readonly maxShardBytes?: number; readonly metadata?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly maxShardBytes?: number | undefined;
+    readonly metadata?: Readonly<Record<string, string>> | undefined;
+  } = {},
 ): Promise<void> {
   const { maxShardBytes = 5e9, metadata } = options;
   const shards: TensorToWrite[][] = [[]];

@@ -30,9 +30,9 @@ export interface AdapterToWrite {
   /** Numbers of an adapter parameter by its name. */
   readonly parameter: (name: string) => Promise<Float32Array>;
   /** Whether a directory that is there already is replaced. */
-  readonly overwrite?: boolean;
+  readonly overwrite?: boolean | undefined;
   /** Told of companions that are left out. */
-  readonly listener?: Listener;
+  readonly listener?: Listener | undefined;
 }
 
 /** Writes an adapter directory, atomically: PEFT's two files, and the base's tokenizer beside them. */

@@ -15,7 +15,7 @@ import {
 import type { Listener } from "../runtime/listener.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
 import { InputError } from "../runtime/errors.ts";
-import { narrow, overflowing } from "./_float_bytes.ts";
+import { narrow, overflowing } from "../runtime/float_bytes.ts";
 import { type Checkpoint, transpose } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import { companions, modelFileNames } from "./model_file_names.ts";
@@ -35,15 +35,15 @@ export interface WriteCheckpointOptions {
    */
   readonly source?: Checkpoint;
   /** Kind of all weights; by default each tensor keeps the source's (without a source, what the config says). */
-  readonly dtype?: FloatDtype;
+  readonly dtype?: FloatDtype | undefined;
   /** Text files by name, such as the tokenizer's or README.md; they replace the source's. */
   readonly files?: ReadonlyMap<string, string>;
   /** Bytes of tensors a file, before a second one is begun (default 5 GB). */
   readonly maxShardBytes?: number;
   /** Whether a directory that is there already is replaced (default: it is refused). */
-  readonly overwrite?: boolean;
+  readonly overwrite?: boolean | undefined;
   /** Told of companions that are left out. */
-  readonly listener?: Listener;
+  readonly listener?: Listener | undefined;
 }
 
 const torchNames: Readonly<Record<FloatDtype, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };

@@ -7,7 +7,7 @@ export interface OptionSearch {
   /** Only the first letter behind `####` or "the answer is" (default false). */
   readonly strict: boolean;
   /** The options' texts (default: five options of unknown text). */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
 }
 
 // What may stand around a letter: brackets, emphasis, a box.

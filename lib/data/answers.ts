@@ -25,7 +25,7 @@ export interface ExtractOptions {
   /** Of numbers, the last of the text counts, whatever is marked (default false). */
   readonly last?: boolean;
   /** The options' texts, so that an answer given by its text is found too. */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
 }
 
 /**
@@ -144,11 +144,11 @@ export function answerKind(problem: Asked): AnswerKind {
 /** What the functions below look at in a problem. */
 export interface Asked {
   /** The right answer. */
-  readonly answer?: string;
+  readonly answer?: string | undefined;
   /** The options' texts. */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
   /** What the answer is, where that is known. */
-  readonly answer_kind?: AnswerKind;
+  readonly answer_kind?: AnswerKind | undefined;
 }
 
 /** The answer that a response gives to a problem, looked for as its kind of answer asks; null when there is none. */

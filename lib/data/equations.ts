@@ -92,7 +92,7 @@ export interface RejectionCandidate {
   /** The chain. */
   readonly text: string;
   /** Whether it reaches the answer; without a label it is not taken. */
-  readonly correct?: boolean;
+  readonly correct?: boolean | undefined;
 }
 
 /**

@@ -37,10 +37,7 @@ export interface Row {
  * Input that ends early: in the middle of its last line, or with the record of an error ({@linkcode errorRecord}). What came
  * before it is whole.
  */
-export class BrokenOffError extends InputError {
-  /** "BrokenOffError". */
-  override name = "BrokenOffError";
-}
+export class BrokenOffError extends InputError {}
 
 /** The last line of a writer that fails midway: readers of its records refuse what they then know to be a part. */
 export function errorRecord(message: string): object {

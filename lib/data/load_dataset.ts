@@ -19,13 +19,13 @@ import { filesOfSplit } from "./split_files.ts";
 /** How to load. */
 export interface LoadOptions extends Watched, ReadOptions {
   /** The split to take where the specification names none (default "train"). */
-  readonly split?: string;
+  readonly split?: string | undefined;
   /** Local directory to look for named sets in, itself or in a folder of their name, before the hub (default none). */
-  readonly directory?: string;
+  readonly directory?: string | undefined;
   /** At most so many problems in all (default: all). */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /** Seed of the mixture (default 1). */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Another size or seed of the embedded sets, which are otherwise the same in every run. */
   readonly embedded?: { readonly count?: number; readonly seed?: number };
   /** How to reach the hub. */
@@ -171,7 +171,7 @@ async function openNamed(
 function chooseSplit(
   name: string,
   set: DataSet,
-  { wanted, fallback }: { wanted?: string; fallback: string },
+  { wanted, fallback }: { wanted?: string | undefined; fallback: string },
 ): string {
   const alias = (split: string) => split === "dev" && !set.splits.includes("dev") ? "validation" : split;
   if (wanted === undefined) return set.splits.includes(alias(fallback)) ? alias(fallback) : set.splits[0];

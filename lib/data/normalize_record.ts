@@ -14,7 +14,7 @@ export type { AnswerIndex };
 /** What is known of records that they do not say themselves. */
 export interface ReadOptions {
   /** What the answer to a question with choices is (default: a letter or a choice's text; an index is refused). */
-  readonly answerIndex?: AnswerIndex;
+  readonly answerIndex?: AnswerIndex | undefined;
   /** Own names of fields, by ours: `{question: "problem_text"}`. */
   readonly fields?: Readonly<Record<string, string>>;
 }

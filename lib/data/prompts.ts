@@ -28,16 +28,16 @@ export const optionEnding = "The answer is {answer}.";
 /** How a prompt is made. */
 export interface PromptOptions {
   /** Text with `{field}` for the problem's fields; `{{` and `}}` are braces (default: by choices or none). */
-  readonly template?: string;
+  readonly template?: string | undefined;
   /** Instructions before everything else; the problem's own `system` goes first (default none). */
-  readonly system?: string;
+  readonly system?: string | undefined;
   /** Solved problems, shown with their references before the question (default none). */
   readonly fewShot?: readonly Problem[];
   /**
    * Whether the tokenizer's chat template makes the prompt: `auto` (default) when it has one, unless `template` is given
    * or the record brings its exact prompt; `always`; `never`. The same in training, sampling and scoring.
    */
-  readonly chat?: "auto" | "always" | "never";
+  readonly chat?: "auto" | "always" | "never" | undefined;
   /** Further variables of the chat template, such as `{ enable_thinking: false }` (default none). */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
   /** The day on which the chat template finds itself, `YYYY-MM-DD` (default 2024-07-26, whatever the clock says). */
@@ -171,7 +171,7 @@ export interface EndingOptions {
   /** Its last line, with `{answer}` (default `#### {answer}`). */
   readonly ending?: string;
   /** The options' texts: a statement of the right option's text is one of its letter. */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
 }
 
 /**

@@ -16,27 +16,27 @@ export interface Candidate {
   /** The response, without the end token. */
   readonly text: string;
   /** Whether the model ended it (`stop`) or ran out of tokens (`length`). */
-  readonly finish?: "stop" | "length";
+  readonly finish?: "stop" | "length" | undefined;
   /** Number of response tokens, the end token included. */
-  readonly tokens?: number;
+  readonly tokens?: number | undefined;
   /** Its tokens as they were drawn, the end token included; used in place of the text's while they spell it. */
-  readonly token_ids?: readonly number[];
+  readonly token_ids?: readonly number[] | undefined;
   /** Final answer found in the text; null when there is none. */
-  readonly answer?: string | null;
+  readonly answer?: string | null | undefined;
   /** Whether the answer is the problem's. */
-  readonly correct?: boolean;
+  readonly correct?: boolean | undefined;
   /** Place in a ranking: 1 is best, equal places are ties. */
-  readonly rank?: number;
+  readonly rank?: number | undefined;
   /** Feedback as a number, higher is better. */
-  readonly reward?: number;
+  readonly reward?: number | undefined;
   /** Sum of the response tokens' log-probs in nats, under the model that scored it. */
-  readonly logprob?: number;
+  readonly logprob?: number | undefined;
   /** Mean of the response tokens' log-probs, in nats per token. */
-  readonly score?: number;
+  readonly score?: number | undefined;
   /** Who wrote it, where that is known. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Functions that it calls, where it is an assistant's turn that does. */
-  readonly tool_calls?: readonly ToolCall[];
+  readonly tool_calls?: readonly ToolCall[] | undefined;
   /** Unknown fields, kept. */
   readonly [field: string]: unknown;
 }
@@ -48,33 +48,33 @@ export interface Problem {
   /** The question, without options or instructions. */
   readonly question: string;
   /** The exact prompt, where the record brings its own: used in place of a template. */
-  readonly prompt?: string;
+  readonly prompt?: string | undefined;
   /** Instructions that precede the prompt. */
-  readonly system?: string;
+  readonly system?: string | undefined;
   /** What was said before the question: a user's and the assistant's turns, and what tools answered. */
-  readonly earlier?: readonly Turn[];
+  readonly earlier?: readonly Turn[] | undefined;
   /** What happened since the question: the assistant's tool calls, and the tools' answers. */
-  readonly between?: readonly Turn[];
+  readonly between?: readonly Turn[] | undefined;
   /** A chain of thought that ends in the answer. */
-  readonly reference?: string;
+  readonly reference?: string | undefined;
   /** Functions that the reference calls. */
-  readonly reference_tool_calls?: readonly ToolCall[];
+  readonly reference_tool_calls?: readonly ToolCall[] | undefined;
   /** The final answer: a number, an option's letter, or a text. */
-  readonly answer?: string;
+  readonly answer?: string | undefined;
   /** The options' texts, without letters. */
-  readonly choices?: readonly string[];
+  readonly choices?: readonly string[] | undefined;
   /** What the answer is, where its data set says another thing than it looks like. */
-  readonly answer_kind?: AnswerKind;
+  readonly answer_kind?: AnswerKind | undefined;
   /** The prompt that its log-probs stand behind, as `score` had it: a digest of its token ids. */
-  readonly prompt_digest?: string;
+  readonly prompt_digest?: string | undefined;
   /** The model that made them: a digest of its weights. */
-  readonly model_digest?: string;
+  readonly model_digest?: string | undefined;
   /** Name of the data set it comes from. */
-  readonly dataset?: string;
+  readonly dataset?: string | undefined;
   /** The prompt template of its data set, where that is none of the project's own. */
-  readonly prompt_template?: string;
+  readonly prompt_template?: string | undefined;
   /** Candidates, where the record is a group. */
-  readonly candidates?: readonly Candidate[];
+  readonly candidates?: readonly Candidate[] | undefined;
   /** Unknown fields, kept. */
   readonly [field: string]: unknown;
 }

@@ -1,7 +1,7 @@
 /** A function that the assistant calls, in the form in which chat templates take it. */
 export interface ToolCall {
   /** What the tool's answer refers to. */
-  readonly id?: string;
+  readonly id?: string | undefined;
   /** Always a function. */
   readonly type: "function";
   /** Which, and with what. */
@@ -15,11 +15,11 @@ export interface Turn {
   /** What is said. */
   readonly content: string;
   /** False for an answer that is not to be trained on. */
-  readonly trained?: boolean;
+  readonly trained?: boolean | undefined;
   /** What the assistant calls. */
-  readonly tool_calls?: readonly ToolCall[];
+  readonly tool_calls?: readonly ToolCall[] | undefined;
   /** The call that a tool answers. */
-  readonly tool_call_id?: string;
+  readonly tool_call_id?: string | undefined;
   /** The tool's name. */
-  readonly name?: string;
+  readonly name?: string | undefined;
 }

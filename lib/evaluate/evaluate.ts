@@ -32,12 +32,12 @@ export interface EvaluateOptions extends Watched, Pick<ScoreOptions, "microBatch
   /** Seed of the samples (default 0). */
   readonly seed?: number;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
-  readonly slots?: number;
+  readonly slots?: number | undefined;
   /**
    * Records at the beginning whose results are known already (default 0): they are not measured, and not yielded. The
    * numbers of the others are those of a whole run, to the last digit: records are measured in the same company.
    */
-  readonly skip?: number;
+  readonly skip?: number | undefined;
   /** How prompts are made. */
   readonly prompt?: GenerateOptions["prompt"];
 }

@@ -18,7 +18,7 @@ import type { Watched } from "../runtime/listener.ts";
 /** How candidates are scored. */
 export interface ScoreOptions extends Watched, Pick<LabelOptions, "strict" | "relabel"> {
   /** Rows computed at once (default 4,096). */
-  readonly microBatchTokens?: number;
+  readonly microBatchTokens?: number | undefined;
   /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
   readonly tooLong?: "skip" | "refuse";
   /**
@@ -27,7 +27,7 @@ export interface ScoreOptions extends Watched, Pick<LabelOptions, "strict" | "re
    */
   readonly skip?: number;
   /** How prompts are made. */
-  readonly prompt?: PromptOptions;
+  readonly prompt?: PromptOptions | undefined;
 }
 
 const names: NamesOf<ScoreOptions> = {

@@ -5,29 +5,29 @@ export interface Summary {
   /** Questions. */
   readonly questions: number;
   /** Share of right greedy answers, however they are stated. */
-  readonly accuracy?: number;
+  readonly accuracy?: number | undefined;
   /** Share of right greedy answers by lm-evaluation-harness' `strict-match` for GSM8K, of questions that ask for a number. */
-  readonly strict_accuracy?: number;
+  readonly strict_accuracy?: number | undefined;
   /** The same by its `flexible-extract`. */
-  readonly flexible_accuracy?: number;
+  readonly flexible_accuracy?: number | undefined;
   /** Share of right majority answers. */
-  readonly majority_accuracy?: number;
+  readonly majority_accuracy?: number | undefined;
   /** Share of right answers by the log-probs of the options' letters. */
-  readonly option_accuracy?: number;
+  readonly option_accuracy?: number | undefined;
   /** exp(−Σ log-prob / Σ tokens) over the references. */
-  readonly perplexity?: number;
+  readonly perplexity?: number | undefined;
   /** Mean over the questions that have both sides. */
-  readonly assessment_accuracy?: number;
+  readonly assessment_accuracy?: number | undefined;
   /** How many have both sides. */
   readonly mixed_questions: number;
   /** Mean scores of positives and negatives over those questions, in nats per token. */
-  readonly positives?: number;
+  readonly positives?: number | undefined;
   /** Mean score of negatives over those questions. */
-  readonly negatives?: number;
+  readonly negatives?: number | undefined;
   /** positives − negatives. */
-  readonly margin?: number;
+  readonly margin?: number | undefined;
   /** Share of greedy responses that broke off. */
-  readonly no_end_token?: number;
+  readonly no_end_token?: number | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ export interface ChatEndpoint {
   /** Base address, as `https://api.openai.com/v1`, or the whole one ending in `/chat/completions`. */
   readonly url: string;
   /** Sent as a bearer token, where there is one; appears in no message. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** Longest wait for a whole answer, in milliseconds. */
   readonly timeout: number;
 }
@@ -41,7 +41,7 @@ export interface ChatUsage {
  */
 export type ChatOutcome =
   | { readonly kind: "reply"; readonly content: string | undefined; readonly usage?: ChatUsage }
-  | { readonly kind: "failed"; readonly why: string; readonly wait?: number }
+  | { readonly kind: "failed"; readonly why: string; readonly wait?: number | undefined }
   | { readonly kind: "refused"; readonly why: string };
 
 /**
@@ -104,7 +104,7 @@ export async function askChat(
 function readResponse(
   response: Response,
   body: string,
-  { key, address }: { readonly key?: string; readonly address: string },
+  { key, address }: { readonly key?: string | undefined; readonly address: string },
 ): ChatOutcome {
   const { status } = response;
   if (status >= 200 && status < 300) return readCompletion(body);

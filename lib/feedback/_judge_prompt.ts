@@ -51,7 +51,7 @@ export function judgePrompt(group: Group): ChatMessage[] {
  * white space and one Markdown fence around it do not count. Nothing else of the reply is read, and nothing is run.
  */
 export function parseJudgement(reply: string, count: number): number[] | undefined {
-  const text = reply.trim().match(/^```(?:json)?\s*\n([^`]*)\n\s*```$/)?.[1].trim() ?? reply.trim();
+  const text = reply.trim().match(/^```(?:json)?\s*\n([^`]*)\n\s*```$/)?.[1]?.trim() ?? reply.trim();
   return text.startsWith("[") ? parseList(text, count) : parseRanking(text, count);
 }
 

@@ -15,7 +15,7 @@ export interface FormatCheckOptions {
   /** Fewest pairs to speak of (default 20). */
   readonly pairs?: number;
   /** What pairs are made of: the first kind that all candidates of a group have (default labels, ranks, rewards). */
-  readonly feedback?: readonly Feedback[];
+  readonly feedback?: readonly Feedback[] | undefined;
 }
 
 /** What a check found. */
@@ -83,7 +83,8 @@ class PairTable {
         right += meetings < FEWEST_MEETINGS ? meetings / 2 : Math.max(there, back);
         if (meetings < FEWEST_MEETINGS || Math.abs(there - back) <= most) continue;
         most = Math.abs(there - back);
-        const [better, worse] = there > back ? [names[f], names[g]] : [names[g], names[f]];
+        const one = names[f]!, other = names[g]!;
+        const [better, worse] = there > back ? [one, other] as const : [other, one] as const;
         strongest = { better, worse, for: Math.max(there, back), against: Math.min(there, back) };
       }
     }
@@ -150,8 +151,8 @@ export class FormatCheck {
         } of ${endings.pairs} pairs (50% would be ` +
           `chance): ${
             describe(endings)
-          }; a loss learns that instead of reasoning: \`deno task score --endings ` +
-          "normalize` brings all into one form",
+          }; a loss learns that instead of reasoning: scoring with option \`endings: normalize\` ` +
+          "brings all into one form",
       );
     }
     if (sources.strongest && sources.pairs >= pairs && sources.accuracy >= sourceThreshold) {

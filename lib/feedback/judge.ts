@@ -21,21 +21,21 @@ export interface JudgeOptions {
    * Environment variable that holds the key (default OPENAI_API_KEY, which may be unset: a server of one's own needs
    * none). The key is sent to `url` and appears nowhere else.
    */
-  readonly keyVariable?: string;
+  readonly keyVariable?: string | undefined;
   /** Requests under way at once (default 4). */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** Longest wait for an answer, in seconds (default 60). */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /** Further tries of a request that fails or is answered in another form than asked for (default 4). */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
   /** Seconds before the second try; each further wait is twice the last, at most 60 (default 1). */
   readonly backoff?: number;
   /** Sampling temperature (default 0); some models take no other than 1. */
-  readonly temperature?: number;
+  readonly temperature?: number | undefined;
   /** File that keeps answers, so that no request is paid for twice (default none). */
-  readonly cache?: string;
+  readonly cache?: string | undefined;
   /** Prices of a million prompt tokens and a million completion tokens, in any currency (default 0). */
-  readonly prices?: { readonly input?: number; readonly output?: number };
+  readonly prices?: { readonly input?: number | undefined; readonly output?: number | undefined };
   /** Warned of the first request that is refused. */
   readonly listener?: Listener;
 }

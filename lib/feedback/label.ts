@@ -9,7 +9,7 @@ export interface LabelOptions extends Pick<Watched, "listener"> {
   /** Only answers that are marked as such count (default false). */
   readonly strict?: boolean;
   /** Labels (`correct`) that a record brings are made anew from the answers (default false: they stay). */
-  readonly relabel?: boolean;
+  readonly relabel?: boolean | undefined;
 }
 
 /** What labelling found, for a report. */

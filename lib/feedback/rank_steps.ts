@@ -64,14 +64,15 @@ function lastValue(equation: string): number {
 /** How many values of two lists can be paired within the tolerance, each used once. */
 function countShared(left: readonly number[], right: readonly number[]): number {
   const sorted = (values: readonly number[]) => values.filter(Number.isFinite).sort((a, b) => a - b);
-  const [a, b] = [sorted(left), sorted(right)];
+  const a = sorted(left), b = sorted(right);
   let shared = 0;
   for (let i = 0, j = 0; i < a.length && j < b.length;) {
-    if (Math.abs(a[i] - b[j]) <= TOLERANCE) {
+    const gap = a[i]! - b[j]!;
+    if (Math.abs(gap) <= TOLERANCE) {
       shared++;
       i++;
       j++;
-    } else if (a[i] < b[j]) i++;
+    } else if (gap < 0) i++;
     else j++;
   }
   return shared;

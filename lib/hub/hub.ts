@@ -134,7 +134,16 @@ export async function listRepository(repository: HubRepository, options: HubOpti
   return await ask(session, async () => {
     const paths: string[] = [];
     const entries = listFiles({ ...session.request, repo: session.repo, revision: commit, recursive: true });
-    for await (const { type, path } of entries) if (type === "file") paths.push(path);
+    for await (const { type, path } of entries) {
+      if (typeof path !== "string") {
+        throw new InputError(
+          `Cannot list ${session.repo.name}: the hub must name each file by a text: got ${
+            JSON.stringify(path) ?? "nothing"
+          }`,
+        );
+      }
+      if (type === "file") paths.push(path);
+    }
     return paths.sort();
   });
 }

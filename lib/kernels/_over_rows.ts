@@ -1,14 +1,18 @@
 import type { CpuDevice } from "../backend/device.ts";
 import bias from "./built/bias.wasm.ts";
 
-/** What a kernel does with each row of its work. */
+/** A kernel, and what it does with each row of its work. */
 export interface Rows {
+  /** Text of its module, and its name. */
+  readonly kernel: readonly [text: string, name: string];
   /** How many there are: rows of a matrix, or elements. */
   readonly rows: number;
   /** Nanoseconds that one takes, about. */
   readonly each: number;
   /** What parts are multiples of, where a kernel takes elements four at a time and sums the rest otherwise. Default 1. */
   readonly step?: number;
+  /** What it needs of its thread's scratch. Default 0. */
+  readonly scratchBytes?: number;
 }
 
 /** Nanoseconds of work that are worth a second thread, several times what handing it over takes. */
@@ -20,16 +24,12 @@ const PARTS = 3;
  * Calls a kernel that treats rows one by one, each as it would alone: once for all of them, or for parts of them on all
  * threads.
  *
- * @param kernel text of its module, and its name
  * @param values its arguments for `count` rows from row `from` on
- * @param scratchBytes what it needs of its thread's scratch
  */
 export function overRows(
   { threads }: CpuDevice,
-  [text, name]: readonly [text: string, name: string],
-  { rows, each, step = 1 }: Rows,
+  { kernel: [text, name], rows, each, step = 1, scratchBytes = 0 }: Rows,
   values: (from: number, count: number) => number[],
-  scratchBytes = 0,
 ): void {
   if (rows === 0) return;
   const alone = threads.count === 1 || rows * each < WORTH;
@@ -67,12 +67,11 @@ const SUMMED_ROWS = 256;
  */
 export function overSummedRows(
   device: CpuDevice,
-  kernel: readonly [text: string, name: string],
-  { rows, each, sums }: Rows & { readonly sums: readonly Sums[] },
+  { kernel, rows, each, sums }: Rows & { readonly sums: readonly Sums[] },
   values: (from: number, count: number, sums: readonly number[]) => number[],
 ): void {
   if (sums.every(({ at }) => at === 0)) {
-    return overRows(device, kernel, { rows, each }, (from, count) => values(from, count, sums.map(() => 0)));
+    return overRows(device, { kernel, rows, each }, (from, count) => values(from, count, sums.map(() => 0)));
   }
   const { threads, memory } = device, parts = Math.ceil(rows / SUMMED_ROWS);
   if (parts <= 1) {

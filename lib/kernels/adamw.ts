@@ -87,7 +87,7 @@ export interface AdamwStep {
  *   g ← g·min(1, clip/‖g‖),  m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,
  *   p ← p − lr·(m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + ε) + weightDecay·p)
  *
- * A norm that is not finite leaves p, m and v as they are. Source: Loshchilov & Hutter, arXiv 1711.05101.
+ * A norm that is not finite leaves p, m and v as they are. On the CPU m and v may lie outside the heap. Source: Loshchilov & Hutter, arXiv 1711.05101.
  */
 export function adamw(
   tensors: {
@@ -110,13 +110,13 @@ export function adamw(
     }
     const scale = norm > clip ? clip / norm : 1;
     const settings = [scale, beta1, beta2, rate, rootC2, epsilon, keep];
+    if (m.slot.outside) return updateByBlocks({ parameter, gradient, m, v }, settings);
     profile.run(
       "adamw",
       () =>
         overRows(
           cpuOf(parameter),
-          [module, "update"],
-          { rows: parameter.size, each: 1, step: 4 },
+          { kernel: [module, "update"], rows: parameter.size, each: 1, step: 4 },
           (from, count) => [
             ...[parameter, gradient, m, v].map((tensor) => at(tensor) + 4 * from),
             count,
@@ -142,6 +142,41 @@ export function adamw(
       },
       groups: [Math.ceil(run.count / 256)],
     });
+  }
+}
+
+/** Elements of moments outside the heap that are in it at once: a block of both stays in the second cache. */
+const OUTSIDE = 2 ** 17;
+
+/** The update with moments outside the heap: some of them at a time are copied into it, and back. */
+function updateByBlocks(
+  { parameter, gradient, m, v }: Record<"parameter" | "gradient" | "m" | "v", Tensor>,
+  settings: readonly number[],
+): void {
+  const device = cpuOf(parameter), { pointer: at, memory } = device, size = Math.min(OUTSIDE, parameter.size);
+  const block = device.allocate(8 * size), moments = [m, v].map(({ slot }) => slot.outside!);
+  try {
+    for (let from = 0; from < parameter.size; from += size) {
+      const count = Math.min(size, parameter.size - from);
+      const places = [block, block + 4 * size].map((place) =>
+        new Uint8Array(memory.buffer, place, 4 * count)
+      );
+      const parts = moments.map((moment) => moment.subarray(4 * from, 4 * (from + count)));
+      places.forEach((place, i) => place.set(parts[i]!));
+      profile.run(
+        "adamw",
+        () =>
+          overRows(device, { kernel: [module, "update"], rows: count, each: 1, step: 4 }, (first, many) => [
+            ...[parameter, gradient].map((tensor) => at(tensor) + 4 * (from + first)),
+            ...[block, block + 4 * size].map((place) => place + 4 * first),
+            many,
+            ...settings,
+          ]),
+      );
+      parts.forEach((part, i) => part.set(places[i]!));
+    }
+  } finally {
+    device.free(block);
   }
 }
 

@@ -24,7 +24,7 @@ export function gelu(x: Tensor): Tensor {
     profile.run(
       "gelu",
       () =>
-        overRows(cpuOf(x), [module, "forward"], { rows: x.size, each: 2, step: 4 }, (from, count) => [
+        overRows(cpuOf(x), { kernel: [module, "forward"], rows: x.size, each: 2, step: 4 }, (from, count) => [
           at(x) + 4 * from,
           at(y) + 4 * from,
           count,
@@ -55,10 +55,14 @@ export function geluGradient(x: Tensor, dy: Tensor, y?: Tensor): Tensor {
     profile.run(
       "gelu_gradient",
       () =>
-        overRows(cpuOf(x), [module, "backward"], { rows: x.size, each: 3, step: 4 }, (from, count) => {
-          const skip = 4 * from;
-          return [at(x) + skip, at(dy) + skip, at(dx) + skip, y ? at(y) + skip : 0, count];
-        }),
+        overRows(
+          cpuOf(x),
+          { kernel: [module, "backward"], rows: x.size, each: 3, step: 4 },
+          (from, count) => {
+            const skip = 4 * from;
+            return [at(x) + skip, at(dy) + skip, at(dx) + skip, y ? at(y) + skip : 0, count];
+          },
+        ),
     );
   } else {
     dispatch(y ? gradientAgainProgram : gradientProgram, {

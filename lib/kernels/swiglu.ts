@@ -21,7 +21,7 @@ export function swiglu(gateUp: Tensor): Tensor {
     profile.run(
       "swiglu",
       () =>
-        overRows(cpuOf(gateUp), [module, "forward"], { rows, each: 2 * f }, (from, count) => [
+        overRows(cpuOf(gateUp), { kernel: [module, "forward"], rows, each: 2 * f }, (from, count) => [
           at(gateUp) + 8 * from * f,
           at(y) + 4 * from * f,
           count,
@@ -55,7 +55,7 @@ export function swigluGradient(gateUp: Tensor, dy: Tensor, y?: Tensor): Tensor {
     profile.run(
       "swiglu_gradient",
       () =>
-        overRows(cpuOf(gateUp), [module, "backward"], { rows, each: 3 * f }, (from, count) => {
+        overRows(cpuOf(gateUp), { kernel: [module, "backward"], rows, each: 3 * f }, (from, count) => {
           const skip = 4 * from * f, wide = 2 * skip;
           return [at(gateUp) + wide, at(dy) + skip, at(dgu) + wide, y ? at(y) + skip : 0, count, f];
         }),

@@ -66,6 +66,7 @@ export function attachAdapter(
     lora,
     projections: new Map(projections.map((projection) => [projection.name, projection])),
     enabled: true,
+    dropoutKey: undefined,
     passKey: 0,
   };
   const put = (name: string, shape: readonly number[]): NamedTensor => {
@@ -97,7 +98,7 @@ export function attachAdapter(
     if (values.has(own)) weight.saved = { ...put(own, shape), adapter };
     else {
       const tensor = empty(device, shape);
-      device.copy(weight.tensor.slot, tensor.slot, 4 * tensor.size);
+      device.copy(weight.tensor.slot, tensor.slot, { bytes: 4 * tensor.size });
       decoder.parameters.set(own, tensor);
       weight.saved = { name: own, tensor, adapter };
     }

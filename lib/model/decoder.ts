@@ -1,5 +1,5 @@
 import type { Tensor } from "../backend/device.ts";
-import { freeOnError, read, zeros } from "../backend/tensors.ts";
+import { freeOnError, type Owner, owner, read, zeros } from "../backend/tensors.ts";
 import { linearLogprob, linearLogprobGradient } from "../kernels/vocabulary/linear_logprob.ts";
 import { keyDropout } from "./adapter.ts";
 import type { DeviceBatch } from "./batch.ts";
@@ -9,14 +9,10 @@ import { embed, embedGradient, trainsEmbedding } from "./embed.ts";
 import { inUse, type Parameters } from "./parts.ts";
 import type { Decoder } from "./state.ts";
 
-/** A forward pass: the log-prob of every label, and what the backward pass needs. */
-export interface Pass {
+/** A forward pass: the log-prob of every label, and what the backward pass needs. `backward` frees it too. */
+export interface Pass extends Owner {
   /** Log-probs in nats, in the device's label order. [P] */
   readonly logprobs: Tensor;
-  /** Frees everything the pass holds. Called by `backward` too. */
-  dispose(): void;
-  /** The same, at the end of a `using` block. */
-  [Symbol.dispose](): void;
   readonly kept?: {
     readonly layers: KeptLayer[];
     readonly final: Normed;
@@ -65,19 +61,18 @@ function passForward(decoder: Decoder, batch: DeviceBatch, keep: Keep): Pass {
     if (out.kept) layers.push(out.kept);
   }
   const final = finalNorm(decoder, stream);
-  const head = linearLogprob(final.y, inUse(decoder.head).tensor, batch.labels);
+  const head = linearLogprob(final.y, inUse(decoder.head).tensor, { labels: batch.labels });
   const dispose = () => {
     [...new Set([final.sum, final.y]), ...final.statistics].forEach((t) => t.dispose());
     head.dispose();
     layers.splice(0).forEach(disposeKept);
   };
   if (keep !== "nothing") {
-    return { logprobs: head.logprobs, kept: { layers, final, head }, dispose, [Symbol.dispose]: dispose };
+    return { logprobs: head.logprobs, kept: { layers, final, head }, ...owner(dispose) };
   }
   const logprobs = head.logprobs.share();
   dispose();
-  const free = () => logprobs.dispose();
-  return { logprobs, dispose: free, [Symbol.dispose]: free };
+  return { logprobs, ...owner(() => logprobs.dispose()) };
 }
 
 /** What a backward pass starts from and adds to. */

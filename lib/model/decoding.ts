@@ -23,7 +23,7 @@ export interface SampleRequest {
   /** The stream of random numbers of each wanted sample: a sample is a function of the prompt and its stream. */
   readonly streams: readonly number[];
   /** Whether a continuation ends with its last id, as one that spells a stop text does; that id is among its `ids`. */
-  readonly stopped?: (ids: readonly number[]) => boolean;
+  readonly stopped?: ((ids: readonly number[]) => boolean) | undefined;
   /** Told of each sample's ids after every block of tokens, the end token left out. */
   readonly drawn?: ((sample: number, ids: readonly number[]) => void) | undefined;
 }
@@ -45,9 +45,9 @@ export interface DecodingOptions extends Sampling {
   /** Sequences decoded at once (default 96). */
   readonly slots?: number;
   /** Tokens between readbacks (default 16 on WebGPU, where a readback costs 10 ms; 1 on WASM). */
-  readonly block?: number;
+  readonly block?: number | undefined;
   /** Stops the work between two blocks. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Question {
@@ -75,7 +75,7 @@ interface Sequence {
  * others. Finished sequences give their rows and their place to the next question. Ids stay on the device for a block
  * of steps.
  */
-export class DecodingSession {
+export class DecodingSession implements Disposable {
   readonly #decoder: Decoder;
   readonly #options: DecodingOptions;
   readonly #slots: number;
@@ -331,5 +331,10 @@ export class DecodingSession {
   /** Frees the caches. */
   dispose(): void {
     this.#caches.forEach((t) => t.dispose());
+  }
+
+  /** The same, at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

@@ -37,7 +37,7 @@ export async function modelDigest(model: Model): Promise<string> {
   using sample = empty(model.device, [counts.reduce((sum, count) => sum + count, 0)], "int32"); // bits, not numbers
   let at = 0;
   names.forEach((name, i) => {
-    model.device.copy(tensors.get(name)!.slot, sample.slot, 4 * counts[i]!, 4 * at);
+    model.device.copy(tensors.get(name)!.slot, sample.slot, { bytes: 4 * counts[i]!, offset: 4 * at });
     at += counts[i]!;
   });
   const values = await read(sample), parts = new Map<string, Uint8Array>();

@@ -17,7 +17,7 @@ export function embed(decoder: Decoder, { ids, positions }: Pick<DeviceBatch, "i
   const x = embedding(inUse(decoder.embedding.weight).tensor, ids), update = updateOf(decoder.embedding);
   if (update) {
     const u = embedding(update.a.tensor, ids); // [N, r]
-    addBlockProduct(u, update.b.tensor, x, update);
+    addBlockProduct(u, update.b.tensor, { blocks: update.blocks, y: x });
     u.dispose();
   }
   return decoder.positions ? { x, delta: embedding(inUse(decoder.positions).tensor, positions) } : { x };
@@ -59,7 +59,7 @@ export function embedGradient(
   }
   if (update && db) {
     const u = embedding(update.a.tensor, ids);
-    addBlockWeightGradient(u, dx, db, update);
+    addBlockWeightGradient(u, dx, { blocks: update.blocks, db });
     u.dispose();
   }
   const dpositions = decoder.positions && gradients.get(inUse(decoder.positions).name);

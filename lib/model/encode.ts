@@ -11,7 +11,7 @@ export interface ResponseContext {
   /** Matters where it brings its exact prompt. */
   readonly problem?: Problem;
   /** As {@linkcode encodePrompt} has it. */
-  readonly prompt?: PromptOptions;
+  readonly prompt?: PromptOptions | undefined;
 }
 
 /**
@@ -128,7 +128,7 @@ export function endTokensOf(model: Model, options: PromptOptions = {}): readonly
 }
 
 /** What is said before training and sampling where {@linkcode endTokensOf} finds none. */
-export const nothingEnds =
+export const nothingEnds: string =
   "Nothing ends a response: neither the model's configuration nor its tokenizer names an end token (eos_token), so " +
   "responses are trained without an end and sampled up to the most tokens allowed";
 
@@ -138,7 +138,7 @@ function spells(
   ids: readonly number[],
   { text, finish, context }: {
     readonly text: string;
-    readonly finish?: string;
+    readonly finish?: string | undefined;
     readonly context: ResponseContext;
   },
 ): boolean {

@@ -18,15 +18,15 @@ export interface GenerateOptions extends Watched {
   /** Candidates a question (default 6); 1 when the temperature is 0, since all would be equal. */
   readonly samples?: number;
   /** Most tokens of a response (default 256). */
-  readonly maxTokens?: number;
+  readonly maxTokens?: number | undefined;
   /** Default 1; 0 is greedy. */
-  readonly temperature?: number;
+  readonly temperature?: number | undefined;
   /** Default 0: no limit. */
-  readonly topK?: number;
+  readonly topK?: number | undefined;
   /** Default 1: no limit. */
-  readonly topP?: number;
+  readonly topP?: number | undefined;
   /** Default 0. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Keep equal candidates (default false: equals are drawn again, at most as often as `samples`, then left out). */
   readonly keepDuplicates?: boolean;
   /**
@@ -34,7 +34,7 @@ export interface GenerateOptions extends Watched {
    * plain template begins (`\n\nQuestion:`, `\nQuestion:`), nothing in a chat or behind a record's own prompt; an empty list
    * is none.
    */
-  readonly stop?: readonly string[];
+  readonly stop?: readonly string[] | undefined;
   /**
    * Keep each candidate's ids as `token_ids`, so that the tokens drawn are scored and trained on (default false). Of a
    * response that a stop text ended: the drawn ones that lie wholly before it, the tokenizer's for what is left of a token
@@ -42,13 +42,13 @@ export interface GenerateOptions extends Watched {
    */
   readonly tokenIds?: boolean;
   /** Sequences decoded at once (default: as many as their cache fits, at most 96). */
-  readonly slots?: number;
+  readonly slots?: number | undefined;
   /** Tokens between two readbacks (default 16 on WebGPU, 1 on WASM). */
   readonly block?: number;
   /** What to do with a prompt that leaves no room in the context (default "skip": reported, no candidates). */
   readonly tooLong?: "skip" | "refuse";
   /** How prompts are made. */
-  readonly prompt?: PromptOptions;
+  readonly prompt?: PromptOptions | undefined;
   /** Told what each response of a question is so far, after every block of tokens; its last character may be cut. */
   readonly heard?: ((text: string, of: { readonly id: string; readonly sample: number }) => void) | undefined;
 }
@@ -213,7 +213,7 @@ export async function* generate(
         if (
           !session.tryAdmit(
             { prompt: pending.prompt, streams, stopped: pending.stops?.stopped, drawn },
-            (results) => receive(model, pending, results, { samples, options }),
+            (results) => receive(model, pending, { results, samples, options }),
           )
         ) {
           break;
@@ -245,8 +245,11 @@ export async function* generate(
 function receive(
   model: Model,
   pending: Pending,
-  results: readonly Sampled[],
-  { samples, options }: { readonly samples: number; readonly options: GenerateOptions },
+  { results, samples, options }: {
+    readonly results: readonly Sampled[];
+    readonly samples: number;
+    readonly options: GenerateOptions;
+  },
 ): void {
   for (const { ids: drawn, finish } of results) {
     const ids = pending.stops?.cut(drawn) ?? drawn;

@@ -66,7 +66,11 @@ function headNormOf({ heads, headNorm }: Attention): HeadNormOptions | undefined
 }
 
 /** Turns the heads of queries and keys by their positions, or the gradient back, in place. */
-function rotate({ heads, rotary }: Attention, rows: Tensor, positions: Tensor, inverse = false): void {
+function rotate(
+  { heads, rotary }: Attention,
+  rows: Tensor,
+  { positions, inverse = false }: { readonly positions: Tensor; readonly inverse?: boolean },
+): void {
   if (!rotary?.table) return;
   rope(rows, positions, { table: rotary.table, heads: heads.heads + heads.kvHeads, inverse });
 }
@@ -77,7 +81,7 @@ function rotate({ heads, rotary }: Attention, rows: Tensor, positions: Tensor, i
  */
 function attentionRows(attention: Attention, projected: Tensor, positions: Tensor): Tensor {
   const norm = headNormOf(attention), qkv = norm ? headNorm(projected, norm) : projected;
-  rotate(attention, qkv, positions);
+  rotate(attention, qkv, { positions });
   return qkv;
 }
 
@@ -107,7 +111,7 @@ export function feedForward(
 /**
  * One decoder layer: attention and feed-forward, each behind a normalisation and added to the residual stream.
  *
- * @param stream consumed
+ * @param options `stream`: consumed; `batch`: its tokens; `keep`: what the gradient is made of later
  * @returns the stream after the layer, and what was kept
  */
 export function layerForward(
@@ -203,8 +207,12 @@ export function layerGradient(
   output.addParameters?.(attended.out);
   const norm = headNormOf(attention);
   const qkv = norm ? attentionRows(attention, projected, batch.positions) : projected;
-  const dqkv = spanAttentionGradient(qkv, attended, output.dx, batch.layout, attention.heads);
-  rotate(attention, dqkv, batch.positions, true);
+  const dqkv = spanAttentionGradient(qkv, attended, {
+    dout: output.dx,
+    layout: batch.layout,
+    heads: attention.heads,
+  });
+  rotate(attention, dqkv, { positions: batch.positions, inverse: true });
   if (norm) {
     qkv.dispose();
     const { q, k } = attention.headNorm!;

@@ -33,13 +33,13 @@ export interface LoadModelOptions extends Watched {
   /** Default `auto`: WebGPU on a real adapter, WASM otherwise. */
   readonly backend?: BackendChoice;
   /** Tensors that the decoder has no use for: `refuse` (default) the model, or `keep` them, to be saved again. */
-  readonly unknown?: "refuse" | "keep";
+  readonly unknown?: "refuse" | "keep" | undefined;
   /** Puts a new LoRA adapter on the model: training changes it alone. */
-  readonly lora?: Lora;
+  readonly lora?: Lora | undefined;
   /** Source of a new adapter's random numbers (default 0). */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** An adapter directory in PEFT's layout to put on the model. */
-  readonly adapter?: string;
+  readonly adapter?: string | undefined;
   /** How the layers' matrices are kept (default f32); narrower ones are frozen: they serve, or carry an adapter. */
   readonly baseDtype?: BaseDtype;
   /** Told of the model and its adapter when no weight is read yet; what it throws ends the loading. */
@@ -112,12 +112,10 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
       listener,
       signal,
     });
-    const model = new Model(
-      base,
-      makeDecoder({ device, config, plan, ...weights }),
+    const model = new Model(base, makeDecoder({ device, config, plan, ...weights }), {
       tokenizer,
-      known && { directory: files?.directory, ...known },
-    );
+      adapter: known && { directory: files?.directory, ...known },
+    });
     if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
     return model;
   } finally {

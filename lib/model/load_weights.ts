@@ -12,7 +12,7 @@ import { type BaseDtype, isQuantizable } from "../checkpoint/stored_bytes.ts";
 export interface Weights {
   readonly parameters: Map<string, Tensor>;
   /** The layers' matrices where they are kept in fewer bits. */
-  readonly quantized?: ReadonlyMap<string, QuantizedMatrix>;
+  readonly quantized?: ReadonlyMap<string, QuantizedMatrix> | undefined;
 }
 
 /**
@@ -69,7 +69,10 @@ export async function loadParameter(
     let row = 0;
     for (const part of parameter.parts) {
       const first = row * columns;
-      await checkpoint.readPieces(part.tensor, (bytes, dtype, at) => put(tensor, bytes, dtype, first + at));
+      await checkpoint.readPieces(
+        part.tensor,
+        (bytes, dtype, at) => put(tensor, bytes, { dtype, at: first + at }),
+      );
       row += part.rows;
     }
     return tensor;
@@ -80,7 +83,11 @@ export async function loadParameter(
 }
 
 /** Puts a piece into a tensor from element `at` on. */
-function put(tensor: Tensor, bytes: Uint8Array, dtype: FloatDtype, at: number): void {
+function put(
+  tensor: Tensor,
+  bytes: Uint8Array,
+  { dtype, at }: { readonly dtype: FloatDtype; readonly at: number },
+): void {
   if (dtype === "F32") writeInto(tensor, bytes, at);
   else widenInto(tensor, bytes, { dtype, at });
 }

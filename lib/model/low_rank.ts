@@ -24,7 +24,7 @@ export function addLowRank(lowRank: LowRank, x: Tensor, y: Tensor): void {
   if (!adapter.enabled) return;
   const masks = masksOf(lowRank), dropped = masks ? dropout(x, masks) : x;
   const u = matmul(dropped, a.tensor, { transposeB: true }); // [N, T·r]
-  addBlockProduct(u, b.tensor, y, { blocks });
+  addBlockProduct(u, b.tensor, { blocks, y });
   u.dispose();
   if (masks) dropped.dispose();
 }
@@ -53,7 +53,7 @@ export function addLowRankGradient(
     const da = gradients.get(a.name), db = gradients.get(b.name);
     if (db) {
       const u = matmul(dropped, a.tensor, { transposeB: true });
-      addBlockWeightGradient(u, dy, db, { blocks });
+      addBlockWeightGradient(u, dy, { blocks, db });
       u.dispose();
     }
     if (da) matmul(du, dropped, { transposeA: true, into: da });

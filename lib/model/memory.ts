@@ -14,13 +14,13 @@ export interface MemoryOptions {
   /** `train`: weights, gradients, moments, activations. `score`: weights, one layer's. `generate`: weights, caches. */
   readonly task: "train" | "score" | "generate";
   /** Trains a low-rank adapter alone. */
-  readonly lora?: Lora;
+  readonly lora?: Lora | undefined;
   /** How the layers' matrices are kept where they are frozen (default f32). */
   readonly baseDtype?: BaseDtype;
   /** Rows computed at once, N (default 4,096). */
-  readonly microBatchTokens?: number;
+  readonly microBatchTokens?: number | undefined;
   /** Keep only each layer's input. */
-  readonly recompute?: boolean;
+  readonly recompute?: boolean | undefined;
   /** Sequences decoded at once, S (default 96). */
   readonly slots?: number;
   /** Longest prompt in tokens, for caches (default 256). */
@@ -58,6 +58,14 @@ export interface MemoryPlan {
   readonly largest: { readonly name: string; readonly bytes: number };
   /** The largest parameter, which on a GPU must fit one buffer. */
   readonly largestParameter: { readonly name: string; readonly bytes: number };
+}
+
+/** Trained parameters from which the CPU keeps moments outside its heap: half a gigabyte of them. */
+const OUTSIDE = 2 ** 26;
+
+/** Whether the moments of so many trained parameters lie outside the heap of the CPU, so that weights and gradients fit. */
+export function momentsOutside(trained: number): boolean {
+  return trained >= OUTSIDE;
 }
 
 /** Logits that the head keeps at once in training and scoring. */
@@ -145,8 +153,10 @@ export interface MemoryLimits {
 /** Why a plan does not fit; undefined when nothing says so. */
 export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | undefined {
   const { total, binding, buffer, backend } = limits, { largest, largestParameter } = plan;
-  if (total !== undefined && plan.bytes.total > total) {
-    return `it needs about ${bytesText(plan.bytes.total)}, the ${backend} heap holds ${bytesText(total)}`;
+  const inHeap = plan.bytes.total -
+    (backend === "wasm" && momentsOutside(plan.trainable) ? plan.bytes.optimizer : 0);
+  if (total !== undefined && inHeap > total) {
+    return `it needs about ${bytesText(inHeap)}, the ${backend} heap holds ${bytesText(total)}`;
   }
   if (buffer !== undefined && largestParameter.bytes > buffer) {
     return `${largestParameter.name} takes ${

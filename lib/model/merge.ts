@@ -19,7 +19,7 @@ export interface MergeOptions extends Watched {
   /** The adapter's directory. */
   readonly adapter: string;
   /** Kind of all weights; by default each tensor keeps the base's. */
-  readonly dtype?: FloatDtype;
+  readonly dtype?: FloatDtype | undefined;
   /** Replace a directory that is there (default: refused). */
   readonly overwrite?: boolean;
   /** What multiplies the factors. */

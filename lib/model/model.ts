@@ -26,13 +26,13 @@ import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 /** How to write a model: its weights' dtype, further files, and whether to replace a directory. */
 export interface SaveOptions extends Watched {
   /** Kind of all weights; by default each tensor keeps its own. */
-  readonly dtype?: FloatDtype;
+  readonly dtype?: FloatDtype | undefined;
   /** Text files by name, such as README.md; they replace the source's. */
   readonly files?: ReadonlyMap<string, string>;
   /** Bytes of tensors a file, before a second one is begun (default 5 GB). */
   readonly maxShardBytes?: number;
   /** Whether a directory that is there already is replaced (default: it is refused). */
-  readonly overwrite?: boolean;
+  readonly overwrite?: boolean | undefined;
 }
 
 const saveNames: NamesOf<SaveOptions> = {
@@ -46,7 +46,16 @@ const saveNames: NamesOf<SaveOptions> = {
 
 /** A causal language model on a device, and what belongs to it. */
 export class Model {
-  readonly #tokenizer?: Tokenizer;
+  /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
+  readonly adapter:
+    | {
+      readonly directory?: string | undefined;
+      readonly fingerprint: string;
+      /** The fingerprint of the former kind, which runs and adapters made before keep. */
+      readonly former: string;
+    }
+    | undefined;
+  readonly #tokenizer: Tokenizer | undefined;
 
   /** Use {@linkcode loadModel}. */
   constructor(
@@ -58,16 +67,10 @@ export class Model {
      * @internal
      */
     readonly decoder: Decoder,
-    tokenizer?: Tokenizer,
-    /** Of a model with an adapter: where that was loaded from, if anywhere, and what identifies its base. */
-    readonly adapter?: {
-      readonly directory?: string | undefined;
-      readonly fingerprint: string;
-      /** The fingerprint of the former kind, which runs and adapters made before keep. */
-      readonly former: string;
-    },
+    parts: { readonly tokenizer?: Tokenizer | undefined; readonly adapter?: Model["adapter"] } = {},
   ) {
-    this.#tokenizer = tokenizer;
+    this.#tokenizer = parts.tokenizer;
+    this.adapter = parts.adapter;
   }
 
   /** Where it is and computes. */

@@ -33,7 +33,7 @@ export function normalizeGradient(
     readonly dsum?: Tensor;
     readonly gradients: Parameters;
     /** Gets the normalised rows once more. [N, D] */
-    readonly y?: Tensor;
+    readonly y?: Tensor | undefined;
   },
 ): Tensor {
   const { normalized: { sum, statistics: [rstd, mean] }, dy, dsum, gradients, y } = options;

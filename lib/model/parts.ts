@@ -36,7 +36,7 @@ export interface Adapter {
   /** Whether it takes part; switched off, the model is its base, whose log-probs are DPO's reference. */
   enabled: boolean;
   /** Chooses the dropout masks of a training step; none outside training, where nothing is dropped. */
-  dropoutKey?: number;
+  dropoutKey: number | undefined;
   /** Chooses the masks of the pass that is being computed. */
   passKey: number;
 }

@@ -21,7 +21,7 @@ export interface ProjectionGradient {
    * Adds those of parameters, from the projection's input; absent where none is trained. It must be called where there
    * is one. It comes second because the input was not kept: the next gradient kernel makes it again on its way.
    */
-  readonly addParameters?: (x: Tensor) => void;
+  readonly addParameters?: ((x: Tensor) => void) | undefined;
 }
 
 /** Gradient of {@linkcode project}; those of parameters are added to `gradients` if listed there. */

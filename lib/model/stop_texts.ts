@@ -38,7 +38,10 @@ export function checkStop(stop: readonly string[] | undefined): void {
 export function stopTextsOf(
   model: Model,
   problem: Problem,
-  { stop, prompt = {} }: { readonly stop?: readonly string[]; readonly prompt?: PromptOptions },
+  { stop, prompt = {} }: {
+    readonly stop?: readonly string[] | undefined;
+    readonly prompt?: PromptOptions | undefined;
+  },
 ): readonly string[] {
   if (stop !== undefined) return stop;
   if (problem.prompt !== undefined || turnOf(model.tokenizer, problem, prompt)) return [];

@@ -41,6 +41,7 @@ const rules: Readonly<Record<keyof Objective, Rule>> = {
   constraints: { ...listOf(constraints), optional: true },
   trainingConstraint: oneOf(...constraints),
   boundary: { ...text, optional: true },
+  boundaryActs: flag,
   addsVft: {
     serves: (value) =>
       typeof value === "boolean" || typeof value === "number" && value >= 0 && value < Infinity,

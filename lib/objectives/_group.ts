@@ -110,7 +110,8 @@ export function readReferenceLogprobs(group: ScoredGroup, objective: string): Fl
     if (!present(i)) {
       throw new InputError(
         `Cannot use a group with objective ${objective}: candidate ${i} has no field "logprob" from the ` +
-          `reference model: run "deno task score" with the VFT model on these groups first`,
+          "reference model",
+        { code: "no-reference-logprobs", fields: { objective } },
       );
     }
     result[i] = Math.max(given![i], floor * group.lengths[i]);

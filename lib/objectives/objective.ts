@@ -19,18 +19,18 @@ export interface ScoredGroup {
    */
   readonly tokens?: readonly ArrayLike<number>[];
   /** Labels: whether each candidate reaches the answer. */
-  readonly correct?: readonly boolean[];
+  readonly correct?: readonly boolean[] | undefined;
   /** Ranks: 1 is best, a higher number is worse, equal numbers are a tie. */
-  readonly rank?: readonly number[];
+  readonly rank?: readonly number[] | undefined;
   /** Rewards: higher is better, equal numbers are a tie. */
-  readonly reward?: readonly number[];
+  readonly reward?: readonly number[] | undefined;
   /** Summed log-prob of each candidate under the reference model, in nats (`logprob` in the JSONL). */
-  readonly referenceLogprobs?: ArrayLike<number>;
+  readonly referenceLogprobs?: ArrayLike<number> | undefined;
   /**
    * Index of the reference response, if it is among the candidates. It counts as correct whatever `correct`
    * says, and leads a tie for the best.
    */
-  readonly reference?: number;
+  readonly reference?: number | undefined;
 }
 
 /**
@@ -101,6 +101,11 @@ export interface Objective {
   readonly trainingConstraint?: Constraint;
   /** The option that is the boundary's distance with `bc` (default "boundary"). */
   readonly boundary?: string;
+  /**
+   * Whether `bc` changes anything (default true). Not where a pair acts only while the worse candidate is the likelier: it
+   * is above every boundary then.
+   */
+  readonly boundaryActs?: boolean;
   /**
    * Whether the trainer adds the VFT term (−s of the reference), because the objective has no likelihood term; a number is
    * its weight.

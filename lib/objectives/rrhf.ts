@@ -19,6 +19,7 @@ export const rrhf: ObjectiveSpec<"boundary" | "weight"> = {
   title: "Rank responses to align with human feedback",
   feedback: ["rewards", "ranks", "labels"],
   constraints: ["none", "dc", "bc"],
+  boundaryActs: false,
   options: {
     boundary,
     weight: { default: 1, min: 0, help: "Weight of the ranking term" },

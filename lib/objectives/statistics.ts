@@ -16,23 +16,23 @@ const activeWeight = 1e-3;
 /** Mean scores of the sides of a group, in nats per token. */
 export interface MeanScores {
   /** Mean score of the correct candidates, or of the best tier. */
-  readonly positives?: number;
+  readonly positives?: number | undefined;
   /** Mean score of the wrong candidates, or of all below the best tier. */
-  readonly negatives?: number;
+  readonly negatives?: number | undefined;
   /** Score of the reference. */
-  readonly reference?: number;
+  readonly reference?: number | undefined;
 }
 
 /** Every statistic of one group. */
 export interface GroupStatistics extends MeanScores {
   /** Mean score of the positives − mean score of the negatives, in nats per token. */
-  readonly margin?: number;
+  readonly margin?: number | undefined;
   /** See {@linkcode assessmentAccuracy}. */
-  readonly assessmentAccuracy?: number;
+  readonly assessmentAccuracy?: number | undefined;
   /** See {@linkcode activePairs}. */
-  readonly activePairs?: number;
+  readonly activePairs?: number | undefined;
   /** See {@linkcode negativesAtBoundary}. */
-  readonly negativesAtBoundary?: number;
+  readonly negativesAtBoundary?: number | undefined;
 }
 
 function meritsOf(group: ScoredGroup): Float64Array {

@@ -100,7 +100,8 @@ export interface AlignResult {
  * @throws {InputError} when the model or the data cannot be read, before there is a folder
  */
 export async function align(options: AlignOptions = {}, listener: Listener = {}): Promise<AlignResult> {
-  const settings = resolveAlign(options), { out, resume, overwrite, configuration, sources } = settings;
+  const settings = resolveAlign(options, listener),
+    { out, resume, overwrite, configuration, sources } = settings;
   const file = join(out, "align.json");
   const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
   if (taken && resume) {
@@ -142,16 +143,24 @@ class AlignRun {
           "option `alignEpochs: 1` makes one",
       );
     }
-    const vft = await this.train("vft", options.model, () => this.#stages.problems(options.train), {
-      objective: "vft",
-      trainTurns: options.trainTurns,
-      epochs: options.epochs,
-      learningRate: options.learningRate,
-      seed: options.seed,
+    const vft = await this.train("vft", {
+      from: options.model,
+      records: () => this.#stages.problems(options.train),
+      settings: {
+        objective: "vft",
+        trainTurns: options.trainTurns,
+        epochs: options.epochs,
+        learningRate: options.learningRate,
+        seed: options.seed,
+      },
     });
     this.#evaluated = options.evaluationProblems &&
-      await this.candidates("eval-candidates", vft, options.evaluationProblems);
-    const judged = await this.candidates("test-candidates", vft, options.test, { judged: true });
+      await this.candidates("eval-candidates", { from: vft, problems: options.evaluationProblems });
+    const judged = await this.candidates("test-candidates", {
+      from: vft,
+      problems: options.test,
+      judged: true,
+    });
     const models: Trained[] = [{ name: "vft", kind: "vft", directory: vft, round: 0, sampledTokens: 0 }];
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
     const rows: Row[] = [];
@@ -208,23 +217,29 @@ class AlignRun {
       seed: options.seed + round - 1, // other samples and another order in every round
     };
     const newest = (kind: string) =>
-      round === 1 ? models[0].directory : models.findLast((model) => model.kind === kind)!.directory;
-    const first = round === 1 ? await this.candidates("candidates", newest("vft"), options.train) : undefined;
+      (round === 1 ? models[0] : models.findLast((model) => model.kind === kind))!.directory;
+    const first = round === 1
+      ? await this.candidates("candidates", { from: newest("vft"), problems: options.train })
+      : undefined;
     const made: Trained[] = [];
-    const control = await this.train(
-      fileName(`control${last}`),
-      newest("control"),
-      first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
-      { ...settings, objective: "vft", trainTurns: options.trainTurns },
-    );
+    const control = await this.train(fileName(`control${last}`), {
+      from: newest("control"),
+      records: first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
+      settings: { ...settings, objective: "vft", trainTurns: options.trainTurns },
+    });
     made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
     for (const { kind, settings: method } of options.methods) {
       const name = kind + last, from = newest(kind);
       const groups = first ??
-        await this.candidates(fileName(`candidates ${name}`), from, options.train, settings);
-      const directory = await this.train(fileName(name), from, () => learnedRecords(groups, options.label), {
-        ...settings,
-        ...method,
+        await this.candidates(fileName(`candidates ${name}`), {
+          from,
+          problems: options.train,
+          seed: settings.seed,
+        });
+      const directory = await this.train(fileName(name), {
+        from,
+        records: () => learnedRecords(groups, options.label),
+        settings: { ...settings, ...method },
       });
       const before = models.findLast((model) => model.kind === kind)?.sampledTokens ?? 0;
       made.push({ name, kind, directory, round, sampledTokens: before + await tokensIn(groups) });
@@ -235,9 +250,11 @@ class AlignRun {
   /** Trains `from` and returns the new model's directory. */
   async train(
     name: string,
-    from: string,
-    records: () => AsyncIterable<Problem>,
-    settings: TrainOptions,
+    { from, records, settings }: {
+      readonly from: string;
+      readonly records: () => AsyncIterable<Problem>;
+      readonly settings: TrainOptions;
+    },
   ): Promise<string> {
     const { batchSize, out, logEvery, tensorboard } = this.options;
     return await this.#stages.train(join(out, name), {
@@ -269,9 +286,12 @@ class AlignRun {
   /** Samples and labels candidates and returns the file they are in. */
   async candidates(
     name: string,
-    from: string,
-    problems: () => AsyncIterable<Problem>,
-    { seed = this.options.seed, judged = false }: { readonly seed?: number; readonly judged?: boolean } = {},
+    { from, problems, seed = this.options.seed, judged = false }: {
+      readonly from: string;
+      readonly problems: () => AsyncIterable<Problem>;
+      readonly seed?: number;
+      readonly judged?: boolean;
+    },
   ): Promise<string> {
     const { samples, temperature, topK, topP, out, label: labels, methods } = this.options;
     // A sample counts as often as it is drawn where it votes, or stands for the model's own distribution.

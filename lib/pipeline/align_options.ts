@@ -12,6 +12,7 @@ import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { type AlignEvaluation, checkAlignEvaluation } from "./align_evaluation.ts";
+import type { Listener } from "../runtime/listener.ts";
 import { type AlignMethod, alignMethods } from "./align_methods.ts";
 import { problemsFrom, type ProblemSource } from "./problem_source.ts";
 import { testSpecOf } from "./held_out.ts";
@@ -275,7 +276,7 @@ const words = {
 } as const;
 
 /** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
-export function resolveAlign(options: AlignOptions): AlignSettings {
+export function resolveAlign(options: AlignOptions, listener?: Listener): AlignSettings {
   checkNames(options, names, { of: "align" });
   checkNumbers(options, numbers, "Option");
   checkKinds(options, kinds, "Option");
@@ -305,6 +306,7 @@ export function resolveAlign(options: AlignOptions): AlignSettings {
   const sourceOf = (source: ProblemSource, split: string, count: number) =>
     problemsFrom(source, {
       ...{ split, limit: count, seed, directory, fields, answerIndex },
+      listener,
       signal: filled.signal,
     });
   const { objective, label, constraints, beta } = filled;

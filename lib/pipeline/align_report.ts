@@ -38,7 +38,7 @@ export async function alignReport(
     about: [
       ["Model", options.model],
       ["Data", options.dataName],
-      ["Problems", `${options.limit} to train, ${rows[0].summary.questions} to test`],
+      ["Problems", `${options.limit} to train, ${rows[0]?.summary.questions ?? 0} to test`],
       ["Candidates", `${options.samples} a question, temperature ${options.temperature}`],
       ...(options.objective === "aft" ? [] : [["Objective", options.objective] as const]),
       ...(options.label === "majority" ? [["Labels", "majority of the candidates"] as const] : []),

@@ -18,7 +18,7 @@ const kinds: Readonly<Record<string, string>> = {
 export function explainRows(names: readonly string[]): { readonly name: string; readonly meaning: string }[] {
   const later = names.filter((name) => / round \d+$/.test(name));
   return [
-    ...names.flatMap((name) => Object.hasOwn(kinds, name) ? [{ name, meaning: kinds[name] }] : []),
+    ...names.flatMap((name) => Object.hasOwn(kinds, name) ? [{ name, meaning: kinds[name]! }] : []),
     ...(later.length > 0
       ? [{
         name: "… round 2 and later",

@@ -88,7 +88,7 @@ export class Conversation {
     const [group] = await Array.fromAsync(
       samples === 1 ? answers : score(model, answers, { prompt, signal }),
     );
-    const candidates = group.candidates.toSorted((a, b) => (b.score ?? 0) - (a.score ?? 0));
+    const candidates = group!.candidates.toSorted((a, b) => (b.score ?? 0) - (a.score ?? 0));
     const [first] = candidates;
     if (first) told?.(first.text, true);
     if (first && this.remembers) {

@@ -46,7 +46,7 @@ export function greedyAnswers(questions: number, options: GreedyAnswersOptions =
         accuracy: summarize(results).accuracy ?? 0,
         samples: results.map(({ id, greedy }, i) => ({
           id,
-          question: problems[i].question,
+          question: problems[i]!.question,
           response: greedy?.text ?? "",
           correct: greedy?.correct ?? false,
         })),

@@ -59,7 +59,7 @@ function isWithin(path: string, folder: string): boolean {
 
 /** The first option that differs, as "option `seed: 1`, not 2"; undefined when none does. */
 export function configurationDifference(before: unknown, now: unknown): string | undefined {
-  const [was, is] = [before, now].map((configuration) => withoutFlow(configuration).kept);
+  const was = withoutFlow(before).kept, is = withoutFlow(now).kept;
   const shown = (value: unknown) =>
     value === null || value === undefined
       ? "none"
@@ -70,6 +70,7 @@ export function configurationDifference(before: unknown, now: unknown): string |
     if (shown(was[name]) === shown(is[name])) continue;
     return `option \`${name}: ${shown(was[name])}\`, not ${shown(is[name])}`;
   }
+  return undefined;
 }
 
 /** A configuration without what only says how to go about it, and how long: a finished run can be given more rounds. */

@@ -1,6 +1,7 @@
 import { loadDataset } from "../data/load_dataset.ts";
 import type { ReadOptions } from "../data/normalize_record.ts";
 import type { Problem } from "../data/records.ts";
+import type { Listener } from "../runtime/listener.ts";
 
 /** Problems by a data set's name or a file, or from anywhere else: they are read several times. */
 export type ProblemSource = string | (() => AsyncIterable<Problem>);
@@ -18,12 +19,13 @@ export interface TakenProblems {
   /** How the records of a named source are read. */
   readonly fields?: ReadOptions["fields"] | undefined;
   readonly answerIndex?: ReadOptions["answerIndex"] | undefined;
+  readonly listener?: Listener | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 /** The problems of a source, to be read as often as needed. */
 export function problemsFrom(source: ProblemSource, options: TakenProblems): () => AsyncIterable<Problem> {
-  const { split, limit, seed, directory, fields, answerIndex, signal } = options;
+  const { split, limit, seed, directory, fields, answerIndex, listener, signal } = options;
   if (typeof source !== "string") return () => taken(source(), limit);
   return () =>
     loadDataset(source, {
@@ -31,6 +33,7 @@ export function problemsFrom(source: ProblemSource, options: TakenProblems): () 
       ...(directory !== undefined && { directory }),
       ...(fields && { fields }),
       ...(answerIndex && { answerIndex }),
+      ...(listener && { listener }),
       ...(signal && { signal }),
     });
 }

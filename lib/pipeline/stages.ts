@@ -32,7 +32,7 @@ import { inStage, type Listener, type ProgressEvent, type Watched } from "../run
 export interface StagesOptions extends Watched {
   readonly backend: "auto" | "webgpu" | "wasm";
   /** The adapter that a whole model gets before it is trained. */
-  readonly lora?: Lora;
+  readonly lora?: Lora | undefined;
   /** How the layers' frozen matrices are kept (default f32). */
   readonly baseDtype?: BaseDtype;
   /** What to do with tensors that a model's family has no use for (default refuse). */
@@ -42,7 +42,7 @@ export interface StagesOptions extends Watched {
   /** Longest response, in tokens. */
   readonly maxTokens: number;
   /** Texts that end a response (default: the next question of a plain template). */
-  readonly stop?: readonly string[];
+  readonly stop?: readonly string[] | undefined;
   /** Tokens computed at once. */
   readonly microBatch: number;
   readonly prompt: PromptOptions;
@@ -63,7 +63,7 @@ export interface TrainStage {
   /** What the progress bar says. */
   readonly label: string;
   /** Called with the model before the first step and after every line of metrics. */
-  readonly probe?: (model: Model, metrics: Metrics | undefined) => Promise<void>;
+  readonly probe?: ((model: Model, metrics: Metrics | undefined) => Promise<void>) | undefined;
 }
 
 /** What to sample, and from which model. */
@@ -128,7 +128,10 @@ export class Stages {
   }
 
   /** Loads a model, with a new adapter where one is to be trained; says which backend serves once. */
-  async open(directory: string, adapter?: { readonly lora: Lora; readonly seed?: number }): Promise<Model> {
+  async open(
+    directory: string,
+    adapter?: { readonly lora: Lora; readonly seed?: number | undefined },
+  ): Promise<Model> {
     const { backend, baseDtype = "f32", unknownTensors: unknown, microBatch, recompute, signal } =
       this.options;
     const model = await loadModel(directory, {

@@ -43,7 +43,7 @@ export class TimeLeft {
   take(part: string, share: number | undefined): number | undefined {
     const at = this.stages.findIndex(({ label }) => part === label || part.startsWith(`${label}, `));
     if (at < this.#at || at < 0) return undefined;
-    const now = this.now(), fraction = this.stages[at].kind === "measure" ? undefined : share;
+    const now = this.now(), fraction = this.stages[at]!.kind === "measure" ? undefined : share;
     if (at > this.#at) {
       if (this.#at >= 0) this.#add(this.#at, now - this.#since, 1 - this.#from);
       this.#at = at;
@@ -51,7 +51,7 @@ export class TimeLeft {
       this.#from = this.#fraction = fraction ?? 0; // a stage that goes on has done this much in another run
     }
     if (fraction !== undefined) this.#fraction = Math.max(this.#fraction, fraction);
-    const { kind, units } = this.stages[at];
+    const { kind, units } = this.stages[at]!;
     const here = { seconds: now - this.#since, units: (this.#fraction - this.#from) * units };
     const current = this.#fraction - this.#from >= ENOUGH ? { kind, ...here } : undefined;
     const rate = (of: StageKind) => this.#rate(of, current);
@@ -64,7 +64,7 @@ export class TimeLeft {
   }
 
   #add(at: number, seconds: number, share: number): void {
-    const { kind, units } = this.stages[at], before = this.#spent.get(kind) ?? { seconds: 0, units: 0 };
+    const { kind, units } = this.stages[at]!, before = this.#spent.get(kind) ?? { seconds: 0, units: 0 };
     this.#spent.set(kind, { seconds: before.seconds + seconds, units: before.units + share * units });
   }
 
@@ -85,5 +85,6 @@ export class TimeLeft {
       }
       if (cost > 0) return seconds / cost * prior[kind];
     }
+    return undefined;
   }
 }

@@ -32,7 +32,7 @@ export function escapeHtml(text: string): string {
   return text.toWellFormed()
     // deno-lint-ignore no-control-regex
     .replace(/[\0-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]/g, "\uFFFD")
-    .replace(/[&<>"']/g, (character) => entities[character]);
+    .replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
 function write(child: Child): string {

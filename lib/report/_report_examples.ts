@@ -92,7 +92,7 @@ function pairsInOrder(candidates: readonly Candidate[], name: string): number | 
     correct !== undefined && scoreOf(scores, name) !== undefined
   );
   return assessmentAccuracy({
-    scores: judged.map(({ scores }) => scores[name]),
+    scores: judged.map(({ scores }) => scores[name]!),
     lengths: judged.map(() => 1), // scores are means already
     correct: judged.map(({ correct }) => correct!),
   });

@@ -69,7 +69,7 @@ function plot(models: readonly ReportModel[], key: keyof typeof measures): Marku
     dotChart(rows, {
       x: `${x} (further right is better)`,
       percent: true,
-      rule: rows.length > 1 ? rows[0].value : undefined,
+      rule: rows.length > 1 ? rows[0]?.value : undefined,
       label: `${x} by model: ${
         rows.map(({ name, value }) => `${name} ${value === undefined ? "not measured" : percent(value)}`)
           .join(", ")
@@ -90,11 +90,12 @@ const measures = {
 function finding(models: readonly ReportModel[], key: keyof typeof measures): string | undefined {
   const { words, count } = measures[key];
   const known = models.filter(({ summary }) => summary[key] !== undefined);
-  if (known.length === 0) return undefined;
+  const [first] = models;
+  if (!first || known.length === 0) return undefined;
   const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a);
   const top = best.summary[key]!, n = best.summary[count];
   if (models.length === 1) return `${words} of ${best.name}: ${percent(top)} of ${n} questions.`;
-  const first = models[0], value = first.summary[key];
+  const value = first.summary[key];
   if (known.length === 1 || value === undefined) {
     return `${words} is highest for ${best.name}: ${percent(top)}.`;
   }
@@ -120,7 +121,7 @@ export function headline(models: readonly ReportModel[]): string | undefined {
     const does = key === "accuracy" ? "answers" : "tells right from wrong in";
     const of = (n: number) =>
       key === "accuracy" ? `of ${n} test problems right` : `of the pairs of ${n} test problems`;
-    const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a), [first] = models;
+    const best = known.reduce((a, b) => b.summary[key]! > a.summary[key]! ? b : a), first = models[0]!;
     const top = best.summary[key]!, n = best.summary[count], start = first.summary[key];
     if (best === first || start === undefined || top === start) {
       const others = known.length > 1 ? ", and no model more" : "";
@@ -133,6 +134,7 @@ export function headline(models: readonly ReportModel[]): string | undefined {
       points < chance ? "that can be chance" : "more than chance alone would give"
     }.`;
   }
+  return undefined;
 }
 
 /** Points up to which a difference of two shares of n questions can be chance: 1.96 standard errors. */

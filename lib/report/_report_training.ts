@@ -1,3 +1,4 @@
+import { type TrainingFigure, type TrainingFigureKey, trainingFigures } from "../train/figures.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { type Markup, markup } from "./_markup.ts";
 import { extent, padded } from "./_plot_svg.ts";
@@ -6,7 +7,7 @@ import { legend, lineChart, type Series } from "./plots.ts";
 import type { ReportModel } from "./contents.ts";
 
 /** A line of a model's training: a step's, or an evaluation's under names of its own. */
-type Line = Pick<Metrics, "step" | "steps"> & Partial<Metrics> & Partial<Record<HeldOut, number>>;
+type Line = Pick<Metrics, "step" | "steps"> & Partial<Metrics> & Partial<Record<HeldOut, number | undefined>>;
 type HeldOut = "held_out_loss" | "held_out_margin" | "held_out_assessment_accuracy";
 type Key = Exclude<keyof Line, "step" | "steps" | "epoch">;
 
@@ -22,14 +23,15 @@ function linesOf({ metrics, evaluations = [] }: ReportModel): readonly Line[] {
   return [...metrics, ...heldOut].sort((a, b) => a.step - b.step);
 }
 
-interface Panel extends Term {
-  readonly keys: readonly Key[];
+/** A small plot of one figure, or of several that share their axis. */
+interface Panel {
+  /** The first names what is shown. */
+  readonly keys: readonly [TrainingFigureKey, ...Key[]];
   /** One vertical axis for all models, so that their curves compare. */
   readonly shared?: boolean;
-  readonly percent?: boolean;
   readonly rule?: number;
-  /** What a value is divided by before it is drawn. Default 1. */
-  readonly per?: number;
+  /** Its name and meaning, where it shows several figures. */
+  readonly several?: { readonly title: string; readonly meaning: string };
 }
 
 /** Lines that a panel shares with others, under the names of the legend. */
@@ -50,111 +52,52 @@ const termsOfLoss: typeof drawn = [
 ];
 
 const panels: readonly Panel[] = [
+  { keys: ["loss", "held_out_loss"] },
   {
-    term: "Loss",
-    better: "lower",
-    keys: ["loss", "held_out_loss"],
-    meaning:
-      "What training makes small; on held-out records, where it rises again, training has gone too far. Objectives have losses of their own, so compare a curve with itself, not " +
-      "with another model's.",
-  },
-  {
-    term: "Scores",
     keys: ["positives", "negatives", "reference"],
     shared: true,
-    meaning:
-      "Mean score of the batch's right and wrong candidates and of its reference solutions (which count as right), in " +
-      "nats per token. Right ones should come out above wrong ones; if both sink together, the model is being damaged.",
+    several: {
+      title: "Scores",
+      meaning:
+        "Mean score of the batch's right and wrong candidates and of its reference solutions (which count as right), in " +
+        "nats per token. Right ones should come out above wrong ones; if both sink together, the model is being damaged.",
+    },
   },
-  {
-    term: "Margin",
-    better: "higher",
-    keys: ["margin", "held_out_margin"],
-    shared: true,
-    rule: 0,
-    meaning:
-      "The distance between those two. Below the dashed line at 0, wrong chains are the likelier ones.",
-  },
-  {
-    term: "Assessment accuracy",
-    better: "higher",
-    keys: ["assessment_accuracy", "held_out_assessment_accuracy"],
-    shared: true,
-    percent: true,
-    rule: 0.5,
-    meaning:
-      "Share of the batch's (right, wrong) pairs in order. The dashed line is guessing. It is measured on " +
-      "training questions, so it runs ahead of the table's.",
-  },
-  {
-    term: "Gradient norm",
-    keys: ["gradient_norm"],
-    meaning:
-      "Size of a step's gradient before clipping. It should settle; spikes or steady growth mean that the " +
-      "learning rate is too high.",
-  },
-  {
-    term: "Response tokens/s",
-    better: "higher",
-    keys: ["tokens_per_second"],
-    shared: true,
-    meaning: "Speed alone: says nothing about quality.",
-  },
+  { keys: ["margin", "held_out_margin"], shared: true, rule: 0 },
+  { keys: ["assessment_accuracy", "held_out_assessment_accuracy"], shared: true, rule: 0.5 },
+  { keys: ["gradient_norm"] },
+  { keys: ["tokens_per_second"], shared: true },
 ];
 
 /** Curves that are looked at when something seems wrong. */
 const morePanels: readonly Panel[] = [
   {
-    term: "Terms of the loss",
     keys: ["objective_loss", "vft_loss"],
-    meaning: "What the objective adds to the loss, and what the likelihood of the references adds.",
+    several: {
+      title: "Terms of the loss",
+      meaning: "What the objective adds to the loss, and what the likelihood of the references adds.",
+    },
   },
-  {
-    term: "Active pairs",
-    keys: ["active_pairs"],
-    shared: true,
-    percent: true,
-    meaning:
-      "Share of (right, wrong) pairs that still move the model. At 0% the objective has nothing left to teach.",
-  },
-  {
-    term: "At the boundary",
-    keys: ["negatives_at_boundary"],
-    shared: true,
-    percent: true,
-    meaning:
-      "Share of wrong candidates whose score is at or under the boundary, a little below the worst right one. The " +
-      "boundary constraint lets go of those.",
-  },
-  {
-    term: "Response length",
-    keys: ["response_length"],
-    shared: true,
-    meaning: "Mean tokens of a response of the batch, its end token included.",
-  },
-  {
-    term: "No end token",
-    keys: ["no_end_token"],
-    shared: true,
-    percent: true,
-    meaning:
-      "Share of the batch's responses that broke off at the length limit. They teach the model not to stop.",
-  },
-  {
-    term: "Learning rate",
-    keys: ["learning_rate"],
-    meaning: "As scheduled: it rises during the warm-up, then falls.",
-  },
-  {
-    term: "Memory, MiB",
-    better: "lower",
-    keys: ["allocated_bytes"],
-    per: 2 ** 20,
-    shared: true,
-    rule: 0, // bytes that hardly change would have an axis of equal ticks
-    meaning: "Tensors in use after a step. It must not grow from step to step.",
-  },
+  { keys: ["active_pairs"], shared: true },
+  { keys: ["negatives_at_boundary"], shared: true },
+  { keys: ["response_length"], shared: true },
+  { keys: ["no_end_token"], shared: true },
+  { keys: ["learning_rate"] },
+  // Bytes that hardly change would have an axis of equal ticks without 0.
+  { keys: ["allocated_bytes"], shared: true, rule: 0 },
 ];
+
+/** What a panel's figure is, or what its figures are together. */
+function figureOf({ keys, several }: Panel): TrainingFigure {
+  const first = trainingFigures[keys[0]];
+  return several ? { ...several, ...(first.percent && { percent: true }) } : first;
+}
+
+/** A panel's line in the list that explains them. */
+function termOf(panel: Panel): Term {
+  const { title: term, better, meaning } = figureOf(panel);
+  return { term, meaning, ...(better && { better }) };
+}
 
 /** A row of small curves for every model that was trained. */
 export function trainingSection(models: readonly ReportModel[]): Markup {
@@ -169,13 +112,13 @@ assessment accuracies and speeds have the same vertical axis in all rows, so the
 gradient norms have axes of their own.</p>
 ${curves(panels, trained, drawn)}
 <h3>How to read the curves</h3>
-${terms(measured(panels, trained))}
+${terms(measured(panels, trained).map(termOf))}
 ${
     measured(morePanels, trained).length > 0 &&
     markup`<details><summary>More curves: terms of the loss, pairs, lengths,
 learning rate, memory</summary>
 ${curves(morePanels, trained, termsOfLoss)}
-${terms(measured(morePanels, trained))}
+${terms(measured(morePanels, trained).map(termOf))}
 </details>`
   }
 </section>`;
@@ -210,10 +153,8 @@ function has(metrics: readonly Line[], keys: readonly Key[]): boolean {
   return metrics.some((line) => keys.some((key) => Number.isFinite(line[key])));
 }
 
-function domain(
-  { keys, percent, rule, per = 1 }: Panel,
-  models: readonly ReportModel[],
-): [number, number] | undefined {
+function domain(panel: Panel, models: readonly ReportModel[]): [number, number] | undefined {
+  const { keys, rule } = panel, { percent, per = 1 } = figureOf(panel);
   const range = extent([
     ...models.flatMap((model) => linesOf(model).flatMap((line) => keys.map((key) => scaled(line[key], per)))),
     rule,
@@ -228,18 +169,19 @@ function scaled(value: number | undefined, per: number): number | undefined {
 }
 
 function steps(metrics: readonly Metrics[]): string {
-  const { step, steps } = metrics[metrics.length - 1];
+  const { step = 0, steps = 0 } = metrics.at(-1) ?? {};
   return step === steps ? `${steps} steps` : `${step} of ${steps} steps`;
 }
 
 function figure(
-  { term, better, keys, percent, rule, per = 1 }: Panel,
+  panel: Panel,
   { model, lines, domain }: {
     readonly model: ReportModel;
     readonly lines: typeof drawn;
-    readonly domain?: [number, number];
+    readonly domain?: [number, number] | undefined;
   },
 ): Markup {
+  const { keys, rule } = panel, { title, better, percent, per = 1 } = figureOf(panel);
   const series = keys.map((key): Series => {
     const { colour = "var(--ink)", dash = "" } = lines.find((line) => line.key === (alike[key] ?? key)) ?? {};
     // Evaluations have steps of their own: the line goes from one to the next.
@@ -258,7 +200,7 @@ function figure(
   const way = better &&
     markup` <span class="better" aria-hidden="true">${better === "higher" ? "↑" : "↓"}</span>`;
   const label = `${model.name}: ${ends.join(", ")}`;
-  return markup`<figure><h4>${term}${way}</h4>${
+  return markup`<figure><h4>${title}${way}</h4>${
     lineChart(series, { label, domain, percent, rule, legend: false, width: 190, height: 118 })
   }</figure>`;
 }

@@ -22,14 +22,14 @@ export interface ReportExample {
   /** As the model was asked it. */
   readonly question: string;
   /** The right answer. */
-  readonly answer?: string;
+  readonly answer?: string | undefined;
   /** A known right chain of thought. */
-  readonly reference?: string;
+  readonly reference?: string | undefined;
   /** Chains of thought that a model wrote. */
   readonly candidates: readonly {
     readonly text: string;
     /** Absent when nobody judged it. */
-    readonly correct?: boolean;
+    readonly correct?: boolean | undefined;
     /** Score under each model, by the model's name, in nats per token. */
     readonly scores: Readonly<Record<string, number>>;
   }[];

@@ -9,7 +9,7 @@ export interface HtmlColumn extends Column {
   /** A second, small line of its head, for instance the unit. */
   readonly unit?: string;
   /** Which value is marked as the best. Default none. */
-  readonly best?: "highest" | "lowest";
+  readonly best?: "highest" | "lowest" | undefined;
 }
 
 /** Columns for a table whose heads have one line (Markdown): the unit stands behind the title. */

@@ -53,6 +53,7 @@ export function unlikeness(one: FinishedAlign, other: FinishedAlign): string | u
     const [now, before] = [is.get(name) ?? "none", was.get(name) ?? "none"];
     if (now !== before) return `it was run with --${name} ${now}, not ${before}`;
   }
+  return undefined;
 }
 
 /** Whether a run repeats another: the same seed of the same run, with the same results. */
@@ -85,7 +86,7 @@ export function joinable(
       const line = `${run.folder} is no run like ${first!.folder}: ${differs}`;
       const models = /^it has the models/.test(differs);
       if (!mixed || models) {
-        throw new InputError(`Cannot join: ${line}${models ? "" : "; --mixed joins them"}`);
+        throw new InputError(`Cannot join: ${line}${models ? "" : "; option `mixed` joins them"}`);
       }
       warnings.push(line);
     }

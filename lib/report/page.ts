@@ -8,7 +8,7 @@ export interface PageOptions {
   /** What came out, in one sentence, under the heading. Default none. */
   readonly lead?: string | undefined;
   /** What a reader must know first; shown above everything else but the lead. Default none. */
-  readonly warnings?: readonly string[];
+  readonly warnings?: readonly string[] | undefined;
   /** What stands in the page's main part. */
   readonly body: Child;
 }

@@ -31,13 +31,13 @@ export interface LineChartOptions extends PlotText {
   /** Title of the vertical axis. Default none. */
   readonly y?: string;
   /** Range of the vertical axis, to share it between charts. Default what the lines need. */
-  readonly domain?: readonly [number, number];
+  readonly domain?: readonly [number, number] | undefined;
   /** Shows shares as percentages, on an axis that stays within 0 and 1. Default false. */
-  readonly percent?: boolean;
+  readonly percent?: boolean | undefined;
   /** Doubling is one length on the horizontal axis, with a tick at every x. Default false. */
-  readonly doubling?: boolean;
+  readonly doubling?: boolean | undefined;
   /** A line across at this height, for instance 0 or chance. */
-  readonly rule?: number;
+  readonly rule?: number | undefined;
   /** Units of the drawing, about a pixel each. Default 220 × 130. */
   readonly width?: number;
   /** See `width`. */
@@ -51,7 +51,7 @@ const dashes = ["", "5 3", "1.5 2.5", "8 3 2 3", "3 2", "10 4"];
 function styled(series: readonly Series[]): Required<Series>[] {
   return series.map((one, i) => ({
     colour: `var(--series-${i % 6 + 1})`,
-    dash: dashes[i % 6],
+    dash: dashes[i % dashes.length] ?? "",
     ...one,
   }));
 }
@@ -81,14 +81,12 @@ export function lineChart(series: readonly Series[], options: LineChartOptions):
   const ys = options.domain ?? valueRange(extent([...known.map(([, y]) => y), rule])!, percent);
   const whole = known.every(([x]) => Number.isInteger(x));
   const marks = lines.flatMap(({ points, colour, dash }) => {
-    const line = { x: "0", y: "1", stroke: colour, strokeWidth: 1.8, strokeDasharray: dash || undefined };
+    const line = { x: "0", y: "1", stroke: colour, strokeWidth: 1.8 };
     const noisy = points.length >= noisyPoints;
     const shown = noisy ? smooth(points, points.length / 10) : points;
     return [
-      !noisy
-        ? null
-        : Plot.line(points, { ...line, strokeDasharray: undefined, strokeWidth: 1, strokeOpacity: 0.3 }),
-      Plot.line(shown, line),
+      !noisy ? null : Plot.line(points, { ...line, strokeWidth: 1, strokeOpacity: 0.3 }),
+      Plot.line(shown, { ...line, ...dash && { strokeDasharray: dash } }),
       Plot.dot(isolated(shown), { x: "0", y: "1", r: 2, fill: colour }),
     ];
   });
@@ -136,9 +134,9 @@ export interface DotRow {
   /** Stands at its left; cut after 16 characters. */
   readonly name: string;
   /** "–" is written where it is missing or not finite. */
-  readonly value?: number;
+  readonly value?: number | undefined;
   /** Ends of its interval. */
-  readonly interval?: readonly [number, number];
+  readonly interval?: readonly [number, number] | undefined;
 }
 
 /** How dots are drawn. */
@@ -146,11 +144,11 @@ export interface DotChartOptions extends PlotText {
   /** Title of the axis. */
   readonly x: string;
   /** Shows shares as percentages, on an axis that stays within 0 and 1. Default false. */
-  readonly percent?: boolean;
+  readonly percent?: boolean | undefined;
   /** Digits after the point of the written values. Default 1 for percentages, else 2. */
   readonly digits?: number;
   /** A dashed line at this value, for instance the first row's. */
-  readonly rule?: number;
+  readonly rule?: number | undefined;
   /** Units of the drawing, about a pixel each. Default 400. */
   readonly width?: number;
 }

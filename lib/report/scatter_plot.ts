@@ -17,7 +17,7 @@ export interface ScatterPlotOptions extends PlotText {
   /** Title of the vertical axis. */
   readonly y: string;
   /** Shows shares as percentages, on axes that stay within 0 and 1. Default false. */
-  readonly percent?: boolean;
+  readonly percent?: boolean | undefined;
   /** Units of the drawing, about a pixel each. Default 420 × 300. */
   readonly width?: number;
   /** See `width`. */

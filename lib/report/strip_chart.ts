@@ -7,7 +7,7 @@ export interface StripCandidate {
   /** What stands above its marks: a letter. */
   readonly letter: string;
   /** Its kind: a filled blue circle, an orange cross, or a grey diamond when it is not known. */
-  readonly correct?: boolean;
+  readonly correct?: boolean | undefined;
   /** Its score in every strip, in nats per token. */
   readonly scores: readonly (number | undefined)[];
 }
@@ -17,7 +17,7 @@ export interface Strip {
   /** Stands at its left; cut after 16 characters. */
   readonly name: string;
   /** The share of pairs in order, as written at its right end. */
-  readonly note?: string;
+  readonly note?: string | undefined;
 }
 
 /** Least distance of two letters, in units of the drawing. */
@@ -131,14 +131,16 @@ function placeLetters<T extends { score: number }>(
   { domain, gap }: { readonly domain: readonly [number, number]; readonly gap: number },
 ): T[] {
   const placed = letters.map((letter) => ({ ...letter })).sort((a, b) => a.score - b.score);
-  for (let i = 1; i < placed.length; i++) {
-    placed[i].score = Math.max(placed[i].score, placed[i - 1].score + gap);
+  let least = -Infinity;
+  for (const letter of placed) {
+    letter.score = Math.max(letter.score, least);
+    least = letter.score + gap;
   }
   // What was pushed out at the right comes back, and pushes the others left.
   let limit = domain[1];
-  for (let i = placed.length - 1; i >= 0; i--, limit -= gap) {
-    placed[i].score = Math.min(placed[i].score, limit);
-    limit = placed[i].score;
+  for (const letter of placed.toReversed()) {
+    letter.score = Math.min(letter.score, limit);
+    limit = letter.score - gap;
   }
   return placed;
 }

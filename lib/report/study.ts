@@ -32,7 +32,7 @@ export type OutcomePlot =
       readonly series: readonly Series[];
       readonly doubling?: boolean;
     }
-    | { readonly kind: "dots"; readonly rows: readonly DotRow[]; readonly rule?: number }
+    | { readonly kind: "dots"; readonly rows: readonly DotRow[]; readonly rule?: number | undefined }
   );
 
 /** A claim of the paper and what was found here. */

@@ -35,7 +35,7 @@ function tableOf(
   ];
   const rows = models.map(({ name }, i): Row => {
     const cell = ({ key }: Figure): Cell => {
-      const values = lists[i].map((s) => s[key]).filter((v) => v !== undefined);
+      const values = (lists[i] ?? []).map((s) => s[key]).filter((v) => v !== undefined);
       return values.length === 0 ? undefined : values.length === 1 ? values[0] : spread(values);
     };
     return { model: name, ...Object.fromEntries(known.map((figure) => [figure.key, cell(figure)])) };
@@ -66,7 +66,7 @@ export function summaryJson(models: readonly NamedSummary[]): string {
   const { columns, rows } = tableOf(models);
   const plain = (cell: Cell) => typeof cell === "number" && Number.isNaN(cell) ? null : cell;
   const listed = rows.map((row, i) => {
-    const { summary } = models[i];
+    const { summary } = models[i]!;
     return {
       ...Object.fromEntries(columns.map(({ key }) => [key, plain(row[key])])),
       runs: Array.isArray(summary) ? summary.length : 1,

@@ -71,11 +71,13 @@ export function formatCell(cell: Cell, column: Column): string {
 function layout(columns: readonly Column[], rows: readonly Row[], escape: (cell: string) => string) {
   const body = rows.map((row) => columns.map((column) => escape(formatCell(row[column.key], column))));
   const head = columns.map((column) => escape(column.title ?? column.key));
-  const widths = head.map((title, i) => Math.max(3, ...[title, ...body.map((row) => row[i])].map(width)));
+  const widths = head.map((title, i) =>
+    Math.max(3, ...[title, ...body.map((row) => row[i] ?? "")].map(width))
+  );
   // Words stand left, numbers right.
   const left = columns.map(({ key }) => rows.some((row) => typeof row[key] === "string"));
   const pad = (cell: string, i: number) => {
-    const space = " ".repeat(widths[i] - width(cell));
+    const space = " ".repeat((widths[i] ?? 0) - width(cell));
     return left[i] ? cell + space : space + cell;
   };
   return { head: head.map(pad), body: body.map((row) => row.map(pad)), widths, left };

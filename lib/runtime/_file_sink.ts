@@ -7,7 +7,7 @@ import { InputError } from "./errors.ts";
 
 // One write call takes at most 2 GiB on Linux; a safetensors file can be larger.
 /** Bytes of the largest single read or write call. */
-export const largestTransfer = 64 * 1024 * 1024;
+export const largestTransfer: number = 64 * 1024 * 1024;
 const bufferedBytes = 64 * 1024;
 
 /** What an error code of the system means, in words. */
@@ -27,6 +27,7 @@ export const reasons: Record<string, string> = {
   EFBIG: "the file would be too large",
   ENAMETOOLONG: "the name is too long",
   ELOOP: "too many links",
+  NotCapable: "the runtime's permissions do not allow it",
 };
 
 /** Runs a file system call and turns its failure into one line that names the path and the reason. */
@@ -50,15 +51,11 @@ export function namedNow<T>(verb: string, path: string, call: () => T): T {
 /** What the system said of a path, in one line; anything else as it is. */
 export function inWords(error: unknown, verb: string, path: string): unknown {
   const { code, name } = error as { code?: string; name?: string };
-  if (name === "NotCapable") {
-    // Deno asks for all permissions where a path is of the system's (/dev, /proc, /sys).
-    return new InputError(`Cannot ${verb} ${path}: the runtime's permissions do not allow it`, {
-      cause: error,
-    });
-  }
-  return typeof code === "string"
-    ? new InputError(`Cannot ${verb} ${path}: ${reasons[code] ?? code}`, { cause: error })
-    : error;
+  // Deno asks for all permissions where a path is of the system's (/dev, /proc, /sys).
+  const reason = name === "NotCapable" ? name : code;
+  if (error instanceof InputError || typeof reason !== "string") return error;
+  const details = { code: "file", fields: { path, reason }, cause: error } as const;
+  return new InputError(`Cannot ${verb} ${path}: ${reasons[reason] ?? reason}`, details);
 }
 
 /** Takes the content of a file that is being written, in order. */
@@ -81,13 +78,12 @@ export function bufferedSink(handle: fs.FileHandle, path: string): FileSink & { 
   };
   const flush = async () => {
     if (waitingBytes === 0) return;
-    const joined = waiting.length === 1 ? waiting[0] : new Uint8Array(waitingBytes);
-    if (waiting.length > 1) {
-      let at = 0;
-      for (const piece of waiting) {
-        joined.set(piece, at);
-        at += piece.length;
-      }
+    const [first, second] = waiting;
+    const joined = first && !second ? first : new Uint8Array(waitingBytes);
+    let at = 0;
+    for (const piece of second ? waiting : []) {
+      joined.set(piece, at);
+      at += piece.length;
     }
     waiting = [];
     waitingBytes = 0;

@@ -79,7 +79,7 @@ async function readHeader(input: Taker): Promise<{ head: Uint8Array; checked: bo
   if (window > MAX_WINDOW) {
     throw input.refused(
       `it asks for a window of ${window / 2 ** 20} MiB, and at most ${MAX_WINDOW / 2 ** 20} are kept: ` +
-        "pack it without --long or --ultra",
+        "pack it with a smaller one",
     );
   }
   const magic = new Uint8Array([0x28, 0xb5, 0x2f, 0xfd]);

@@ -33,6 +33,9 @@ export function checkKinds(options: object, expected: OptionKinds, what: string)
   for (const [name, kind] of Object.entries(expected)) {
     const value = (options as Readonly<Record<string, unknown>>)[name], [words, holds] = kinds[kind];
     if (value === undefined || holds(value)) continue;
-    throw new UsageError(`${what} ${name} must be ${words}: got ${JSON.stringify(value) ?? typeof value}`);
+    throw new UsageError(`${what} ${name} must be ${words}: got ${JSON.stringify(value) ?? typeof value}`, {
+      code: "option",
+      fields: { option: name, value, expected: words },
+    });
   }
 }

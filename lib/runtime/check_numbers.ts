@@ -24,6 +24,7 @@ export function checkNumbers(options: object, limits: NumberLimits, what: string
     if (value === undefined || typeof value === "number" && holds(value)) continue;
     throw new UsageError(
       `${what} ${name} must be ${expected}: got ${typeof value === "string" ? JSON.stringify(value) : value}`,
+      { code: "option", fields: { option: name, value, expected } },
     );
   }
 }

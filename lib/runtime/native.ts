@@ -27,7 +27,7 @@ export interface NativeBlas {
   /** Address of the first byte of a buffer. Valid until the buffer is detached or grows. */
   addressOf(buffer: ArrayBuffer): number;
   /** How many threads products use, and a call that changes it; absent where the library has no such call. */
-  readonly threads?: { readonly default: number; set(count: number): void };
+  readonly threads?: { readonly default: number; set(count: number): void } | undefined;
   /** C[m,n] ← alpha·op(A)·op(B) + beta·C, row-major, matrices given by address. */
   readonly sgemm: Sgemm;
 }

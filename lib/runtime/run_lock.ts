@@ -87,6 +87,7 @@ function parse(text: string): Holder | undefined {
   } catch {
     // cut short
   }
+  return undefined;
 }
 
 /** Whether a process of this machine lives; undefined where nobody may tell. */

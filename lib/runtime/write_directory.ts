@@ -69,6 +69,7 @@ export async function replacedDirectory(path: string): Promise<string | undefine
     const content = join(backup, contentName);
     if (await exists(content)) return content;
   }
+  return undefined;
 }
 
 /**

@@ -58,9 +58,11 @@ export class StudyCells {
 
   /** The first problems of one data set, or of several: as many of each. `split` is train or test. */
   problems(data: string, split: "train" | "test"): Source<Problem> {
-    const { limit, testLimit } = this.settings, directory = this.options.dataDirectory;
+    const { limit: trained, testLimit } = this.settings, directory = this.options.dataDirectory;
+    const watched = { listener: this.stages.listener, signal: this.stages.options.signal };
+    const limit = split === "train" ? trained : testLimit;
     const each = data.split("+").map((name) => () =>
-      loadDataset(`${name}:${split}`, { directory, limit: split === "train" ? limit : testLimit })
+      loadDataset(`${name}:${split}`, { directory, limit, ...watched })
     );
     return async function* () {
       for (const source of each) yield* source();
@@ -108,7 +110,11 @@ export class StudyCells {
   }
 
   /** A method's model: VFT, then the method on candidates (sampled from VFT, or those that the data set brings). */
-  async aligned(data: string, seed: number, method: Method, probe?: Probe): Promise<Cell> {
+  async aligned(
+    data: string,
+    seed: number,
+    { method, probe }: { readonly method: Method; readonly probe?: Probe | undefined },
+  ): Promise<Cell> {
     const { limit, samples, temperature, maxTokens, alignEpochs, alignLearningRate, rankedData } =
       this.settings;
     const from = await this.vft(data, seed), count = method.samples ?? samples;
@@ -179,7 +185,7 @@ export class StudyCells {
       readonly data: string;
       readonly seed: number;
       readonly records: Source<Problem>;
-      readonly probe?: Probe;
+      readonly probe?: Probe | undefined;
       readonly more?: unknown;
     },
   ): Promise<Cell> {
@@ -201,10 +207,12 @@ export class StudyCells {
   #baseKey(): Promise<string> {
     return this.#base ??= (async () => {
       const hash = createHash("sha256"), { model } = this.settings;
-      const directory = await resolveModel(model);
+      const { listener, options: { signal } } = this.stages;
+      const directory = await resolveModel(model, { listener, signal });
       for (const file of await listDirectory(directory)) {
         if (!/\.(safetensors|json)$/.test(file)) continue;
         for await (const bytes of readBytes(join(directory, file))) hash.update(bytes);
+        signal?.throwIfAborted();
       }
       return hash.digest("hex").slice(0, 8);
     })();

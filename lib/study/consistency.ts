@@ -17,7 +17,7 @@ export async function consistency(cells: StudyCells): Promise<Outcome> {
   for (const name of methods) {
     const of = new Map(counts.map((k) => [k, [] as number[]]));
     for (const seed of seeds) {
-      const cell = await cells.aligned(data, seed, mainMethod(cells, name));
+      const cell = await cells.aligned(data, seed, { method: mainMethod(cells, name) });
       const path = await cells.ballots(cell, data, seed);
       for (const k of counts) of.get(k)!.push(await majorityAt(path, k));
     }

@@ -1,14 +1,14 @@
 /** What the lack of a constraint does: scores, repetition, missing end tokens and accuracy over the steps. */
 
 import { join } from "node:path";
+import type { Constraint } from "../objectives/objective.ts";
+import { findObjective } from "../objectives/objectives.ts";
 import { summarize } from "../evaluate/summary.ts";
 import type { Claim, Outcome, OutcomePlot } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
 import { digest, type StudyCells } from "./cells.ts";
 import { claimAbove, mean, overSeeds, pickColumns, repetitionOf, sizeOf } from "./figures.ts";
 import { type ProbePoint, readProbes, watch } from "./probes.ts";
-
-const constraints = ["none", "dc", "bc"] as const;
 
 const curves = [
   { key: "positives", y: "nats per token", title: "score of right candidates", percent: false },
@@ -25,9 +25,10 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
   const logEvery = Math.max(1, Math.round(steps / cells.settings.constraintProbes));
   const rows: Row[] = [], plots: OutcomePlot[] = [], claims: Claim[] = [];
   for (const objective of constraintMethods) {
-    const found = new Map<string, ProbePoint[][]>();
-    // RRHF's pairs act above every boundary only: with bc it is the same method.
-    for (const constraint of constraints.filter((c) => objective !== "rrhf" || c !== "bc")) {
+    const found = new Map<string, ProbePoint[][]>(), spec = findObjective(objective);
+    // Where the boundary never acts, bc is the same method as none.
+    const constraints = (spec.constraints ?? []).filter((c) => c !== "bc" || spec.boundaryActs !== false);
+    for (const constraint of constraints) {
       const runs: ProbePoint[][] = [];
       for (const seed of seeds) runs.push(await measure(objective, constraint, seed));
       found.set(constraint, runs);
@@ -48,7 +49,8 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
       percent,
       series: [...found].map(([name, runs]) => ({ name, points: meanCurve(runs, key) })),
     })));
-    if (objective !== "aft") {
+    // The paper says it of the others: one with a constraint of its own is not trained without.
+    if (spec.trainingConstraint === undefined) {
       claims.push(claimAbove(starts("none", "positives"), ends("none", "positives"), {
         claim: `${objective.toUpperCase()} without a constraint lowers the scores of right candidates too`,
         theirs: "falls",
@@ -88,11 +90,11 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
 
   async function measure(
     objective: string,
-    constraint: typeof constraints[number],
+    constraint: Constraint,
     seed: number,
   ): Promise<ProbePoint[]> {
     const judged = await cells.judged(data, seed);
-    const width = constraint === "bc" && objective === "aft" ? { beta } : {};
+    const width = constraint === "bc" && findObjective(objective).boundary === "beta" ? { beta } : {};
     const key = digest([judged.key, objective, constraint, width, constraintEpochs, logEvery]);
     const name = `constraint-${data}-s${seed}-${objective}-${constraint}`;
     const path = join(cells.options.out, "probes", `${name}-${key}.json`);
@@ -105,7 +107,7 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
       },
     });
     const method = { objective, constraint, epochs: constraintEpochs, logEvery, ...width };
-    await cells.aligned(data, seed, method, probe);
+    await cells.aligned(data, seed, { method, probe });
     return await readProbes(path);
   }
 }

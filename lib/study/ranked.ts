@@ -33,7 +33,7 @@ export async function ranked(cells: StudyCells): Promise<Outcome> {
     await bySeed(cells, data, (seed) => cells.vft(data, seed)),
   ]]);
   for (const { name, ...method } of methods) {
-    found.set(name, await bySeed(cells, data, (seed) => cells.aligned(data, seed, method)));
+    found.set(name, await bySeed(cells, data, (seed) => cells.aligned(data, seed, { method })));
   }
   const accuracy = (name: string) => figures(found.get(name)!, "accuracy");
   return {

@@ -10,11 +10,11 @@ export async function sweeps(cells: StudyCells): Promise<Outcome> {
   const byBeta = new Map<number, BySeed>(), byCount = new Map<number, BySeed>();
   for (const beta of betas) {
     const method = { objective: "aft", constraint: "bc", beta } as const;
-    byBeta.set(beta, await bySeed(cells, data, (seed) => cells.aligned(data, seed, method)));
+    byBeta.set(beta, await bySeed(cells, data, (seed) => cells.aligned(data, seed, { method })));
   }
   for (const samples of sampleCounts) {
     const method = { objective: "aft", constraint: "dc", samples } as const;
-    byCount.set(samples, await bySeed(cells, data, (seed) => cells.aligned(data, seed, method)));
+    byCount.set(samples, await bySeed(cells, data, (seed) => cells.aligned(data, seed, { method })));
   }
   const plot = (title: string, x: string, of: Map<number, BySeed>): OutcomePlot => ({
     kind: "lines",

@@ -21,7 +21,7 @@ export async function multitask(cells: StudyCells): Promise<Outcome> {
         const all = await bySeed(
           cells,
           data,
-          (seed) => cells.aligned(trainedOn ?? data, seed, mainMethod(cells, name)),
+          (seed) => cells.aligned(trainedOn ?? data, seed, { method: mainMethod(cells, name) }),
         );
         found.set(`${name} ${kind} ${data}`, all);
         row[data] = overSeeds(figures(all, "accuracy"));
@@ -69,7 +69,11 @@ export async function transfer(cells: StudyCells): Promise<Outcome> {
   for (const { from, to } of ways) {
     const found = new Map<string, BySeed>();
     for (const name of methods) {
-      const all = await bySeed(cells, to, (seed) => cells.aligned(from, seed, mainMethod(cells, name)));
+      const all = await bySeed(
+        cells,
+        to,
+        (seed) => cells.aligned(from, seed, { method: mainMethod(cells, name) }),
+      );
       found.set(name, all);
       rows.push({
         method: `${name} on ${from}`,

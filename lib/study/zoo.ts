@@ -49,7 +49,7 @@ export async function zoo(cells: StudyCells): Promise<Outcome> {
       const key = digest([(await cells.judged(data!, seed)).key, method, cells.settings.alignEpochs]);
       const path = join(cells.options.out, "probes", `${name}-${key}.json`);
       const clock = watch(path, { measure: () => Promise.resolve({ seconds: Date.now() / 1000 }) });
-      const cell = await cells.aligned(data!, seed, method, clock);
+      const cell = await cells.aligned(data!, seed, { method, probe: clock });
       time.push(secondsPerStep(await readProbes(path)));
       return cell;
     };

@@ -9,6 +9,8 @@ import { type Engine, type EngineRequest, type EngineSource, libraryEngine } fro
 
 /** Seconds to make the tokenizers, and to turn one text into tokens or back, with a second more for so many characters. */
 const OPENING = 10, SECONDS = 2, CHARACTERS_PER_SECOND = 500_000;
+/** Seconds for all probes, which take some milliseconds. */
+const PROBING = 5;
 
 /** Texts that show at once what a pattern would make of a record: runs that expressions try in ever more ways. */
 const probes = ["a", "1", " ", "\n", ".", "-", "ab", "a ", "é", "#", "(", "'s"].flatMap((piece) =>
@@ -57,13 +59,11 @@ export function openEngines(
       encode: (text, special) => ask({ engine, encode: text, special }, text.length) as number[],
       decode: (ids, skipSpecial) => ask({ engine, decode: ids, skipSpecial }, 8 * ids.length) as string,
     }));
-    for (const probe of probes) {
-      try {
-        engines.at(-1)!.encode(probe, false);
-      } catch (error) {
-        if (/ took more than /.test((error as Error).message)) throw error;
-      }
-    }
+    told(where, () =>
+      worker.call({ engine: sources.length - 1, probes } satisfies EngineRequest, {
+        milliseconds: 1000 * PROBING,
+        overdue: () => `texts that are short took more than ${PROBING} seconds, by ${places}`,
+      }));
     return { engines, [Symbol.dispose]: () => worker[Symbol.dispose]() };
   } catch (error) {
     worker[Symbol.dispose]();

@@ -11,6 +11,16 @@ answerSyncRequests((request: EngineRequest) => {
     return undefined;
   }
   const engine = engines[request.engine]!;
+  if ("probes" in request) {
+    for (const probe of request.probes) {
+      try {
+        engine.encode(probe, false);
+      } catch {
+        // A text that no token stands for says nothing of its time.
+      }
+    }
+    return undefined;
+  }
   return "encode" in request
     ? engine.encode(request.encode, request.special)
     : engine.decode(request.decode, request.skipSpecial);

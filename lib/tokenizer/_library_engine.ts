@@ -23,6 +23,7 @@ export interface EngineSource {
 /** What the thread is asked: to make the tokenizers, or for an answer of one of them. */
 export type EngineRequest =
   | { readonly open: readonly EngineSource[] }
+  | { readonly engine: number; readonly probes: readonly string[] }
   | { readonly engine: number; readonly encode: string; readonly special: boolean }
   | { readonly engine: number; readonly decode: readonly number[]; readonly skipSpecial: boolean };
 

@@ -17,7 +17,7 @@ export interface ChatTurn {
   /** White space that it puts before what the assistant says (Mistral's: one blank); part of the response. */
   readonly lead: string;
   /** The control token behind what the assistant says, such as `<|im_end|>`; undefined when there is none. */
-  readonly end?: number;
+  readonly end?: number | undefined;
 }
 
 /** A user's message where no template of ours was asked for: the question as it is. */

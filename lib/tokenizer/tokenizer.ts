@@ -51,7 +51,7 @@ export interface Tokenizer extends Disposable {
   /** One more than the largest id. */
   readonly vocabularySize: number;
   /** The token that starts a sequence (`bos_token`). */
-  readonly beginToken?: number;
+  readonly beginToken?: number | undefined;
   /** The tokens that end one (`eos_token`); empty when it names none. */
   readonly endTokens: readonly number[];
   /** Whether a token is a control token: special, named by a role, or what a chat template puts around a turn. */
@@ -71,7 +71,7 @@ export interface Tokenizer extends Disposable {
 /** How to load a tokenizer. */
 export interface LoadTokenizerOptions {
   /** Rows of the model's embedding; an id beyond them is refused. */
-  readonly vocabularySize?: number;
+  readonly vocabularySize?: number | undefined;
   /** The model's end tokens; a tokenizer that lacks one is another model's. */
   readonly endTokens?: readonly number[];
 }

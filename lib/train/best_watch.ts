@@ -18,7 +18,7 @@ export interface Best {
 
 /** Watches one figure: which evaluation is the best, and when too many in a row were no better. */
 export class BestWatch {
-  #best?: Best;
+  #best: Best | undefined;
 
   constructor(readonly metric: EvaluationMetric, readonly patience = Infinity, best?: Best) {
     this.#best = best;

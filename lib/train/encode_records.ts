@@ -22,6 +22,7 @@ export function groupsOf({ turns = [], ...last }: StoredRecord): TrainingGroup[]
 
 /** What the records are for. */
 export interface EncodeRecordsOptions {
+  readonly settings: TrainSettings;
   /** What begins every message: "train", or "evaluate" for an evaluation set. */
   readonly purpose: "train" | "evaluate";
   /** Told of each record that is kept, in order. */
@@ -36,8 +37,7 @@ export interface EncodeRecordsOptions {
 export async function encodeRecords(
   model: Model,
   records: AsyncIterable<Group | Problem> | Iterable<Group | Problem>,
-  settings: TrainSettings,
-  { purpose, kept }: EncodeRecordsOptions,
+  { settings, purpose, kept }: EncodeRecordsOptions,
 ): Promise<RecordStore<StoredRecord>> {
   const context = model.config.maxPositions, { objective } = settings;
   const training = purpose === "train", of = training ? "" : "Evaluation set: ";

@@ -6,7 +6,7 @@ import type { ScoredGroup } from "../objectives/objective.ts";
 import { InputError } from "../runtime/errors.ts";
 import { encodeRecords, groupsOf, type StoredRecord } from "./encode_records.ts";
 import type { EvaluationLine } from "./evaluation_figures.ts";
-import { batchStatistics, boundaryOf } from "./metrics.ts";
+import { batchStatistics, boundaryOf } from "./batch_statistics.ts";
 import type { RecordStore } from "./record_store.ts";
 import type { TrainSettings } from "./settings.ts";
 import { measureLoss, type TrainingGroup } from "./step.ts";
@@ -36,7 +36,8 @@ export async function readEvaluationSet(model: Model, settings: TrainSettings): 
 > {
   const { data, answers } = settings.evaluation!, overlap = new Overlap();
   const asking = new Questions(answers?.questions ?? 0);
-  const store = await encodeRecords(model, data!, settings, {
+  const store = await encodeRecords(model, data!, {
+    settings,
     purpose: "evaluate",
     kept(record) {
       overlap.expect(record);

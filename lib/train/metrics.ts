@@ -1,6 +1,3 @@
-import { groupStatistics } from "../objectives/statistics.ts";
-import type { LossOptions, StepReport } from "./step.ts";
-
 /** One line of metrics.jsonl: a logged step. Scores in nats per token. */
 export interface Metrics {
   /** Optimizer steps done. */
@@ -12,25 +9,25 @@ export interface Metrics {
   /** Loss of the batch. */
   readonly loss: number;
   /** The objective's share of the loss. */
-  readonly objective_loss?: number;
+  readonly objective_loss?: number | undefined;
   /** The VFT term's share. */
-  readonly vft_loss?: number;
+  readonly vft_loss?: number | undefined;
   /** Mean score of positives, negatives and references of the batch. */
-  readonly positives?: number;
+  readonly positives?: number | undefined;
   /** Mean score of negatives. */
-  readonly negatives?: number;
+  readonly negatives?: number | undefined;
   /** Mean score of references. */
-  readonly reference?: number;
+  readonly reference?: number | undefined;
   /** Mean score of positives − mean score of negatives. */
-  readonly margin?: number;
+  readonly margin?: number | undefined;
   /** Share of (positive, negative) pairs in order, mean over the batch's questions that have both. */
-  readonly assessment_accuracy?: number;
+  readonly assessment_accuracy?: number | undefined;
   /** Share of pairs with a weight above 1e-3 in the alignment loss. */
-  readonly active_pairs?: number;
+  readonly active_pairs?: number | undefined;
   /** Share of negatives at or under the boundary. */
-  readonly negatives_at_boundary?: number;
+  readonly negatives_at_boundary?: number | undefined;
   /** Mean tokens of a response. */
-  readonly response_length?: number;
+  readonly response_length?: number | undefined;
   /** Share of responses that broke off: without an end token. */
   readonly no_end_token?: number;
   /** Global gradient norm before clipping. */
@@ -41,34 +38,4 @@ export interface Metrics {
   readonly tokens_per_second: number;
   /** Bytes of tensors in use. */
   readonly allocated_bytes: number;
-}
-
-/** Width of the boundary that negatives are held against: the objective's, or 0.2. */
-export function boundaryOf({ objective, objectiveOptions }: LossOptions): number {
-  return objectiveOptions[objective.boundary ?? "boundary"] as number | undefined ?? 0.2;
-}
-
-/** The part of a metrics line that a batch's scores give. */
-export function batchStatistics(
-  report: Pick<StepReport, "groups" | "objectiveLoss" | "vftLoss">,
-  boundary: number,
-): Partial<Metrics> {
-  const all = report.groups.map((g) => groupStatistics(g, { boundary }));
-  const mean = (pick: (s: typeof all[number]) => number | undefined): number | undefined => {
-    const values = all.map(pick).filter((v) => v !== undefined);
-    return values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length;
-  };
-  const lengths = report.groups.flatMap((g) => Array.from(g.lengths));
-  return {
-    objective_loss: report.objectiveLoss,
-    vft_loss: report.vftLoss,
-    positives: mean((s) => s.positives),
-    negatives: mean((s) => s.negatives),
-    reference: mean((s) => s.reference),
-    margin: mean((s) => s.margin),
-    assessment_accuracy: mean((s) => s.assessmentAccuracy),
-    active_pairs: mean((s) => s.activePairs),
-    negatives_at_boundary: mean((s) => s.negativesAtBoundary),
-    response_length: lengths.length === 0 ? undefined : lengths.reduce((a, b) => a + b, 0) / lengths.length,
-  };
 }

@@ -26,7 +26,7 @@ export interface FinishedRun {
   /** Names of their data sets. */
   readonly data: readonly string[];
   /** The last line of metrics. */
-  readonly metrics?: Metrics;
+  readonly metrics?: Metrics | undefined;
   /** The step whose model is kept as the best, and by which figure; absent where it is the last. */
   readonly kept?: { readonly step: number; readonly metric: string; readonly value: number } | undefined;
 }

@@ -1,8 +1,9 @@
 import type { Tensor } from "../backend/device.ts";
-import { zeros } from "../backend/tensors.ts";
+import { zeros, zerosOutside } from "../backend/tensors.ts";
 import { adamw, sumOfSquares } from "../kernels/adamw.ts";
 import { trainable } from "../model/adapter.ts";
 import { makeGradients } from "../model/decoder.ts";
+import { momentsOutside } from "../model/memory.ts";
 import { type Decoder, parameter } from "../model/state.ts";
 
 /** Settings of AdamW that stay the same through a run. */
@@ -19,8 +20,8 @@ export interface OptimizerOptions {
   readonly clip: number;
 }
 
-/** AdamW over a decoder's parameters: gradients and moments on the device. */
-export class Optimizer {
+/** AdamW over a decoder's parameters: gradients and moments on the device, the moments of a large model on the CPU outside its heap. */
+export class Optimizer implements Disposable {
   /** Gradients, to which backward passes add; zeroed by every update. */
   readonly gradients: ReadonlyMap<string, Tensor>;
   /** First and second moments by parameter name. */
@@ -36,10 +37,12 @@ export class Optimizer {
     trains: (name: string) => boolean = trainable(decoder),
   ) {
     this.gradients = makeGradients(decoder, trains);
+    const trained = [...this.gradients.values()].reduce((sum, { size }) => sum + size, 0);
+    const make = momentsOutside(trained) ? zerosOutside : zeros;
     this.moments = new Map(
       [...this.gradients].map((
         [name, g],
-      ) => [name, { m: zeros(g.device, g.shape), v: zeros(g.device, g.shape) }]),
+      ) => [name, { m: make(g.device, g.shape), v: make(g.device, g.shape) }]),
     );
     this.#decays = new Set([...this.gradients].filter(([, g]) => g.shape.length === 2).map(([name]) => name));
   }
@@ -69,5 +72,10 @@ export class Optimizer {
   dispose(): void {
     for (const g of this.gradients.values()) g.dispose();
     for (const { m, v } of this.moments.values()) [m, v].forEach((t) => t.dispose());
+  }
+
+  /** The same, at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

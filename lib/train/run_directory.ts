@@ -35,8 +35,8 @@ import { EventFile } from "./tensorboard.ts";
 export interface RunDirectoryOptions {
   /** What run.json keeps. */
   readonly record: RunRecord;
-  readonly resume?: boolean;
-  readonly overwrite?: boolean;
+  readonly resume?: boolean | undefined;
+  readonly overwrite?: boolean | undefined;
   /** Checkpoints that stay, also at the end (default: two, and none at the end). */
   readonly keepLast?: number | undefined;
   /** Whether TensorBoard's events are written beside metrics.jsonl (default false). */
@@ -59,7 +59,7 @@ export class RunDirectory implements AsyncDisposable {
   #metrics?: AppendFile;
   readonly #events: EventFile;
   /** The last step's line of metrics.jsonl, once the run is restored. */
-  lastMetrics?: Metrics;
+  lastMetrics: Metrics | undefined;
 
   private constructor(
     readonly path: string,

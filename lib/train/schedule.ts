@@ -11,7 +11,7 @@ export interface Schedule {
   readonly totalSteps: number;
   readonly decay: Decay;
   /** Learning rate at the end, as a share of the highest (0 by default). */
-  readonly floor?: number;
+  readonly floor?: number | undefined;
 }
 
 /**

@@ -25,7 +25,7 @@ export interface TrainOptions extends Watched {
   /** Passes over the data (default 3). */
   readonly epochs?: number;
   /** Optimizer steps, in place of `epochs`. */
-  readonly steps?: number;
+  readonly steps?: number | undefined;
   /** Highest learning rate (default 2e-5, for a model of billions of parameters; small ones take 1e-4 to 1e-3). */
   readonly learningRate?: number;
   /** Share of the steps that the learning rate rises in (default 0.05). */
@@ -47,7 +47,7 @@ export interface TrainOptions extends Watched {
   /** Rows computed at once (default 4,096): memory against launches, not the result. */
   readonly microBatchTokens?: number;
   /** Keep only each layer's input and compute the rest again: a third more work, a fraction of the memory. */
-  readonly recompute?: boolean;
+  readonly recompute?: boolean | undefined;
   /** Steps between metrics (default 10). */
   readonly logEvery?: number;
   /** Steps between checkpoints (default 100; 0 for none). Only with `out`. */
@@ -61,9 +61,9 @@ export interface TrainOptions extends Watched {
   /** Run directory: metrics, checkpoints and, at the end, the model. Without it nothing is written. */
   readonly out?: string;
   /** Kind of the weights in `out` (default: each as it was read). An adapter's are F32. */
-  readonly dtype?: FloatDtype;
+  readonly dtype?: FloatDtype | undefined;
   /** Go on from the newest checkpoint in `out`. */
-  readonly resume?: boolean;
+  readonly resume?: boolean | undefined;
   /** Replace what is in `out`. */
   readonly overwrite?: boolean;
   /** What run.json keeps (default: these options). */

@@ -38,11 +38,11 @@ export interface StepOptions {
 /** The outcome of one step. */
 export interface StepReport {
   /** Loss of the batch; undefined when it was not read. */
-  readonly loss?: number;
+  readonly loss?: number | undefined;
   /** The objective's share of the loss. */
-  readonly objectiveLoss?: number;
+  readonly objectiveLoss?: number | undefined;
   /** The VFT term's share. */
-  readonly vftLoss?: number;
+  readonly vftLoss?: number | undefined;
   /** Scores of every group, in order; empty when they were not read. */
   readonly groups: readonly ScoredGroup[];
   /** Response tokens with a label. */

@@ -1,7 +1,8 @@
 import type { Tensor } from "../backend/device.ts";
 import { read } from "../backend/tensors.ts";
 import { InputError } from "../runtime/errors.ts";
-import { batchStatistics, boundaryOf, type Metrics } from "./metrics.ts";
+import { batchStatistics, boundaryOf } from "./batch_statistics.ts";
+import type { Metrics } from "./metrics.ts";
 import type { TrainSettings } from "./settings.ts";
 import type { StepReport, TrainingGroup } from "./step.ts";
 

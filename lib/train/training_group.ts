@@ -102,7 +102,7 @@ function behindAnother(record: Problem, prompt: readonly number[], { name }: Obj
       `(prompt_digest ${record.prompt_digest} there, ${
         promptDigest(prompt)
       } here): train with the template, system ` +
-      "text, examples and tokenizer that `deno task score` had, or score it anew with these",
+      "text, examples and tokenizer that it was scored with, or score it anew with these",
   );
 }
 
@@ -190,15 +190,11 @@ function lacking(
     const count = candidates.filter((candidate) => candidate[feedbackFields[kind]] !== undefined).length;
     return count > 0 ? [`"${feedbackFields[kind]}" in ${count} of ${candidates.length}`] : [];
   });
-  const help = wanted.includes("labels")
-    ? "`deno task score` writes labels"
-    : !wanted.includes("ranks")
-    ? "`deno task score --label majority` writes shares of votes as rewards"
-    : "`deno task score --rank steps` (or ratings, judge) writes ranks";
   return new InputError(
     `Cannot train ${objective.name} on "${id}": every candidate must have ${quoted(wanted)}: got ${
       found.join(", ") || "none of that"
-    }; ${help}`,
+    }`,
+    { code: "no-feedback", fields: { objective: objective.name, id, wanted } },
   );
 }
 
@@ -226,7 +222,8 @@ function feedbackOf(
   if (objective.needsReferenceLogprobs && !referenceLogprobs) {
     throw new InputError(
       `Cannot train ${objective.name} on "${id}": every candidate must have "logprob", its log-prob under the model ` +
-        "before training; `deno task score --model DIR` writes it",
+        "before training",
+      { code: "no-reference-logprobs", fields: { objective: objective.name } },
     );
   }
   // Only the feedback that the objective uses, so that what is logged is measured by it too.

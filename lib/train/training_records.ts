@@ -37,7 +37,8 @@ export async function readTrainingRecords(
     await own?.store[Symbol.asyncDispose]();
   };
   try {
-    store = await encodeRecords(model, records, settings, {
+    store = await encodeRecords(model, records, {
+      settings,
       purpose: "train",
       kept(record) {
         if (record.dataset !== undefined) data.add(record.dataset);

@@ -145,7 +145,7 @@ function unexpected(token: string, options: Options): Message {
   if (!token.startsWith("-") || token === "-") {
     return message`${text(`Unexpected argument ${JSON.stringify(token)}: expected options only`)}`;
   }
-  const [name] = token.split("=");
+  const [name = token] = token.split("=");
   const known = [...Object.values(options).map((of) => of.flag), "--help", "--version", "--completion"];
   return message`${text(`Unknown option ${name}${elsewhere(token, options) ?? suggestion(name, known)}`)}`;
 }
@@ -269,12 +269,12 @@ export function resolve<O extends Options>(
 ): Values<O> {
   const values = Object.entries(options).map(([name, of]) => {
     const source = sources.find((source) => source[name] !== undefined);
-    return [name, source ? source[name] : of.initial] as const;
+    return { name, of, value: source ? source[name] : of.initial };
   });
-  const missing = values.filter(([name, value]) => options[name].required && value === undefined)
-    .map(([name]) => `${options[name].flag} ${options[name].metavar}`);
+  const missing = values.filter(({ of, value }) => of.required && value === undefined)
+    .map(({ of }) => `${of.flag} ${of.metavar}`);
   if (missing.length > 0) throw new UsageError(`Missing option ${missing.join(" and ")}: see --help`);
-  return Object.freeze(Object.fromEntries(values)) as Values<O>;
+  return Object.freeze(Object.fromEntries(values.map(({ name, value }) => [name, value]))) as Values<O>;
 }
 
 /** The values by option name without the dashes, as a configuration file has them; null where there is none. */

@@ -45,9 +45,9 @@ export interface EvaluationValues {
   readonly evalMaxTokens: number;
   readonly keepBest?: string | undefined;
   readonly patience?: number | undefined;
-  readonly dataDirectory?: string;
-  readonly fields?: string;
-  readonly answerIndex?: AnswerIndex;
+  readonly dataDirectory?: string | undefined;
+  readonly fields?: string | undefined;
+  readonly answerIndex?: AnswerIndex | undefined;
   readonly calculator: "keep" | "drop";
   readonly seed: number;
   readonly out: string;

@@ -81,4 +81,5 @@ export function elsewhere(word: string, options: Options): string | undefined {
   for (const [target, theirs] of Object.entries(words)) {
     if (theirs.includes(plain) && known.has(target.split(" ")[0]!)) return says(target);
   }
+  return undefined;
 }

@@ -57,7 +57,7 @@ export function inGroups<E>(
   const groupOf = (flags: readonly string[]) =>
     groups.findIndex(([, names]) => flags.some((flag) => names.includes(flag.replace(/^-+/, ""))));
   const entriesOf = (index: number) => {
-    const names = groups[index][1];
+    const names = groups[index]![1];
     const place = (flags: readonly string[]) =>
       Math.min(...flags.map((flag) => names.indexOf(flag.replace(/^-+/, ""))).filter((i) => i >= 0));
     return named.filter(({ flags }) => groupOf(flags) === index)

@@ -11,9 +11,9 @@ import { type MemoryChoices, requirements } from "../../lib/model/needs.ts";
 
 /** The options of a task that decide what it needs. */
 export interface PlannedOptions extends MemoryChoices {
-  readonly model?: string;
-  readonly adapter?: string;
-  readonly lora?: string;
+  readonly model?: string | undefined;
+  readonly adapter?: string | undefined;
+  readonly lora?: string | undefined;
   readonly backend: BackendChoice;
 }
 

@@ -1,8 +1,9 @@
 /** Flags of the objectives' own options, as the objectives declare them. */
 
-import type { NumberOption } from "../../lib/objectives/objective.ts";
+import type { NumberOption, Objective } from "../../lib/objectives/objective.ts";
 import { objectives } from "../../lib/objectives/objectives.ts";
-import { choice, number, type Option, preset } from "./option.ts";
+import { UsageError } from "../../lib/runtime/errors.ts";
+import { choice, number, type Option, type Options, preset } from "./option.ts";
 
 const specs = Object.values(objectives);
 const names = [...new Set(specs.flatMap(({ options }) => Object.keys(options)))];
@@ -23,6 +24,29 @@ export const objectiveOption: Option<string> = preset(
 /** The flag of each option that an objective of the table has; its help says whose it is and what it is there. */
 export const objectiveOptions: Readonly<Record<string, Option<number | undefined>>> = Object
   .fromEntries(names.map((name) => [name, optionOf(name)]));
+
+function flagOf(name: string): `--${string}` {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/**
+ * Refuses an objective with an option whose flag the training has already: it could not be given, or would be given to
+ * both.
+ *
+ * @param taken the task's own options, which stand behind the objectives' so that they keep their flags
+ * @throws {UsageError} that names both
+ */
+export function checkObjectiveFlags(spec: Objective, taken: Options): void {
+  const flags = new Set(Object.values(taken).map(({ flag }) => flag));
+  const doubled = Object.keys(spec.options).filter((name) => flags.has(flagOf(name)));
+  if (doubled.length === 0) return;
+  const names = doubled.map((name) => `"${name}"`).join(" and ");
+  throw new UsageError(
+    `Cannot use objective ${spec.name} here: its ${names} would have the flag ${
+      doubled.map(flagOf).join(" and ")
+    } of the training; call it something else`,
+  );
+}
 
 /** The rest of a task's values: what an objective has an option for is not the task's own. */
 export function withoutObjectiveValues<T extends object>(options: T): Omit<T, keyof typeof objectiveOptions> {
@@ -53,9 +77,8 @@ function optionOf(name: string): Option<number | undefined> {
     .join("; ");
   const least = declared.map(({ option: { min, above } }) => min ?? above ?? -Infinity);
   const min = Math.min(...least);
-  const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` as const;
   return {
-    ...number(flag, { help, ...(Number.isFinite(min) && { min }) }),
+    ...number(flagOf(name), { help, ...(Number.isFinite(min) && { min }) }),
     heading: "Options of the objective",
   };
 }

@@ -10,7 +10,7 @@ export interface Option<T> {
   /** `--name`; without the dashes, also its key in a configuration file. */
   readonly flag: `--${string}`;
   /** `-n`, where it has a short form. */
-  readonly short?: `-${string}`;
+  readonly short?: `-${string}` | undefined;
   /** What it does, for `--help`. */
   readonly help: string;
   /** The heading in `--help`, of one that no heading there lists. */
@@ -81,7 +81,7 @@ export function choice<const C extends string>(
   const { help, short, choices, metavar = choices.length <= 4 ? choices.join("|") : "NAME" } = options;
   const read = (value: string) => choices.includes(value as C) ? value : undefined;
   const expected = choices.length === 1
-    ? choices[0]
+    ? choices.join()
     : `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
   return { flag, short, help, metavar, expected, json: "string", choices, read, ...absent };
 }

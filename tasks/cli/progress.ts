@@ -10,7 +10,7 @@ import { columns, errorStream, holdStatusLine, isTerminal, writeError } from "..
 /** What to show at a step. */
 export interface ProgressValues {
   /** Tokens worked on since the last update: shown as tokens per second. */
-  readonly tokens?: number;
+  readonly tokens?: number | undefined;
   /** Whatever else, by name: loss, accuracy; numbers with four significant digits. */
   readonly [name: string]: number | string | undefined;
 }
@@ -18,7 +18,7 @@ export interface ProgressValues {
 /** How to show it. */
 export interface ProgressOptions {
   /** The number that `done` will reach; undefined when nobody knows. */
-  readonly total?: number;
+  readonly total?: number | undefined;
   /** Shows nothing. Default false. */
   readonly quiet?: boolean;
   /** Seconds between two lines where there is no terminal. Default 5. */
@@ -75,7 +75,7 @@ export function createProgress(label: string, options: ProgressOptions = {}): Pr
     if (previous !== undefined && window.length > 1 && entry.at - previous.at < burst) window.pop();
     window.push(entry);
     if (window.length > windowLength) window.shift();
-    const [first, last] = [window[0], window[window.length - 1]];
+    const first = window[0] ?? entry, last = window.at(-1) ?? entry;
     const seconds = (last.at - first.at) / 1000;
     const parts = [total === undefined ? `${done}` : `${done}/${total}`];
     if (seconds >= burst / 1000 && last.tokens > first.tokens) {

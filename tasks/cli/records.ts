@@ -97,15 +97,15 @@ function isObject(json: string): boolean {
 
 /** What {@linkcode problemsOf} looks at. */
 export interface ProblemSource {
-  readonly data?: string;
+  readonly data?: string | undefined;
   readonly input: string;
-  readonly dataDirectory?: string;
-  readonly fields?: string;
-  readonly answerIndex?: AnswerIndex;
-  readonly allowPartial?: boolean;
+  readonly dataDirectory?: string | undefined;
+  readonly fields?: string | undefined;
+  readonly answerIndex?: AnswerIndex | undefined;
+  readonly allowPartial?: boolean | undefined;
   readonly calculator: "keep" | "drop";
-  readonly limit?: number;
-  readonly seed?: number;
+  readonly limit?: number | undefined;
+  readonly seed?: number | undefined;
 }
 
 /** Finds what is wrong with `--data` before a model is loaded: both sources given, an unknown name, a missing file. */
@@ -214,12 +214,12 @@ async function* take<T>(items: AsyncIterable<T>, limit = Infinity): AsyncGenerat
 /** What prompts are made with. */
 export async function promptsOf(
   options: {
-    readonly template?: string;
-    readonly system?: string;
-    readonly fewShot?: string;
-    readonly chat?: PromptOptions["chat"];
-    readonly templateVariables?: string;
-    readonly templateDate?: string;
+    readonly template?: string | undefined;
+    readonly system?: string | undefined;
+    readonly fewShot?: string | undefined;
+    readonly chat?: PromptOptions["chat"] | undefined;
+    readonly templateVariables?: string | undefined;
+    readonly templateDate?: string | undefined;
   },
 ): Promise<PromptOptions> {
   const { templateVariables: variables, templateDate: date = templateDate } = options;

@@ -33,7 +33,7 @@ import {
   type TaskOutput,
 } from "./streams.ts";
 import { createListener, type ShownListener } from "./listener.ts";
-import { inFlags } from "./words.ts";
+import { exitCodeOf, inWords } from "./words.ts";
 import type { Options, Values } from "./option.ts";
 import { readConfiguration } from "./configuration_file.ts";
 import type { TaskConfiguration } from "./task_configuration.ts";
@@ -80,6 +80,8 @@ export interface Task<O extends Options> {
    * for in the same way, or the metrics of a run that compares that itself.
    */
   readonly resumes?: "records" | "metrics";
+  /** Whether the work goes on when the reader of standard output goes away: what it makes is elsewhere (default false). */
+  readonly outlivesOutput?: boolean;
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -153,7 +155,7 @@ async function execute<O extends Options>(
       resuming: { resume: resume === true, ...(task.resumes === "records" && { configuration }) },
     }),
     warn: (line) => writeError(`${task.name}: ${line}`),
-    closed: (error) => closed.abort(error),
+    closed: (error) => task.outlivesOutput ? undefined : closed.abort(error),
   });
   if (sink instanceof FinishedOutput) {
     return writeError(`${task.name}: ${sink.path} is finished: nothing is left to resume`);
@@ -194,19 +196,15 @@ function report(
   state: { readonly debug: boolean },
 ): { readonly code: number; readonly line: string } {
   if (error instanceof ClosedOutputError) return { code: 0, line: "" };
-  const what = (error instanceof Error ? error.message || error.name : String(error)).replace(
-    /\s*\n\s*/g,
-    " ",
-  );
+  const line = `${name}: ${inWords(error)}`;
   if (error instanceof InterruptedError) {
-    writeError(`${name}: ${what}`);
-    return { code: interruptedExitCode, line: `${name}: ${what}` };
+    writeError(line);
+    return { code: interruptedExitCode, line };
   }
   const expected = error instanceof InputError;
-  const line = `${name}: ${inFlags(what)}`;
   writeError(
     `${line}${expected || state.debug ? "" : " (run with --debug for the stack)"}`,
   );
   if (state.debug) writeError(inspect(error));
-  return { code: expected ? error.exitCode : 1, line };
+  return { code: exitCodeOf(error), line };
 }

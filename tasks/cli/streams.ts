@@ -55,7 +55,7 @@ export interface TaskOutput {
 /** How to open an output. */
 export interface OutputOptions {
   /** Whether a file that exists is replaced (true or undefined) or refused (false). */
-  readonly overwrite?: boolean;
+  readonly overwrite?: boolean | undefined;
   /** Whether the task goes on with what an earlier run left (`resume`), and what it was asked for, where that is to be the same. */
   readonly resuming?: { readonly resume: boolean; readonly configuration?: TaskConfiguration };
   /** Told what the user should know of what is taken up. */

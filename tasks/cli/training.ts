@@ -15,6 +15,7 @@ import { train, type TrainOptions } from "../../lib/train/trainer.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { isDirectory } from "../../lib/runtime/files.ts";
 import { resolve } from "node:path";
+import { ClosedOutputError } from "../../lib/runtime/stdio.ts";
 import type { TaskIo } from "./run_task.ts";
 import { evaluationOptions } from "./evaluating.ts";
 import { memoryCheck } from "../../lib/model/needs.ts";
@@ -65,7 +66,7 @@ export const trainingOptions = {
 export function trainerOptions(
   options: {
     readonly epochs: number;
-    readonly steps?: number;
+    readonly steps?: number | undefined;
     readonly learningRate: number;
     readonly batchSize: number;
     readonly seed: number;
@@ -77,11 +78,11 @@ export function trainerOptions(
     readonly recompute: boolean;
     readonly logEvery: number;
     readonly saveEvery: number;
-    readonly keepLast?: number;
+    readonly keepLast?: number | undefined;
     readonly tensorboard: boolean;
     readonly tooLong: "skip" | "refuse";
     readonly out: string;
-    readonly dtype?: FloatDtype;
+    readonly dtype?: FloatDtype | undefined;
     readonly resume: boolean;
     readonly overwrite: boolean;
   },
@@ -100,8 +101,8 @@ export function trainerOptions(
 export async function openTrainee(
   options: {
     readonly model: string;
-    readonly adapter?: string;
-    readonly lora?: string;
+    readonly adapter?: string | undefined;
+    readonly lora?: string | undefined;
     readonly backend: BackendChoice;
     readonly seed: number;
     readonly baseDtype: BaseDtype;
@@ -146,12 +147,21 @@ export async function runTraining(
       `Cannot write ${settings.out}: it is the model that is being trained; choose another --out`,
     );
   }
-  let begun = false;
+  let begun = false, isRead = true;
   const write = async (line: Metrics | EvaluationLine) => {
-    // What came behind the checkpoint that is taken up is computed again.
-    if (!begun) await io.output.keepWhile(({ step }) => Number(step) < line.step);
-    begun = true;
-    await io.output.writeRecord(line);
+    if (!isRead) return;
+    try {
+      // What came behind the checkpoint that is taken up is computed again.
+      if (!begun) await io.output.keepWhile(({ step }) => Number(step) < line.step);
+      begun = true;
+      await io.output.writeRecord(line);
+    } catch (error) {
+      if (!(error instanceof ClosedOutputError)) throw error;
+      isRead = false;
+      io.listener.note(
+        `Nobody reads the metrics any more: the training goes on, and they are in ${out}/metrics.jsonl`,
+      );
+    }
   };
   const metrics = train(model, records, {
     ...settings,

@@ -175,7 +175,7 @@ sameBytes("attention of questions with candidates, and its gradient", (d) => {
   const rows = segments.at(-1)!.end, layout = spanLayout(segments, { rows, device: d });
   const qkv = random(d, [rows, 8 * 24], 1), dout = random(d, [rows, 4 * 24], 2);
   const attended = spanAttention(fusedViews(qkv, heads), layout, heads);
-  const dqkv = spanAttentionGradient(qkv, attended, dout, layout, heads);
+  const dqkv = spanAttentionGradient(qkv, attended, { dout, layout, heads });
   layout.dispose();
   return [qkv, dout, attended.out, attended.lse, dqkv];
 });
@@ -215,7 +215,7 @@ for (const dtype of ["int8", "int4", "f16"] as const) {
 sameBytes("AdamW and the norm of all gradients", (d) => {
   const [parameter, gradient, m] = [1, 2, 3].map((seed) => random(d, [70_001], seed)), v = zeros(d, [70_001]);
   const squares = sumOfSquares([gradient!, parameter!, m!]), norm = upload(d, new Float32Array(1), [1]);
-  d.copy(squares.slot, norm.slot, 4);
+  d.copy(squares.slot, norm.slot, { bytes: 4 });
   adamw({ parameter: parameter!, gradient: gradient!, m: m!, v }, {
     ...{
       step: 3,

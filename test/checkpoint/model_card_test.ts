@@ -46,7 +46,7 @@ A causal language model, fine-tuned from org/smol on chains of thought by Alignm
 
 ## The last step
 
-Measured on the training batch; \`deno task evaluate\` measures the model on other problems. Scores are log-probs in nats per token.
+Measured on the training batch, so they say little of other problems. Scores are log-probs in nats per token.
 
 | | |
 |---|---|

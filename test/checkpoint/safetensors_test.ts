@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { narrow, widen } from "../../lib/checkpoint/_float_bytes.ts";
+import { narrow, widen } from "../../lib/runtime/float_bytes.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../lib/checkpoint/safetensors.ts";
 import { InputError } from "../../lib/runtime/errors.ts";
 

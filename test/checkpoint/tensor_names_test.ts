@@ -148,6 +148,10 @@ test("an adapter's names with an adapter's own name, wrappers, no prefix or two 
     /q_proj\.lora_B\.weight" is missing, expected \[32, 2\]/,
   );
   await refused(
+    (all) => all.set("base_model.model.model.embed_tokens.weight", numbers(1, 292, 32)),
+    /embed_tokens\.weight" has 292 rows, the base 290: tokens were added to the base before/,
+  );
+  await refused(
     (all) => all.delete("base_model.model.model.embed_tokens.weight"),
     /a tensor of "embed_tokens" is missing/,
   );

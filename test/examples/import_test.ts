@@ -1,7 +1,7 @@
 /** A program in a folder of its own imports the library in the ways that README.md names. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -41,4 +41,17 @@ test("by name: Deno's links", { skip: !deno && "links are Deno's" }, () => {
     imports: { "aft/": "jsr:/@aft/alignment-fine-tuning@0/" },
   });
   assert.equal(runIn("links", { "main.ts": main, "deno.json": config }), "aft\n");
+});
+
+test("as a member of a workspace, by its name: Deno", { skip: !deno && "Deno's workspaces" }, () => {
+  const folder = at("workspace");
+  mkdirSync(join(folder, "mine"), { recursive: true });
+  symlinkSync(root, join(folder, "aft"));
+  // The versions of this project, which are there: others would be asked for.
+  copyFileSync(join(root, "deno.lock"), join(folder, "deno.lock"));
+  const config = JSON.stringify({ workspace: ["./aft", "./mine"], nodeModulesDir: "none" });
+  writeFileSync(join(folder, "deno.json"), config);
+  const member = JSON.stringify({ name: "@me/mine", version: "0.1.0", exports: "./main.ts" });
+  const main = program("@aft/alignment-fine-tuning/objectives");
+  assert.equal(runIn("workspace/mine", { "deno.json": member, "main.ts": main }), "aft\n");
 });

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 /** One request as it arrived. */
 export interface Asked {
   readonly path: string;
-  readonly authorization?: string;
+  readonly authorization?: string | undefined;
   readonly body: { model: string; temperature: number; messages: { role: string; content: string }[] };
   /** What the judge is to look at: the user's message, parsed. */
   readonly material: { question: string; candidates: string[]; [field: string]: unknown };

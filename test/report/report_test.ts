@@ -351,9 +351,7 @@ test("one model, no metrics, no examples and no model at all still make a page",
 test("values that are missing or not finite never reach a drawing", () => {
   const broken = [NaN, Infinity, -Infinity, undefined].map((value, i) =>
     line(10 * (i + 1), {
-      loss: value,
-      gradient_norm: value,
-      tokens_per_second: value,
+      ...{ loss: value, gradient_norm: value, tokens_per_second: value } as Partial<Metrics>,
       positives: value,
       margin: i,
     })

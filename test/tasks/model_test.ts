@@ -80,7 +80,7 @@ test("a model directory that is missing, half-written or damaged is refused in o
     ],
     [
       withWeights("transposed", ({ header }) => header[embedding].shape.reverse()),
-      /"model\.embed_tokens\.weight" has shape \[128, 525\]: config\.json asks for \[525, 128\]$/,
+      /"model\.embed_tokens\.weight" has shape \[128, 525\]: config\.json asks for \[525, 128\] \(vocab_size 525, hidden_size 128\)$/,
     ],
     [
       withWeights("lacking", ({ header }) => {

@@ -148,12 +148,13 @@ test("SIGINT ends a training with 130; --resume brings it to the parameters of a
     }),
   ]);
   assert.equal(whole.code, 0, whole.err);
+  const done = records(cut.out).length;
   assert.deepEqual([cut.code, cut.err], [
     130,
     "ca-align: 1 of 9 groups have no better and worse candidate: they add no alignment loss\n" +
+    `ca-align: Kept step ${done} of 24 in ${at("trained-cut")}: --resume goes on from there\n` +
     "ca-align: Interrupted\n",
   ]);
-  const done = records(cut.out).length;
   assert.ok(done >= 6 && done < 24, `${done} steps`);
   assert.ok(!existsSync(join(at("trained-cut"), "config.json")));
 

@@ -192,7 +192,7 @@ test("an expression that backtracks for ever is ended when it is loaded, or at t
     j.pre_tokenizer.pretokenizers[0].pattern = { Regex };
   };
   const ended =
-    /^Cannot use model.tokenizer\.json: a text of \d+ characters took more than 2 seconds, by pre_tokenizer\.pretokenizers\[0\]\.pattern$/;
+    /^Cannot use model.tokenizer\.json: (?:a text of \d+ characters took more than 2|texts that are short took more than 5) seconds, by pre_tokenizer\.pretokenizers\[0\]\.pattern$/;
   for (const pattern of ["(a+)+$", String.raw`(\s|\s)*x`, "(?:a|a?)+1"]) {
     const began = performance.now(), said = refusal(withPattern(pattern));
     // JavaScriptCore finds some of them out, and ends by itself.

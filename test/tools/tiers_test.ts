@@ -4,21 +4,21 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { root, run } from "../_commands.ts";
-import { fast, fastFiles, slow } from "../../tools/_tiers.ts";
+import { fast, fastFiles, full, slow } from "../../tools/_tiers.ts";
 
 /** One file for each name of the tiers: the name itself, or a file in the folder. */
-const named = [...fast, ...slow].map((name) => name.endsWith(".ts") ? name : `${name}/x_test.ts`);
+const named = [...fast, ...slow, ...full].map((name) => name.endsWith(".ts") ? name : `${name}/x_test.ts`);
 
 test("every name is there, once", () => {
-  for (const name of [...fast, ...slow]) assert.ok(existsSync(join(root, name)), name);
-  assert.equal(new Set([...fast, ...slow]).size, fast.length + slow.length);
+  for (const name of [...fast, ...slow, ...full]) assert.ok(existsSync(join(root, name)), name);
+  assert.equal(new Set([...fast, ...slow, ...full]).size, fast.length + slow.length + full.length);
 });
 
 test("a folder is all its files, a name's beginning is not a folder, and what is slow stays out", () => {
   const files = [...named, "test/data/sets/y_test.ts", "test/database/z_test.ts", "test/train/t_test.ts"];
   const taken = fastFiles(files);
   assert.ok(taken.includes("test/data/x_test.ts") && taken.includes("test/data/sets/y_test.ts"));
-  for (const file of [...slow, "test/database/z_test.ts", "test/train/t_test.ts"]) {
+  for (const file of [...slow, ...full, "test/database/z_test.ts", "test/train/t_test.ts"]) {
     assert.ok(!taken.includes(file), file);
   }
   assert.equal(taken.length, fast.length + 1);

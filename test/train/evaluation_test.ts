@@ -177,10 +177,10 @@ test("the best model is kept, a training that gets no better stops, and every ch
   );
   // In memory and on disk it is the model that had that loss: a run that ends there, evaluated once more.
   using again = await loadModel(out, { backend: "wasm" });
+  const { out: _, ...inMemory } = options;
   for (const kept of [model, again]) {
     const { lines: [first] } = await told(kept, toyLong(), {
-      ...options,
-      out: undefined,
+      ...inMemory,
       steps: 1,
       evaluation: { share: 0.3 },
     });
@@ -309,9 +309,9 @@ test("a run that is stopped in an evaluation keeps its steps, and makes that eva
     stop = new AbortController();
     [asked, stopAt] = [0, at];
     using trainee = await loadModel(directory, { backend: "wasm" });
-    const { out, ...rest } = options(cut), warned: string[] = [];
+    const warned: string[] = [];
     const training = train(trainee, groupsOf(9), {
-      ...{ ...rest, out, resume, signal: stop.signal },
+      ...{ ...options(cut), resume, signal: stop.signal },
       listener: { warn: (line) => warned.push(line) },
     });
     await assert.rejects(collect(training), /Enough/);

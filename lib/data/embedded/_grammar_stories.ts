@@ -12,7 +12,7 @@ export const shortStories: readonly Kind[] = [
     return {
       question: `${who.name} buys ${a} ${x} and ${b} ${y}. Each costs ${price} dollars. ` +
         `How many dollars does ${who.name} pay?`,
-      chains: product(a, b, price, "things", "dollars"),
+      chains: product([a, b, price], "things", "dollars"),
     };
   }),
   kind("giving", (d) => {
@@ -51,7 +51,7 @@ export const shortStories: readonly Kind[] = [
     return {
       question: `${who.name} fills ${n} ${d.container} with ${big} big and ${small} small ${x} each. ` +
         `How many ${x} does ${who.he} need?`,
-      chains: product(big, small, n, x, x),
+      chains: product([big, small, n], x, x),
     };
   }),
   kind("sharing", (d) => {
@@ -95,7 +95,7 @@ export const shortStories: readonly Kind[] = [
       question:
         `${who.name} rides ${speed} miles an hour. ${who.He} rides ${first} hours on ${days[start]} and ` +
         `${second} hours on ${days[start + 1]}. How many miles does ${who.he} ride?`,
-      chains: product(first, second, speed, "hours", "miles"),
+      chains: product([first, second, speed], "hours", "miles"),
     };
   }),
   kind("training", (d) => {
@@ -104,7 +104,7 @@ export const shortStories: readonly Kind[] = [
     return {
       question: `Every day ${who.name} walks ${walked} miles and runs ${run} miles. ` +
         `How many miles does ${who.he} go in ${n} days?`,
-      chains: product(walked, run, n, "miles", "miles"),
+      chains: product([walked, run, n], "miles", "miles"),
     };
   }),
   kind("reading", (d) => {
@@ -113,7 +113,7 @@ export const shortStories: readonly Kind[] = [
     return {
       question: `${who.name} reads ${a} pages a day and ${other.name} reads ${b} pages a day. ` +
         `How many pages do they read in ${n} days?`,
-      chains: product(a, b, n, "pages", "pages"),
+      chains: product([a, b, n], "pages", "pages"),
     };
   }),
   kind("wages", (d) => {
@@ -123,7 +123,7 @@ export const shortStories: readonly Kind[] = [
       question:
         `${who.name} and ${other.name} both earn ${wage} dollars an hour. ${who.name} works ${long} hours ` +
         `and ${other.name} works ${short} hours. How many more dollars does ${who.name} earn?`,
-      chains: difference(long, short, wage, "hours", "dollars"),
+      chains: difference([long, short, wage], "hours", "dollars"),
     };
   }),
   kind("comparing", (d) => {
@@ -134,7 +134,7 @@ export const shortStories: readonly Kind[] = [
       question:
         `${who.name} has ${more} ${d.container} and ${other.name} has ${fewer} ${d.container}, with ${each} ` +
         `${x} in each. How many more ${x} does ${who.name} have?`,
-      chains: difference(more, fewer, each, d.container, x),
+      chains: difference([more, fewer, each], d.container, x),
     };
   }),
   kind("seating", (d) => {
@@ -142,7 +142,7 @@ export const shortStories: readonly Kind[] = [
     return {
       question: `A hall has ${rows} rows of ${seats} seats. In each row ${taken} seats are taken. ` +
         `How many seats are free?`,
-      chains: difference(seats, taken, rows, "seats", "seats"),
+      chains: difference([seats, taken, rows], "seats", "seats"),
     };
   }),
   kind("change", (d) => {
@@ -261,9 +261,7 @@ function kind(name: string, tell: Kind["tell"]): Kind {
 
 /** (a + b)·c, and a·c + b·c. */
 function product(
-  a: number,
-  b: number,
-  c: number,
+  [a, b, c]: readonly [number, number, number],
   sum: string,
   unit: string,
 ): ReturnType<Kind["tell"]>["chains"] {
@@ -275,9 +273,7 @@ function product(
 
 /** (a − b)·c, and a·c − b·c. */
 function difference(
-  a: number,
-  b: number,
-  c: number,
+  [a, b, c]: readonly [number, number, number],
   rest: string,
   unit: string,
 ): ReturnType<Kind["tell"]>["chains"] {

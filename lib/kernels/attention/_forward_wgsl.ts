@@ -103,7 +103,7 @@ ${
             ? `      for (var u = 0u; u < min(${tile}u, end - at); u++) {
         if (!attends(hull, at + u)) { continue; }
         ${dots("u")}
-        pieces[${pieceAt(shape, 0, "part", "u")}] = ${sums};
+        pieces[${pieceAt(shape, { dot: 0, p: "part", u: "u" })}] = ${sums};
       }
       workgroupBarrier();`
             : ""

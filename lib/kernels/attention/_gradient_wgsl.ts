@@ -59,8 +59,8 @@ function pairs(shape: Shape, { x, y, body }: { x: string; y: string; body: strin
   if (parts === 1) return loop(`${dots}\nlet s = ${a};\nlet e = ${b};\n${body}`);
   return `${
     loop(`${dots}
-        pieces[${pieceAt(shape, 0, "part", "u")}] = ${a};
-        pieces[${pieceAt(shape, 1, "part", "u")}] = ${b};`)
+        pieces[${pieceAt(shape, { dot: 0, p: "part", u: "u" })}] = ${a};
+        pieces[${pieceAt(shape, { dot: 1, p: "part", u: "u" })}] = ${b};`)
   }
       workgroupBarrier();
 ${loop(`${sumParts(shape, { s: [0, "u"], e: [1, "u"] })}\n${body}`)}`;
@@ -109,7 +109,7 @@ ${
       })
     }
 ${
-      parts === 1 ? "" : `  pieces[${pieceAt(shape, 0, "part", "0u")}] = down;
+      parts === 1 ? "" : `  pieces[${pieceAt(shape, { dot: 0, p: "part", u: "0u" })}] = down;
   workgroupBarrier();
   ${sumParts(shape, { whole: [0, "0u"] })}
   down = whole;`

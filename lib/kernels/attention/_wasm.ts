@@ -24,8 +24,7 @@ const DECODE_CHUNK = 128; // CHUNK of assembly/attention.ts
 export function attendByBlocks(
   views: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
   { out, lse }: Attended,
-  layout: SpanLayout,
-  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+  { layout, heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads & { readonly layout: SpanLayout },
 ): void {
   const device = cpuOf(out), { pointer, threads } = device;
   const weights = threads.kernel(module, "weights"), scaleRows = threads.kernel(module, "scaleRows");
@@ -105,8 +104,7 @@ export function attendByBlocks(
 export function attendByRows(
   views: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
   { out, lse }: Attended,
-  layout: SpanLayout,
-  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+  { layout, heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads & { readonly layout: SpanLayout },
 ): void {
   const device = cpuOf(out), { pointer } = device;
   const q = rowsOf(views.q), k = rowsOf(views.k), v = rowsOf(views.v);
@@ -114,13 +112,14 @@ export function attendByRows(
   let keys = 0;
   for (let i = 0; i < spans.length; i += 2) keys += spans[i + 1]! - spans[i]!;
   const each = heads * d * keys / layout.rows / 4;
-  overRows(device, [module, "decode"], { rows: layout.rows, each }, (from, count) => [
+  const scratchBytes = DECODE_CHUNK * 4 + heads * 8;
+  overRows(device, { kernel: [module, "decode"], rows: layout.rows, each, scratchBytes }, (from, count) => [
     ...[q.at + from * q.stride, q.stride, k.at, k.stride, v.at, v.stride],
     pointer(layout.querySpans) + 16 * from,
     pointer(out) + 4 * from * heads * d,
     pointer(lse) + 4 * from * heads,
     ...[SCRATCH, count, heads, kvHeads, d, scale * Math.LOG2E],
-  ], DECODE_CHUNK * 4 + heads * 8);
+  ]);
 }
 
 /**

@@ -30,8 +30,7 @@ function cached(make: (shape: Shape) => Program, shape: Shape): Program {
 export function attendOnGpu(
   { q, k, v }: { readonly q: RowView; readonly k: RowView; readonly v: RowView },
   { out, lse }: Attended,
-  layout: SpanLayout,
-  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
+  { layout, heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads & { readonly layout: SpanLayout },
 ): void {
   const aligned = [d, q.stride, q.offset, k.stride, k.offset, v.stride, v.offset].every((n) => n % 4 === 0);
   const shape = shapeOf(d, { aligned, held: HELD, dots: 1 });
@@ -63,13 +62,14 @@ export function attendOnGpu(
 /**
  * The gradient on WebGPU: one launch for D and dq, one for dk and dv.
  *
- * @param held rows of a thread, by default what suits the adapter
+ * @param options `held`: rows of a thread, by default what suits the adapter
  */
 export function gradientOnGpu(
   given: { readonly qkv: Tensor; readonly dout: Tensor; readonly dqkv: Tensor } & Attended,
   layout: SpanLayout,
-  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d) }: Heads,
-  held = heldInGradient(given.qkv),
+  { heads, kvHeads, headDim: d, scale = 1 / Math.sqrt(d), held = heldInGradient(given.qkv) }: Heads & {
+    readonly held?: number;
+  },
 ): void {
   const { qkv, out, lse, dout, dqkv } = given, { rows, querySpans: spans, keySpans: key_spans } = layout;
   if (!key_spans) throw new Error("The gradient of attention needs a layout with keySpans");

@@ -216,7 +216,10 @@ ${use}
 }
 
 /** Where part p of dot product `dot` with tile row `u` lies among `pieces`. */
-export function pieceAt({ parts, rows, held, tile }: Shape, dot: number, p: string, u: string): string {
+export function pieceAt(
+  { parts, rows, held, tile }: Shape,
+  { dot, p, u }: { readonly dot: number; readonly p: string; readonly u: string },
+): string {
   return `((${dot * parts}u + ${p}) * ${tile}u + ${u}) * ${rows / held}u + holder`;
 }
 
@@ -225,6 +228,9 @@ export function sumParts(shape: Shape, dots: Readonly<Record<string, readonly [n
   const names = Object.entries(dots);
   return `${names.map(([name]) => `var ${name} = vec${shape.held}<f32>();`).join(" ")}
         for (var p = 0u; p < params.parts; p++) {
-${names.map(([name, [dot, u]]) => `          ${name} += pieces[${pieceAt(shape, dot, "p", u)}];`).join("\n")}
+${
+    names.map(([name, [dot, u]]) => `          ${name} += pieces[${pieceAt(shape, { dot, p: "p", u })}];`)
+      .join("\n")
+  }
         }`;
 }

@@ -24,14 +24,14 @@ export function spanAttention(
   const out = empty(views.q.tensor.device, [layout.rows, heads.heads * heads.headDim]),
     lse = empty(views.q.tensor.device, [layout.rows, heads.heads]);
   if (views.q.tensor.device.name === "webgpu") {
-    attendOnGpu(views, { out, lse }, layout, heads);
+    attendOnGpu(views, { out, lse }, { layout, ...heads });
   } else if (layout.segments) {
     profile.run(
       "span_attention",
-      () => attendByBlocks(views, { out, lse }, layout, heads),
+      () => attendByBlocks(views, { out, lse }, { layout, ...heads }),
     );
   } else {
-    profile.run("span_attention_decode", () => attendByRows(views, { out, lse }, layout, heads));
+    profile.run("span_attention_decode", () => attendByRows(views, { out, lse }, { layout, ...heads }));
   }
   return { out, lse };
 }
@@ -51,9 +51,7 @@ export function spanAttention(
 export function spanAttentionGradient(
   qkv: Tensor,
   attended: Attended,
-  dout: Tensor,
-  layout: SpanLayout,
-  heads: Heads,
+  { dout, layout, heads }: { readonly dout: Tensor; readonly layout: SpanLayout; readonly heads: Heads },
 ): Tensor {
   const dqkv = empty(qkv.device, qkv.shape);
   const given = { qkv, ...attended, dout, dqkv };

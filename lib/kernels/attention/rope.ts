@@ -49,7 +49,7 @@ export function rope(
     profile.run(
       "rope",
       () =>
-        overRows(cpuOf(x), [module, "rotate"], { rows: rows!, each: heads * half }, (from, count) => {
+        overRows(cpuOf(x), { kernel: [module, "rotate"], rows: rows!, each: heads * half }, (from, count) => {
           const row = at(x) + 4 * from * stride!, position = at(positions) + 4 * from;
           return [row, position, at(table), count, stride!, heads, half, sign];
         }),

@@ -1,5 +1,5 @@
 import type { Device, Tensor } from "../../backend/device.ts";
-import { upload } from "../../backend/tensors.ts";
+import { type Owner, owner, upload } from "../../backend/tensors.ts";
 
 /**
  * A run of token rows that follow each other in one sequence: a prompt, or one response behind it.
@@ -19,7 +19,7 @@ export interface Segment {
 }
 
 /** Which keys each query row attends to: the only description of attention there is. */
-export interface SpanLayout {
+export interface SpanLayout extends Owner {
   /** Query rows, N, padding included. */
   readonly rows: number;
   /** Key rows, M: N in training and prefill, the cache's rows in decoding. */
@@ -32,8 +32,6 @@ export interface SpanLayout {
   readonly segments?: readonly Segment[];
   /** Sliding window in positions; 0 for none. */
   readonly window: number;
-  /** Frees the tensors. */
-  dispose(): void;
 }
 
 /**
@@ -71,10 +69,10 @@ export function spanLayout(
     keySpans,
     segments,
     window,
-    dispose() {
+    ...owner(() => {
       querySpans.dispose();
       keySpans.dispose();
-    },
+    }),
   };
 }
 
@@ -89,5 +87,5 @@ export function decodingLayout(
   { spans, keyRows }: { readonly spans: Int32Array; readonly keyRows: number },
 ): SpanLayout {
   const querySpans = upload(device, spans, [spans.length / 4, 4]);
-  return { rows: spans.length / 4, keyRows, querySpans, window: 0, dispose: () => querySpans.dispose() };
+  return { rows: spans.length / 4, keyRows, querySpans, window: 0, ...owner(() => querySpans.dispose()) };
 }

@@ -38,7 +38,7 @@ export function headNorm(x: Tensor, options: HeadNormOptions): Tensor {
     profile.run(
       "head_norm",
       () =>
-        overRows(cpu, [module, "forward"], { rows: rows!, each: width! }, (from, count) => {
+        overRows(cpu, { kernel: [module, "forward"], rows: rows!, each: width! }, (from, count) => {
           const skip = 4 * from * width!;
           return [at(x) + skip, at(q), at(k), at(y) + skip, count, heads, kvHeads, d, epsilon];
         }),
@@ -66,7 +66,7 @@ export function headNorm(x: Tensor, options: HeadNormOptions): Tensor {
 export function headNormGradient(
   x: Tensor,
   dy: Tensor,
-  options: HeadNormOptions & { readonly dq?: Tensor; readonly dk?: Tensor },
+  options: HeadNormOptions & { readonly dq?: Tensor | undefined; readonly dk?: Tensor | undefined },
 ): void {
   const { q, k, heads: { heads, kvHeads, headDim: d }, epsilon, dq, dk } = options;
   const [rows, width] = x.shape;
@@ -78,8 +78,7 @@ export function headNormGradient(
       () =>
         overSummedRows(
           cpu,
-          [module, "backward"],
-          { rows: rows!, each: 2 * width!, sums },
+          { kernel: [module, "backward"], rows: rows!, each: 2 * width!, sums },
           (from, count, [q_, k_]) => {
             const skip = 4 * from * width!;
             return [at(x) + skip, at(q), at(k), at(dy) + skip, q_!, k_!, count, heads, kvHeads, d, epsilon];

@@ -46,7 +46,7 @@ export interface LayerNormalized {
 export function layerNorm(
   x: Tensor,
   weight: Tensor,
-  options: { readonly bias: Tensor; readonly epsilon: number; readonly residual?: Tensor },
+  options: { readonly bias: Tensor; readonly epsilon: number; readonly residual?: Tensor | undefined },
 ): LayerNormalized {
   const [rows, d] = x.shape;
   const { bias, epsilon, residual } = options;
@@ -57,7 +57,7 @@ export function layerNorm(
     profile.run(
       "layer_norm",
       () =>
-        overRows(cpu, [module, "forward"], { rows: rows!, each: d! }, (from, count) => {
+        overRows(cpu, { kernel: [module, "forward"], rows: rows!, each: d! }, (from, count) => {
           const skip = 4 * from * d!, added = residual ? at(residual) + skip : 0;
           const out = [at(sum) + skip, at(y) + skip, at(mean) + 4 * from, at(rstd) + 4 * from];
           return [at(x) + skip, added, at(weight), at(bias), ...out, count, d!, epsilon];
@@ -93,10 +93,10 @@ export function layerNormGradient(
   dy: Tensor,
   options: {
     readonly weight: Tensor;
-    readonly dsum?: Tensor;
-    readonly dweight?: Tensor;
-    readonly dbias?: Tensor;
-    readonly again?: { readonly y: Tensor; readonly bias: Tensor };
+    readonly dsum?: Tensor | undefined;
+    readonly dweight?: Tensor | undefined;
+    readonly dbias?: Tensor | undefined;
+    readonly again?: { readonly y: Tensor; readonly bias: Tensor } | undefined;
   },
 ): Tensor {
   const { sum, mean, rstd } = normalized;
@@ -111,8 +111,7 @@ export function layerNormGradient(
       () =>
         overSummedRows(
           cpu,
-          [module, "backward"],
-          { rows: rows!, each: 2 * d!, sums },
+          { kernel: [module, "backward"], rows: rows!, each: 2 * d!, sums },
           (from, count, [dw, db]) => {
             const skip = 4 * from * d!, place = (tensor?: Tensor) => tensor ? at(tensor) + skip : 0;
             const given = [

@@ -44,7 +44,7 @@ export interface Normalized {
 export function rmsNorm(
   x: Tensor,
   weight: Tensor,
-  options: { readonly epsilon: number; readonly residual?: Tensor },
+  options: { readonly epsilon: number; readonly residual?: Tensor | undefined },
 ): Normalized {
   const [rows, d] = x.shape;
   const { epsilon, residual } = options;
@@ -56,7 +56,7 @@ export function rmsNorm(
     profile.run(
       "rms_norm",
       () =>
-        overRows(cpu, [module, "forward"], { rows: rows!, each: d! }, (from, count) => {
+        overRows(cpu, { kernel: [module, "forward"], rows: rows!, each: d! }, (from, count) => {
           const skip = 4 * from * d!, added = residual ? at(residual) + skip : 0;
           const out = [at(sum) + skip, at(y) + skip, at(rstd) + 4 * from];
           return [at(x) + skip, added, at(weight), ...out, count, d!, epsilon];
@@ -91,9 +91,9 @@ export function rmsNormGradient(
   dy: Tensor,
   options: {
     readonly weight: Tensor;
-    readonly dsum?: Tensor;
-    readonly dweight?: Tensor;
-    readonly y?: Tensor;
+    readonly dsum?: Tensor | undefined;
+    readonly dweight?: Tensor | undefined;
+    readonly y?: Tensor | undefined;
   },
 ): Tensor {
   const { sum, rstd } = normalized;
@@ -107,8 +107,7 @@ export function rmsNormGradient(
       () =>
         overSummedRows(
           cpu,
-          [module, "backward"],
-          { rows: rows!, each: 2 * d!, sums },
+          { kernel: [module, "backward"], rows: rows!, each: 2 * d!, sums },
           (from, count, [dw]) => {
             const skip = 4 * from * d!, place = (tensor?: Tensor) => tensor ? at(tensor) + skip : 0;
             const rows = [place(dy), place(dsum), place(dx), dw!, place(y)];

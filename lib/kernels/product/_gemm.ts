@@ -43,7 +43,7 @@ interface Product {
   readonly a: Side;
   readonly b: Side;
   readonly c: Side;
-  readonly bias?: Binding;
+  readonly bias?: Binding | undefined;
   readonly sizes: Readonly<Record<"m" | "n" | "k", number>>;
   readonly add: boolean;
   /** Factor of the product. */

@@ -64,9 +64,11 @@ function cached(program: Program): Program {
  */
 export function tiled(
   dtype: QuantizedDtype,
-  kind: "forward" | "gradient",
-  tileM: 16 | 32 | 64,
-  bias: boolean,
+  { kind, tileM, bias }: {
+    readonly kind: "forward" | "gradient";
+    readonly tileM: 16 | 32 | 64;
+    readonly bias: boolean;
+  },
 ): Program {
   const four = [0, 1, 2, 3], threads = tileM / 4 * (TILE_N / 4), wide = TILE_N / 4, high = tileM / 4;
   const load = kind === "forward"

@@ -32,10 +32,14 @@ export interface BlockOptions {
  *
  * @param u [N, T·r] for T blocks
  * @param b [Σ rows_p, r]
- * @param y [N, out]
+ * @param options `y` [N, out]
  */
-export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockOptions): void {
-  const { blocks } = options, { rows, r, wide, out } = sizesOf(u, b, y, options);
+export function addBlockProduct(
+  u: Tensor,
+  b: Tensor,
+  options: BlockOptions & { readonly y: Tensor },
+): void {
+  const { blocks, y } = options, { rows, r, wide, out } = sizesOf({ u, b, y }, blocks);
   if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({
@@ -75,7 +79,7 @@ export function addBlockProduct(u: Tensor, b: Tensor, y: Tensor, options: BlockO
 export function blockProductGradient(b: Tensor, dy: Tensor, options: BlockOptions): Tensor {
   const { blocks } = options, [rows, out] = dy.shape as [number, number], r = b.shape[1]!;
   const wide = blocks.length * r, du = empty(b.device, [rows, wide]);
-  sizesOf(du, b, dy, options);
+  sizesOf({ u: du, b, y: dy }, blocks);
   if (b.device.name === "webgpu") {
     blocks.forEach((block, p) =>
       gemmOfParts({
@@ -99,15 +103,14 @@ export function blockProductGradient(b: Tensor, dy: Tensor, options: BlockOption
  * Gradient of {@linkcode addBlockProduct} with respect to B, added to `db` in place: dB_p += scale_p·dy_pᵀ·u_p.
  *
  * @param dy [N, out]
- * @param db [Σ rows_p, r]
+ * @param options `db` [Σ rows_p, r]
  */
 export function addBlockWeightGradient(
   u: Tensor,
   dy: Tensor,
-  db: Tensor,
-  options: BlockOptions,
+  options: BlockOptions & { readonly db: Tensor },
 ): void {
-  const { blocks } = options, { rows, r, wide, out } = sizesOf(u, db, dy, options);
+  const { blocks, db } = options, { rows, r, wide, out } = sizesOf({ u, b: db, y: dy }, blocks);
   if (u.device.name === "webgpu") {
     return blocks.forEach((block, p) =>
       gemmOfParts({
@@ -125,7 +128,10 @@ export function addBlockWeightGradient(
     }));
 }
 
-function sizesOf(u: Tensor, b: Tensor, y: Tensor, { blocks }: BlockOptions) {
+function sizesOf(
+  { u, b, y }: { readonly u: Tensor; readonly b: Tensor; readonly y: Tensor },
+  blocks: readonly Block[],
+) {
   const [rows, wide] = u.shape as [number, number], r = b.shape[1]!, out = y.shape[1]!;
   const fits = blocks.every((block) =>
     block.row + block.rows <= b.shape[0] && block.column + block.rows <= out

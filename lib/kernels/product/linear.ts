@@ -28,7 +28,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   profile.run(
     "bias",
     () =>
-      overRows(cpuOf(x), [module, "fillRows"], { rows: rows!, each: n! / 4 }, (from, count) => [
+      overRows(cpuOf(x), { kernel: [module, "fillRows"], rows: rows!, each: n! / 4 }, (from, count) => [
         at(bias),
         at(y) + 4 * from * n!,
         count,
@@ -59,7 +59,7 @@ export function linearGradient(weight: Tensor, dy: Tensor): Tensor {
 export function addLinearGradients(
   x: Tensor,
   dy: Tensor,
-  into: { readonly dweight?: Tensor; readonly dbias?: Tensor },
+  into: { readonly dweight?: Tensor | undefined; readonly dbias?: Tensor | undefined },
 ): void {
   if (into.dweight) matmul(dy, x, { transposeA: true, into: into.dweight });
   if (into.dbias) addColumnSums(dy, into.dbias);

@@ -1,5 +1,6 @@
 import type { Device, Tensor } from "../../backend/device.ts";
-import { upload } from "../../backend/tensors.ts";
+import { type Owner, owner, upload } from "../../backend/tensors.ts";
+import { narrow } from "../../runtime/float_bytes.ts";
 
 /**
  * How a frozen matrix is kept, its rows filled up with zeros to a multiple of 32 columns:
@@ -15,7 +16,7 @@ import { upload } from "../../backend/tensors.ts";
 export type QuantizedDtype = "f16" | "int8" | "int4";
 
 /** A frozen matrix [out, in] on the device. */
-export interface QuantizedMatrix {
+export interface QuantizedMatrix extends Owner {
   /** How its weights are kept. */
   readonly dtype: QuantizedDtype;
   /** out. */
@@ -26,8 +27,6 @@ export interface QuantizedMatrix {
   readonly words: Tensor;
   /** [out] with int8, [out, ⌈in/32⌉] with int4; one unused number with f16. */
   readonly scales: Tensor;
-  /** Frees its tensors. */
-  dispose(): void;
 }
 
 /** Weights of one scale with int4, and what rows are filled up to a multiple of. */
@@ -60,8 +59,9 @@ export function quantizeValues(
   const bytes = new Uint8Array(rows * padded * (4 / weightsPerWord[dtype]));
   const words = new Int32Array(bytes.buffer);
   if (dtype === "f16") {
-    const halves = new Float16Array(bytes.buffer);
-    for (let r = 0; r < rows; r++) halves.set(values.subarray(r * columns, (r + 1) * columns), r * padded);
+    for (let r = 0; r < rows; r++) {
+      bytes.set(narrow(values.subarray(r * columns, (r + 1) * columns), "F16"), 2 * r * padded);
+    }
     return { words, scales };
   }
   const signed = new Int8Array(bytes.buffer);
@@ -108,6 +108,6 @@ export function quantize(
     rows: shape[0],
     columns: shape[1],
     ...tensors,
-    dispose: () => Object.values(tensors).forEach((t) => t.dispose()),
+    ...owner(() => Object.values(tensors).forEach((t) => t.dispose())),
   };
 }

@@ -35,7 +35,9 @@ export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias?: Tenso
       asWide(weight, { a: x, c: y, bias, m, transposed: true });
       return y;
     }
-    const program = few ? fewRows(dtype, m === 1 ? 1 : 8, has) : tiled(dtype, "forward", tile, has);
+    const program = few
+      ? fewRows(dtype, m === 1 ? 1 : 8, has)
+      : tiled(dtype, { kind: "forward", tileM: tile, bias: has });
     for (const run of partsOf(weight)) {
       dispatch(program, {
         tensors: {
@@ -61,16 +63,16 @@ export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias?: Tenso
     for (let i = 0; i < m; i++) all.set(values, i * n);
   }
   if (dtype === "int4" && m <= fewRowsOn(cpuOf(x))) {
-    multiplyFew(x, weight, y, bias !== undefined);
+    multiplyFew(x, weight, { y, add: bias !== undefined });
     return y;
   }
   const beta = bias ? 1 : 0;
-  if (m <= ROWS_IN_CACHE) multiplyInCache(x, weight, y, beta);
+  if (m <= ROWS_IN_CACHE) multiplyInCache(x, weight, { y, beta });
   else {
     const sgemm = sgemmOn(cpuOf(x));
     forRowBlocks(
       weight,
-      (block, from, rows, stride) =>
+      ({ block, from, rows, stride }) =>
         sgemm(false, true, m, rows, k, 1, at(x), k, block, stride, beta, at(y) + 4 * from, n),
     );
   }
@@ -87,14 +89,18 @@ function fewRowsOn({ blas }: CpuDevice): number {
 }
 
 /** y = x·Wᵀ (+ y with `add`), each weight widened where it is multiplied. */
-function multiplyFew(x: Tensor, weight: QuantizedMatrix, y: Tensor, add: boolean): void {
+function multiplyFew(
+  x: Tensor,
+  weight: QuantizedMatrix,
+  { y, add }: { readonly y: Tensor; readonly add: boolean },
+): void {
   const { words, scales, rows, columns } = weight, m = x.shape[0], stride = paddedColumns(columns);
   const { pointer: at, allocate, free } = cpuOf(x), kernels = assembly(cpuOf(x), module);
   const ordered = allocate(4 * m * stride);
   profile.run("quantized_few_int4", () => {
     kernels.orderColumns(at(x), ordered, m, columns, stride);
     const blocks = stride / BLOCK, each = m * columns / 4;
-    overRows(cpuOf(x), [module, "multiplyNibbles"], { rows, each }, (from, count) => [
+    overRows(cpuOf(x), { kernel: [module, "multiplyNibbles"], rows, each }, (from, count) => [
       at(words) + 16 * from * blocks,
       at(scales) + 4 * from * blocks,
       ...[ordered, at(y) + 4 * from, m, count, stride, rows, add ? 1 : 0],
@@ -107,7 +113,11 @@ function multiplyFew(x: Tensor, weight: QuantizedMatrix, y: Tensor, add: boolean
  * y = x·Wᵀ + beta·y: each thread widens some rows of W into what its core's own cache holds, and multiplies them there and
  * then.
  */
-function multiplyInCache(x: Tensor, weight: QuantizedMatrix, y: Tensor, beta: number): void {
+function multiplyInCache(
+  x: Tensor,
+  weight: QuantizedMatrix,
+  { y, beta }: { readonly y: Tensor; readonly beta: number },
+): void {
   const device = cpuOf(x),
     { pointer: at, threads } = device,
     { rows, columns, dtype } = weight,
@@ -144,7 +154,7 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: Tensor): Te
       return dx;
     }
     for (const run of partsOf(weight)) {
-      dispatch(tiled(dtype, "gradient", tile, false), {
+      dispatch(tiled(dtype, { kind: "gradient", tileM: tile, bias: false }), {
         tensors: { a: dy, ...boundPart(weight, run), c: dx },
         params: {
           ...{ m, n, k: run.count, words_a_row: paddedColumns(n) / weightsPerWord[dtype] },
@@ -159,7 +169,7 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: Tensor): Te
   const sgemm = sgemmOn(cpuOf(dy));
   forRowBlocks(
     weight,
-    (block, from, rows, stride) =>
+    ({ block, from, rows, stride }) =>
       sgemm(false, false, m, n, rows, 1, at(dy) + 4 * from, k, block, stride, from > 0 ? 1 : 0, at(dx), n),
   );
   return dx;
@@ -169,7 +179,7 @@ export function quantizedLinearGradient(weight: QuantizedMatrix, dy: Tensor): Te
 function asWide(weight: QuantizedMatrix, product: {
   readonly a: Tensor;
   readonly c: Tensor;
-  readonly bias?: Tensor;
+  readonly bias?: Tensor | undefined;
   readonly m: number;
   readonly transposed: boolean;
 }): void {
@@ -248,10 +258,22 @@ function widenerOf({ dtype, words, scales, columns }: QuantizedMatrix): {
   };
 }
 
+/** Some rows of a weight, widened. */
+interface RowBlock {
+  /** Where they lie. */
+  readonly block: number;
+  /** The first of them. */
+  readonly from: number;
+  /** How many. */
+  readonly rows: number;
+  /** Numbers from one to the next. */
+  readonly stride: number;
+}
+
 /** Widens a weight some of its rows at a time, into memory that the next ones take over. */
 function forRowBlocks(
   weight: QuantizedMatrix,
-  multiply: (block: number, from: number, rows: number, stride: number) => void,
+  multiply: (part: RowBlock) => void,
 ): void {
   const { dtype, words, rows, columns } = weight, device = cpuOf(words), widen = widenerOf(weight);
   const stride = paddedColumns(columns);
@@ -265,12 +287,11 @@ function forRowBlocks(
         () =>
           overRows(
             device,
-            [module, widen.kernel],
-            { rows: part, each: stride / 2 },
+            { kernel: [module, widen.kernel], rows: part, each: stride / 2 },
             (from, count) => widen.values(first + from, count, block + 4 * from * stride),
           ),
       );
-      profile.run("sgemm", () => multiply(block, first, part, stride));
+      profile.run("sgemm", () => multiply({ block, from: first, rows: part, stride }));
     }
   } finally {
     device.free(block);

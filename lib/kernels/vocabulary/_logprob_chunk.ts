@@ -55,7 +55,7 @@ export function reduceChunk(
   profile.run(
     "logprob_reduce",
     () =>
-      overRows(cpuOf(chunk), [module, "reduce"], { rows, each: 2 * labels }, (from, count) => {
+      overRows(cpuOf(chunk), { kernel: [module, "reduce"], rows, each: 2 * labels }, (from, count) => {
         const skip = 4 * (row + from), part = at(chunk) + 4 * from * labels;
         const state = [at(largest) + skip, at(sums) + skip, at(lse) + skip];
         return [part, at(pairStarts) + skip, at(ids), ...state, at(logprobs), count, labels, label, ...flags];
@@ -85,7 +85,7 @@ export function chunkGradient(
   profile.run(
     "logprob_gradient",
     () =>
-      overRows(cpuOf(chunk), [module, "gradient"], { rows, each: labels }, (from, count) => {
+      overRows(cpuOf(chunk), { kernel: [module, "gradient"], rows, each: labels }, (from, count) => {
         const skip = 4 * (row + from), part = at(chunk) + 4 * from * labels;
         const state = [at(largest) + skip, at(lse) + skip, at(dlogprobs)];
         return [part, at(pairStarts) + skip, at(ids), ...state, count, labels, label, kept ? 1 : 0];

@@ -1,12 +1,12 @@
 import type { Device, Tensor } from "../../backend/device.ts";
-import { empty, fillZero, upload, zeros } from "../../backend/tensors.ts";
+import { empty, fillZero, type Owner, owner, upload, zeros } from "../../backend/tensors.ts";
 import { InputError } from "../../runtime/errors.ts";
 import { gemm } from "../product/_gemm.ts";
 import { chunkGradient, type ChunkPlace, moveRows, reduceChunk } from "./_logprob_chunk.ts";
 import { bindingElements, rowsOf } from "../_row_blocks.ts";
 
 /** Which log-probs are wanted: pairs of a row of the hidden states and a label id, grouped by row. */
-export interface Labels {
+export interface Labels extends Owner {
   /** [R] int32: rows of hidden that carry a label, ascending. */
   readonly rows: Tensor;
   /** [R+1] int32: the labels of the r-th of these rows are `ids[pairStarts[r]]` … `ids[pairStarts[r + 1] − 1]`. */
@@ -21,8 +21,6 @@ export interface Labels {
   readonly largestRow: number;
   /** The largest id, checked against the vocabulary before a launch; −1 without pairs. */
   readonly largestId: number;
-  /** Frees the three tensors. */
-  dispose(): void;
 }
 
 /**
@@ -71,12 +69,12 @@ export function makeLabels(
     largestRow,
     largestId,
     order,
-    dispose: () => tensors.forEach((t) => t.dispose()),
+    ...owner(() => tensors.forEach((t) => t.dispose())),
   };
 }
 
 /** What the forward pass returns and the gradient needs. */
-export interface LinearLogprob {
+export interface LinearLogprob extends Owner {
   /** [P] log-probs in nats, in the order of `labels.ids`. */
   readonly logprobs: Tensor;
   /** [R] log Σ_v exp(logit). */
@@ -84,11 +82,9 @@ export interface LinearLogprob {
   /** [R] the largest logit. */
   readonly largest: Tensor;
   /** [R·V] exp(logit − largest) where one chunk holds them all; the gradient uses it up. */
-  kept?: Tensor;
+  kept?: Tensor | undefined;
   /** Bytes of logits alive at once. */
   readonly chunkBytes: number;
-  /** Frees these tensors. */
-  dispose(): void;
 }
 
 /** 16 MiB: 4 million logits, enough to fill any GPU, and little beside a model. */
@@ -109,8 +105,7 @@ const CACHE_BYTES = 2 ** 20;
  *
  * @param hidden [N, D]
  * @param weight [V, D]: the head, or the embedding when they are tied
- * @param labels what to score
- * @param options `chunkBytes`: most bytes of logits alive at once (16 MiB; on WASM 1 MiB where they do
+ * @param options `labels`: what to score; `chunkBytes`: most bytes of logits alive at once (16 MiB; on WASM 1 MiB where they do
  * not all fit 16); `keep`: keep them for the gradient where
  * one chunk holds all (true), which saves it from computing them again
  * @throws {InputError} when a label's row or id is out of range
@@ -118,10 +113,13 @@ const CACHE_BYTES = 2 ** 20;
 export function linearLogprob(
   hidden: Tensor,
   weight: Tensor,
-  labels: Labels,
-  options: { readonly chunkBytes?: number; readonly keep?: boolean } = {},
+  options: {
+    readonly labels: Labels;
+    readonly chunkBytes?: number | undefined;
+    readonly keep?: boolean;
+  },
 ): LinearLogprob {
-  const { keep = true } = options;
+  const { labels, keep = true } = options;
   const [n, d] = hidden.shape as [number, number], v = weight.shape[0];
   const all = labels.rowCount * v * 4;
   const { chunkBytes = hidden.device.name === "wasm" && all > CHUNK_BYTES ? CACHE_BYTES : CHUNK_BYTES } =
@@ -141,10 +139,10 @@ export function linearLogprob(
     lse,
     largest,
     chunkBytes,
-    dispose() {
+    ...owner(() => {
       [logprobs, lse, largest, result.kept].forEach((t) => t?.dispose());
       result.kept = undefined;
-    },
+    }),
   };
   if (r === 0) return result;
   const h = labelledRows(hidden, labels), sums = empty(hidden.device, [r]);
@@ -183,7 +181,7 @@ export function linearLogprobGradient(
     readonly hidden: Tensor;
     readonly weight: Tensor;
     readonly labels: Labels;
-    readonly dweight?: Tensor;
+    readonly dweight?: Tensor | undefined;
   },
 ): Tensor {
   const { hidden, weight, labels, dweight } = options;

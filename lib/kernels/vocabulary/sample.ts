@@ -46,8 +46,7 @@ export function sample(
         // About a pass over the logits, or 32 of them where a threshold is searched.
         overRows(
           cpuOf(logits),
-          [module, "sample"],
-          { rows, each: v * (topP < 1 ? 64 : topK > 0 ? 8 : 2) },
+          { kernel: [module, "sample"], rows, each: v * (topP < 1 ? 64 : topK > 0 ? 8 : 2) },
           (from, count) => {
             const word = 4 * from, places = [at(streams) + word, at(counters) + word, at(ids) + word];
             return [at(logits) + word * stride, ...places, count, stride, v, inverse, topK, topP];

@@ -20,10 +20,10 @@ export function widen(bytes: Uint8Array, dtype: FloatDtype, target: Float32Array
   const from = aligned(bytes);
   const to = new Uint32Array(target.buffer, target.byteOffset, target.length);
   if (dtype === "BF16") {
-    for (let i = 0; i < to.length; i++) to[i] = from[i] << 16;
+    for (let i = 0; i < to.length; i++) to[i] = from[i]! << 16;
   } else {
     const table = halfTable();
-    for (let i = 0; i < to.length; i++) to[i] = table[from[i]];
+    for (let i = 0; i < to.length; i++) to[i] = table[from[i]!]!;
   }
 }
 
@@ -47,8 +47,8 @@ export function narrow(values: Float32Array, dtype: FloatDtype): Uint8Array {
   const from = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const to = new Uint16Array(values.length);
   // Two loops: one that calls either function is not inlined and takes five times as long for BF16.
-  if (dtype === "BF16") { for (let i = 0; i < to.length; i++) to[i] = toBfloat16(from[i]); }
-  else for (let i = 0; i < to.length; i++) to[i] = toHalf(from[i]);
+  if (dtype === "BF16") { for (let i = 0; i < to.length; i++) to[i] = toBfloat16(from[i]!); }
+  else for (let i = 0; i < to.length; i++) to[i] = toHalf(from[i]!);
   return new Uint8Array(to.buffer);
 }
 
@@ -93,7 +93,7 @@ function halfTable(): Uint32Array {
     if (exponent === 31) bits[0] = 0x7f800000 | (fraction << 13);
     else if (exponent === 0) value[0] = fraction * 2 ** -24;
     else bits[0] = ((exponent + 112) << 23) | (fraction << 13);
-    table[half] = bits[0] | sign;
+    table[half] = bits[0]! | sign;
   }
   return table;
 }

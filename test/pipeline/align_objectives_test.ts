@@ -75,6 +75,33 @@ test("votes in place of answers: methods see neither answers nor references", as
   );
 });
 
+test("any objective is evaluated while it trains, on candidates that are marked as those it learns from", async () => {
+  const out = join(folder, "evaluated");
+  const evaluation = {
+    data: "arithmetic:test",
+    limit: 4,
+    generate: 2,
+    every: 2,
+    keepBest: "margin",
+  } as const;
+  const options: AlignOptions = { ...small, samples: 6, label: "majority", rounds: 2, evaluation, out };
+  await align({ ...options, objective: "scpo:1,grpo:0.5" });
+  const evaluated = groupsIn(join(out, "eval-candidates.jsonl"));
+  assert.ok(evaluated.every(({ candidates }) => candidates.every((c) => c.reward !== undefined)));
+  const lines = (name: string) =>
+    readFileSync(join(out, name, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+  const [first] = lines("scpo-1-grpo-0.5-round-2");
+  assert.deepEqual([first.step, first.eval_records > 0, first.eval_answers], [0, true, 2]);
+  // Another method in the same folder: nothing of the one before is taken for it.
+  const before = readFileSync(join(out, "scpo-1-grpo-0.5", "run.json"), "utf8");
+  await align({ ...options, objective: "scpo:1,grpo:0.5", overwrite: true, alignLearningRate: 1e-5 });
+  assert.notEqual(readFileSync(join(out, "scpo-1-grpo-0.5", "run.json"), "utf8"), before);
+  await assert.rejects(
+    align({ ...options, evaluation: { share: 0.3, generate: 2 }, overwrite: true }),
+    /^UsageError: Cannot use option `evaluation.generate` with option `evaluation.share` and option `label: majority`/,
+  );
+});
+
 test("which models are made: AFT under all constraints, others under their own, unless told", () => {
   const kinds = (choice: Omit<Parameters<typeof alignMethods>[0], "labels">) =>
     alignMethods({ labels: "answer", ...choice }).map(({ kind }) => kind);

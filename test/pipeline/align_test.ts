@@ -89,7 +89,7 @@ test("options that have no meaning are told in one line, before there is a folde
     ],
     [
       { lora: { r: 4, alpah: 3 } },
-      'Cannot read option `lora`: unknown key "alpah", expected r, alpha, targets, dropout: did you mean alpha?',
+      'Cannot read option `lora`: unknown key "alpah", expected r, alpha, targets, dropout, rankStabilized, layers, modules, rankPattern, alphaPattern, embedding, modulesToSave: did you mean alpha?',
     ],
     [{ lora: { r: 4 } }, "Cannot read option `lora`: alpha must be a number above 0: got nothing"],
     [{ lora: 5 }, "Cannot read option `lora`: it must be an object: got 5"],

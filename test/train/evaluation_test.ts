@@ -1,6 +1,6 @@
 /** Evaluation while a model trains: what is measured, what is held out, which model is kept, when a training stops. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Group, Problem } from "../../lib/data/records.ts";
@@ -285,6 +285,77 @@ test("a run that was stopped evaluates at the same steps and ends with the same 
   assert.ok(!existsSync(join(cut, "checkpoints")));
   const weights = await parametersOf(trainee);
   for (const [name, values] of await parametersOf(model)) assert.deepEqual(weights.get(name), values, name);
+});
+
+test("a run that is stopped in an evaluation keeps its steps, and makes that evaluation when it goes on", async () => {
+  const directory = await writeSmallModel(), whole = freshPath(), cut = freshPath();
+  let asked = 0, stopAt = -1, stop = new AbortController();
+  const answers = {
+    questions: 1,
+    ask: (_model: Model, _problems: readonly Problem[], signal?: AbortSignal) => {
+      if (asked++ === stopAt) stop.abort(new Error("Enough"));
+      signal?.throwIfAborted();
+      return Promise.resolve({ accuracy: 0.5, samples: [] });
+    },
+  };
+  const options = (out: string): TrainOptions => ({
+    ...{ objective: "vft", steps: 7, batchSize: 2, saveEvery: 5, logEvery: 1, tensorboard: true, out },
+    evaluation: { share: 0.3, every: 3, keepBest: "loss", answers },
+  });
+  using model = await loadModel(directory, { backend: "wasm" });
+  await told(model, groupsOf(9), options(whole));
+  // Evaluations are those of steps 0, 3, 6 and 7: the third is cut off, and once more when it is made again.
+  for (const [at, resume, kept] of [[0, false], [2, true, 6], [0, true, 6], [1, true, 7]] as const) {
+    stop = new AbortController();
+    [asked, stopAt] = [0, at];
+    using trainee = await loadModel(directory, { backend: "wasm" });
+    const warned: string[] = [];
+    const training = train(trainee, groupsOf(9), {
+      ...{ ...options(cut), resume, signal: stop.signal },
+      listener: { warn: (line) => warned.push(line) },
+    });
+    await assert.rejects(collect(training), /Enough/);
+    const line = `Kept step ${kept} of 7 in ${cut}: option \`resume\` goes on from there`;
+    assert.deepEqual(warned, kept === undefined ? [] : [line]);
+  }
+  stopAt = -1;
+  using trainee = await loadModel(directory, { backend: "wasm" });
+  await told(trainee, groupsOf(9), { ...options(cut), resume: true });
+  const path = (out: string) =>
+    linesIn(out).map(({ tokens_per_second: _, allocated_bytes: __, ...line }) => line);
+  assert.deepEqual(path(cut), path(whole));
+  const [a, b] = [cut, whole].map((out) => readFileSync(join(out, "model.safetensors")));
+  assert.deepEqual(a, b);
+});
+
+test("a checkpoint that counts on a best model which is gone is refused; overwriting takes all of a run away", async () => {
+  const directory = await writeSmallModel(), out = freshPath(), stop = new AbortController();
+  using model = await loadModel(directory, { backend: "wasm" });
+  const options: TrainOptions = {
+    ...{ objective: "vft", steps: 4, batchSize: 2, saveEvery: 1, logEvery: 1, tensorboard: true, out },
+    evaluation: { share: 0.3, every: 1, keepBest: "loss" },
+  };
+  const training = train(model, groupsOf(9), { ...options, signal: stop.signal });
+  await assert.rejects(async () => {
+    for await (const { step } of training) if (step === 3) stop.abort(new Error("Enough"));
+  }, /Enough/);
+  const folder = join(out, "checkpoints");
+  for (const name of readdirSync(folder).filter((name) => name.startsWith("best"))) {
+    rmSync(join(folder, name), { recursive: true });
+  }
+  await assert.rejects(
+    collect(train(model, groupsOf(9), { ...options, resume: true })),
+    /^InputError: Cannot resume from \S+step-00000003: it counts on \S+best-0000000\d, .*, which is not there$/,
+  );
+  writeFileSync(join(out, "notes.txt"), "mine");
+  mkdirSync(join(folder, "best-00000002"));
+  writeFileSync(join(folder, "best-00000002", "config.json"), "{}");
+  await told(model, groupsOf(9), { ...options, tensorboard: false, saveEvery: 0, overwrite: true });
+  const left = readdirSync(out);
+  assert.ok(
+    left.includes("notes.txt") && !left.some((name) => /^(checkpoints|events)/.test(name)),
+    left.join(),
+  );
 });
 
 test("resuming with another evaluation is refused; one that shares questions with the training says how many", async () => {

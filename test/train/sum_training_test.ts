@@ -38,6 +38,6 @@ test("references that a sum would learn from and does not find are counted", asy
   const told: string[] = [];
   await firstLine({ objective: "simpo:1,vft:0.5" }, told, groups as ReturnType<typeof toyGroups>);
   assert.deepEqual(told.filter((line) => line.includes("reference")), [
-    "1 of 4 groups have no reference: simpo:1,vft:0.5 trains them without its likelihood term",
+    "1 of 4 groups have no reference: simpo:1,vft:0.5 trains them without its likelihood term L_VFT, which is another method",
   ]);
 });

@@ -11,7 +11,9 @@ const flags: Readonly<Record<string, string>> = {
   "evaluation.data": "eval-data",
   "evaluation.share": "eval-share",
   "evaluation.every": "eval-every",
+  "evaluation.limit": "eval-limit",
   "evaluation.answers": "eval-generate",
+  "evaluation.generate": "eval-generate",
   "evaluation.keepBest": "keep-best",
   "evaluation.patience": "patience",
 };

@@ -34,7 +34,7 @@ test("a run counts once; one that differs is refused, or joined and named", () =
   const odd = run("odd", 0.25, { limit: 32 });
   assert.throws(
     () => joinable([a, odd], { mixed: false }),
-    /^InputError: Cannot join: odd is no run like a: it was run with --limit 32, not 64; --mixed joins them$/,
+    /^InputError: Cannot join: odd is no run like a: it was run with --limit 32, not 64; option `mixed` joins them$/,
   );
   const mixed = joinable([a, odd], { mixed: true });
   assert.deepEqual(mixed.warnings, ["odd is no run like a: it was run with --limit 32, not 64"]);

@@ -99,7 +99,8 @@ function keep(runtime: string, folder: string): void {
     found.forEach((row, i) => {
       assert.deepEqual(Object.keys(rows[i]), Object.keys(row), `${runtime} and ${other}`);
       for (const [key, value] of Object.entries(row)) {
-        const own = rows[i][key], near = typeof value === "number" && Math.abs(own - value) <= 1e-4 * value;
+        const own = rows[i][key],
+          near = typeof value === "number" && Math.abs(own - value) <= 1e-4 * Math.abs(value);
         assert.ok(near || own === value, `${row.name}, ${key}: ${own} in ${runtime}, ${value} in ${other}`);
       }
     });

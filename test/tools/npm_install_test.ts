@@ -86,13 +86,25 @@ before(async () => {
   writeFileSync(parquet, new Uint8Array(buffer));
 });
 
-/** The rows of align's table, which are the same whatever ran it. */
-const results = new Map<string, unknown>();
+/**
+ * The rows of align's table: the same whatever ran it, figures to a ten-thousandth. An engine that has no instruction for
+ * fused multiplications rounds products once more, and exponentials are each engine's own.
+ */
+const results = new Map<string, readonly Readonly<Record<string, unknown>>[]>();
 function keep(runtime: string, folder: string): void {
   const { rows } = JSON.parse(readFileSync(join(folder, "r/results.json"), "utf8"));
   assert.equal(rows.length, 5);
   results.set(runtime, rows);
-  for (const [other, found] of results) assert.deepEqual(rows, found, `${runtime} and ${other}`);
+  for (const [other, found] of results) {
+    found.forEach((row, i) => {
+      assert.deepEqual(Object.keys(rows[i]), Object.keys(row), `${runtime} and ${other}`);
+      for (const [key, value] of Object.entries(row)) {
+        const own = rows[i][key],
+          near = typeof value === "number" && Math.abs(own - value) <= 1e-4 * Math.abs(value);
+        assert.ok(near || own === value, `${row.name}, ${key}: ${own} in ${runtime}, ${value} in ${other}`);
+      }
+    });
+  }
 }
 
 test(

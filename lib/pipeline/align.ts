@@ -9,13 +9,14 @@ import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists, readJson, removeTemporaries, writeJson, writeText } from "../runtime/files.ts";
-import { modelFileNames } from "../checkpoint/model_file_names.ts";
 import { findObjective } from "../objectives/objectives.ts";
-import { type Owned, takeFolder } from "../runtime/owned_files.ts";
+import { takeFolder } from "../runtime/owned_files.ts";
 import type { EvaluationOptions } from "../train/evaluation_options.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { alignReport, exampleGroups, fileName, type Row } from "./align_report.ts";
 import { type AlignOptions, type AlignSettings, resolveAlign } from "./align_options.ts";
+import { alignFileNames } from "./align_file_names.ts";
+import type { AlignResult } from "./align_result.ts";
 import { evaluationOfTraining } from "./align_evaluation.ts";
 import { countProblems, type ProblemCounts } from "./held_out.ts";
 import { checkSources } from "./check_sources.ts";
@@ -25,19 +26,6 @@ import { plannedStages } from "./planned_stages.ts";
 import { TimeLeft } from "./time_left.ts";
 import { readRecords, Stages } from "./stages.ts";
 import type { Listener } from "../runtime/listener.ts";
-import type { Summary } from "../evaluate/summary.ts";
-
-/** What a run with these kinds of model writes into its folder. */
-function alignFileNames(kinds: readonly string[]): Owned {
-  const names = ["aft-none", "aft-dc", "aft-bc", ...kinds.map(fileName)]
-    .map((name) => name.replaceAll(".", "\\.")).join("|");
-  return {
-    files: new RegExp(
-      `^(?:align\\.json|results\\.json|report\\.html|run\\.lock|(?:test-|eval-)?candidates(?:-(?:${names})-round-\\d+)?\\.jsonl)$`,
-    ),
-    folders: [[new RegExp(`^(?:vft|control|${names})(?:-round-\\d+)?$`), modelFileNames]],
-  };
-}
 
 /** A model of the run: its row's name, its folder, and the round that made it. */
 interface Trained {
@@ -48,36 +36,6 @@ interface Trained {
   readonly round: number;
   /** Tokens of the candidates that it and those before it learned from. */
   readonly sampledTokens: number;
-}
-
-/** A row of the table: a model of the run and what was measured of it. */
-export interface AlignRow {
-  /** "vft", "control", "aft-dc"; later rounds have theirs in the name. */
-  readonly name: string;
-  /** The model's directory. */
-  readonly directory: string;
-  /** The round that made it; 0 for VFT. */
-  readonly round: number;
-  /** Tokens of the candidates that were kept and that it and those before it learned from; 0 for VFT and control. */
-  readonly sampledTokens: number;
-  /** What was measured of it on the test problems and their candidates. */
-  readonly summary: Summary;
-}
-
-/** What `align` returns. */
-export interface AlignResult {
-  /** The run's folder. */
-  readonly out: string;
-  /** VFT first: what the others are compared with. */
-  readonly rows: readonly AlignRow[];
-  /** The same as text for a terminal. */
-  readonly table: string;
-  /** The page. */
-  readonly report: string;
-  /** What a person should know before the numbers, each once. */
-  readonly warnings: readonly string[];
-  /** Wall time of this call. */
-  readonly seconds: number;
 }
 
 /**

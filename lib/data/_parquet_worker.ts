@@ -38,9 +38,9 @@ answerRequests(async (request: ParquetRequest) => {
   return rows.map(plain);
 });
 
-/** Parquet's 64-bit integers as numbers, within what a row nests. */
+/** Parquet's 64-bit integers as numbers, within what a row nests; those that a number cannot hold stay as they are. */
 function plain(value: unknown): unknown {
-  if (typeof value === "bigint") return Number(value);
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null || value.constructor !== Object) return value;
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));

@@ -199,12 +199,12 @@ export async function* readGroups(bytes: Bytes, options: JsonlOptions = {}): Asy
 }
 
 /**
- * One record as a line of JSONL, with its line end; fields stay in their order. Throws InputError for a number that
+ * One record as a line of JSONL, with its line end; fields stay in their order, and whole numbers beyond 2⁵³ are texts. Throws InputError for a number that
  * JSON cannot hold: as null it would be refused by the next step, far from its cause.
  */
 export function formatRecord(record: object, where?: Where): string {
   return JSON.stringify(record, (name, field) => {
-    if (typeof field === "bigint") return Number(field);
+    if (typeof field === "bigint") return Number.isSafeInteger(Number(field)) ? Number(field) : String(field);
     if (typeof field !== "number" || Number.isFinite(field)) return field;
     const { id } = record as { id?: unknown };
     const place = where

@@ -47,14 +47,18 @@ export function normalizeRecord(value: unknown, where: Where, options: ReadOptio
   record = splitChain(readShape(labelledChoices(record), where));
   if (record.question === undefined) throw noShape(value, where);
   if (record.id === undefined) record = { id: where.id ?? `line-${where.line ?? where.record}`, ...record };
-  const choices = readChoices(record.choices);
+  const choices = readChoices(record.choices, where);
   return mapFields(record, (name, field) => {
     if (name === "answer") {
-      return choices ? letterOf(field, { choices, where, options }) : numberToText(field);
+      return choices ? letterOf(field, { choices, where, options }) : numberToText(field, { name, where });
     }
-    if (name === "id") return numberToText(field);
+    if (name === "id") return numberToText(field, { name, where });
     if (name === "choices") return choices ?? field;
-    if (name === "candidates" && Array.isArray(field)) return field.map(normalizeCandidate);
+    if (name === "candidates" && Array.isArray(field)) {
+      return field.map((candidate, i) =>
+        normalizeCandidate(candidate, { name: `candidates[${i}].answer`, where })
+      );
+    }
     return field;
   });
 }
@@ -129,7 +133,10 @@ function listFields(record: Fields): string {
   return `the field${names.length > 1 ? "s" : ""} ${shown.join(", ")}${names.length > 12 ? ", …" : ""}`;
 }
 
-function normalizeCandidate(value: unknown): unknown {
+function normalizeCandidate(
+  value: unknown,
+  answer: { readonly name: string; readonly where: Where },
+): unknown {
   if (typeof value === "string") return { text: value };
   if (!isFields(value)) return value;
   let candidate: Fields = withoutNulls(value, candidateFields);
@@ -137,7 +144,7 @@ function normalizeCandidate(value: unknown): unknown {
   if ("score" in candidate && !("logprob" in candidate) && !("reward" in candidate)) {
     candidate = renamed(candidate, "score", "reward");
   }
-  return mapFields(candidate, (name, field) => name === "answer" ? numberToText(field) : field);
+  return mapFields(candidate, (name, field) => name === "answer" ? numberToText(field, answer) : field);
 }
 
 /** Fields of a candidate whose null is no value; of `answer` it says that none was found. */
@@ -180,9 +187,11 @@ function labelledChoices(record: Fields): Fields {
 }
 
 /** Choices as texts; those that a table has no value for are not there. */
-function readChoices(choices: unknown): string[] | undefined {
+function readChoices(choices: unknown, where: Where): string[] | undefined {
   if (!Array.isArray(choices)) return undefined;
-  const given = choices.slice(0, choices.findLastIndex((choice) => choice !== null) + 1).map(numberToText);
+  const given = choices.slice(0, choices.findLastIndex((choice) => choice !== null) + 1).map((choice, i) =>
+    numberToText(choice, { name: `choices[${i}]`, where })
+  );
   return given.length > 0 && given.every((choice) => typeof choice === "string") ? given : undefined;
 }
 
@@ -204,7 +213,21 @@ function letterOf(
   );
 }
 
-function numberToText(value: unknown): unknown {
+/**
+ * A number as text. A whole number beyond 2⁵³ is no longer the one that was written, since JSON readers keep 53 bits of
+ * it: two answers that differ would be one.
+ *
+ * @throws {InputError} for such a number
+ */
+function numberToText(value: unknown, of: { readonly name: string; readonly where: Where }): unknown {
+  if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    throw new InputError(
+      `Cannot read ${
+        describeWhere(of.where)
+      }: field "${of.name}" must be text where it has more than 15 digits ` +
+        `("…"): a JSON number of that size loses the last ones: got about ${value}`,
+    );
+  }
   return typeof value === "number" || typeof value === "bigint" ? String(value) : value;
 }
 

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { formatRecord } from "../../lib/data/jsonl.ts";
+import { normalizeRecord } from "../../lib/data/normalize_record.ts";
 import { parseGroup, parseProblem } from "../../lib/data/records.ts";
 import { InputError } from "../../lib/runtime/errors.ts";
 
@@ -308,5 +310,42 @@ test("an object around a list of records, where a record must be, says what read
   assert.match(
     message(() => parseProblem({ data: [1] }, where)),
     /got the field data; records are \{question,/,
+  );
+});
+
+test("a whole number that JSON cannot hold is refused by its field, and one that it can is read to its last digit", () => {
+  const at = { source: "a.jsonl", record: 3, line: 3 };
+  for (
+    const [field, record] of [
+      ["answer", '{"question":"q","answer":12345678901234567891}'],
+      ["answer", '{"question":"q","answer":-9007199254740992}'],
+      ["id", '{"id":9007199254740993,"question":"q"}'],
+      ["candidates[1].answer", '{"question":"q","candidates":["1",{"text":"1","answer":1e19}]}'],
+      ["choices[0]", '{"question":"q","choices":[9007199254740993,"b"],"answer":"B"}'],
+    ] as const
+  ) {
+    assert.throws(
+      () => normalizeRecord(JSON.parse(record), at),
+      (error: Error) =>
+        error.message.startsWith(
+          `Cannot read record 3 of a.jsonl: field "${field}" must be text where it has more than 15 digits`,
+        ),
+      record,
+    );
+  }
+  assert.deepEqual(normalizeRecord(JSON.parse('{"id":7,"question":"q","answer":9007199254740991}'), at), {
+    id: "7",
+    question: "q",
+    answer: "9007199254740991",
+  });
+  // Parquet's are exact.
+  assert.deepEqual(normalizeRecord({ question: "q", answer: 9007199254740993n }, at), {
+    id: "line-3",
+    question: "q",
+    answer: "9007199254740993",
+  });
+  assert.equal(
+    formatRecord({ id: "x", own: 9007199254740993n, small: 5n }),
+    '{"id":"x","own":"9007199254740993","small":5}\n',
   );
 });

@@ -15,6 +15,7 @@ import {
 } from "./cli/objective_options.ts";
 import { evaluationOf } from "./cli/evaluating.ts";
 import { choice } from "./cli/option.ts";
+import { withReferenceLogprobs } from "./cli/reference_logprobs.ts";
 import { checkOut } from "../lib/pipeline/out_directory.ts";
 import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { planMemory } from "./cli/memory_plan.ts";
@@ -93,18 +94,21 @@ await runTask({
     });
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
-    const groups = checkFormats(groupsOf(options, io), {
-      feedback: findObjective(objective).feedback,
-      listener: io.listener,
-    });
-    await runTraining(model, groups, {
-      ...trainerOptions(options),
-      objective,
-      constraint,
-      options: given,
-      evaluation: evaluation?.(prompt),
-      prompt,
-      io,
-    });
+    const { feedback, needsReferenceLogprobs } = findObjective(objective);
+    const groups = checkFormats(groupsOf(options, io), { feedback, listener: io.listener });
+    const scoring = { prompt, microBatchTokens: options.microBatch, io };
+    await runTraining(
+      model,
+      needsReferenceLogprobs ? withReferenceLogprobs(model, groups, scoring) : groups,
+      {
+        ...trainerOptions(options),
+        objective,
+        constraint,
+        options: given,
+        evaluation: evaluation?.(prompt),
+        prompt,
+        io,
+      },
+    );
   },
 });

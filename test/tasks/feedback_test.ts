@@ -107,11 +107,6 @@ test("ranks where labels are needed, and the reverse: what there is, and what wr
       'must have "rank" or "reward": got "rank" in 1 of 2, "reward" in 1 of 2; ' +
       "`deno task score --rank steps` (or ratings, judge) writes ranks",
     ],
-    [
-      "dpo",
-      labelled,
-      'must have "logprob", its log-prob under the model before training; `deno task score --model DIR` writes it',
-    ],
   ];
   await inPairs(cases, async ([objective, record, message]) => {
     const { code, out, err } = await run("ca-align", [...wasm, "--objective", objective, "--out", at("f")], {

@@ -67,7 +67,7 @@ test("options that have no meaning are told in one line, before there is a folde
     [{ backend: "cuda" }, 'Option backend must be one of auto, webgpu, wasm: got "cuda"'],
   ];
   for (const [wrong, message] of cases) {
-    await assert.rejects(study({ ...quick, out, ...wrong } as StudyOptions), new UsageError(message));
+    await assert.rejects(study({ ...quick, out, ...wrong } as StudyOptions), { name: "UsageError", message });
   }
   await assert.rejects(study({ ...quick, out, model: join(folder, "gone") }), InputError);
   assert.ok(!existsSync(out));

@@ -77,6 +77,7 @@ function ended(program: string, args: readonly string[], options: RunOptions): P
     env: {
       XDG_RUNTIME_DIR: tmpdir(),
       OPENBLAS_NUM_THREADS: "1",
+      AFT_THREADS: "1", // tests run two at a time; what several threads do has tests of its own
       ...process.env,
       NO_COLOR: "1",
       COLUMNS: "80",

@@ -68,7 +68,7 @@ test("a model that is not there is not brought back from a name that another too
   const { code, err } = await run("generate", words);
   assert.deepEqual([code, err], [
     1,
-    `generate: Cannot open model directory ${model}: no such directory, and no name of a model on the hub (ORG/NAME or ORG/NAME@REVISION)\n`,
+    `generate: Cannot open model directory ${model}: no such directory, and no name of a model on the hub (ORG/NAME or ORG/NAME@REVISION): did you mean ${model}.old?\n`,
   ]);
   assert.deepEqual(tree(folder), before);
   // A replacement of ours that was cut off: its reader says where the content is, and leaves it there.

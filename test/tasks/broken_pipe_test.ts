@@ -108,7 +108,7 @@ test("a writer that is ended by a signal says so to its reader; one that wrote n
   const nothing = await run("generate", wasm.split(" "), { input: "{\n" });
   assert.deepEqual([nothing.code, nothing.out], [1, ""]);
   assert.match(nothing.err, /^generate: Cannot read line 1 of standard input: /);
-  const reader = await shell(`@generate ${wasm} --input ${write("none.jsonl", "{\n")} | @score`);
+  const reader = await shell(`@generate ${wasm} --input ${write("broken-off.jsonl", "{\n")} | @score`);
   assert.equal(reader.code, 1);
   assert.match(reader.err, new RegExp(asSaid("^score: Cannot read standard input: .*got empty input$"), "m"));
 });

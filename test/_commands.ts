@@ -103,14 +103,17 @@ function ended(program: string, args: readonly string[], options: RunOptions): P
 
 const folder = mkdtempSync(join(tmpdir(), "tasks-test-"));
 const removeFolder = () => rmSync(folder, { recursive: true, force: true });
-// Deno has this module once a test file, Bun once for all of them: there the folder comes and goes.
+// Deno has this module once a test file, Bun once for all of them: there the folder comes and goes, and each file of
+// tests has a part of it, so that two may use one name.
 after(removeFolder);
 process.on("exit", removeFolder);
 
-/** A path in a temporary folder, which is removed when the tests are done. */
+/** A path in a temporary folder of the calling file of tests, which is removed when the tests are done. */
 export function at(name: string): string {
-  mkdirSync(folder, { recursive: true });
-  return join(folder, name);
+  const [, caller = "any"] = new Error().stack?.match(/\/test\/([\w/]+)_test\.ts/) ?? [];
+  const own = join(folder, caller.replaceAll("/", "-"));
+  mkdirSync(own, { recursive: true });
+  return join(own, name);
 }
 
 /** Writes a file there: a text, or values as JSONL. Returns its path. */

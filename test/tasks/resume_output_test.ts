@@ -208,9 +208,9 @@ test("the metrics of a training that is killed and resumed are those of one that
   ];
   const whole = await run("vft", args("kept-trained"));
   assert.equal(whole.code, 0, whole.err);
-  const partial = at("cut.jsonl.partial");
+  const partial = at("kept-cut.jsonl.partial");
   const count = () => existsSync(partial) ? readFileSync(partial, "utf8").split("\n").length - 1 : 0;
-  const cut = await run("vft", args("cut"), {
+  const cut = await run("vft", args("kept-cut"), {
     onStart(child) {
       const timer = setInterval(() => {
         if (count() >= 9) child.kill("SIGKILL"); // past the checkpoint of step 6
@@ -219,15 +219,15 @@ test("the metrics of a training that is killed and resumed are those of one that
     },
   });
   assert.notEqual(cut.code, 0);
-  const refused = await run("vft", [...args("cut")]);
+  const refused = await run("vft", [...args("kept-cut")]);
   assert.equal(refused.code, 2);
   assert.match(
     refused.err,
     /holds \d+ lines of a run that was cut off: --resume goes on with them, --overwrite begins anew\n$/,
   );
-  const resumed = await run("vft", [...args("cut"), "--resume"]);
+  const resumed = await run("vft", [...args("kept-cut"), "--resume"]);
   assert.equal(resumed.code, 0, resumed.err);
   const steps = (name: string) =>
     records(readFileSync(at(`${name}.jsonl`), "utf8")).map(({ step, loss }) => [step, loss]);
-  assert.deepEqual(steps("cut"), steps("kept-trained"));
+  assert.deepEqual(steps("kept-cut"), steps("kept-trained"));
 });

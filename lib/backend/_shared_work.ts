@@ -130,6 +130,8 @@ export class SharedWork {
       const ticket = Atomics.load(words, TICKET), unit = ticket & 0xffff;
       if (unit >= Atomics.load(words, UNITS)) return;
       if (Atomics.compareExchange(words, TICKET, ticket, ticket + 1) !== ticket) continue;
+      // A ticket's number comes again after 65,536 jobs, for which a thread may have been held up since it looked.
+      if (unit >= Atomics.load(words, UNITS)) return;
       try {
         this.#do(unit, thread);
       } catch {

@@ -70,10 +70,11 @@ let chosen: number | undefined, opened: number | undefined;
  * @throws {UsageError} when it is no whole number from 1 to 256, or the CPU is open with another number
  */
 export function useThreads(count: number): void {
-  chosen = checked(count, "The number of threads");
-  if (opened !== undefined && opened !== chosen) {
-    throw new UsageError(`Cannot use ${chosen} threads: the CPU is open with ${opened}`);
+  checked(count, "The number of threads");
+  if (opened !== undefined && opened !== count) {
+    throw new UsageError(`Cannot use ${count} threads: the CPU is open with ${opened}`);
   }
+  chosen = count;
 }
 
 /** The number of threads that {@linkcode useThreads} or AFT_THREADS says, or as many as this process may use at once. */

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { named } from "./_file_sink.ts";
 import { UsageError } from "./errors.ts";
@@ -72,7 +72,9 @@ export async function refuseLocked(folder: string): Promise<void> {
           (alive === undefined ? `; if it is gone, remove ${path}` : ""),
       );
     }
-    if (holder.socket !== null && isSocketName(holder.socket)) await fs.rm(holder.socket, { force: true });
+    // The file may be somebody else's writing: nothing is removed but what we put beside our own.
+    const { socket } = holder, ours = socket !== null && isSocketName(socket) && dirname(socket) === tmpdir();
+    if (ours) await fs.rm(socket, { force: true });
   }
   // A lock that was cut short is nobody's either. One that is new meanwhile is left.
   if (await fs.readFile(path, "utf8").catch(() => undefined) === text) await fs.rm(path, { force: true });

@@ -44,3 +44,16 @@ export function fastFiles(files: readonly string[]): string[] {
     fast.some((name) => isIn(name)(file)) && ![...slow, ...full].some((name) => isIn(name)(file))
   );
 }
+
+/** The files that take longest, begun first, so that no core waits for the last of them. */
+export const longest: readonly string[] = [
+  "test/kill_test.ts",
+  "test/tasks/reading_test.ts",
+  "test/tasks/align_test.ts",
+  "test/tasks/signals_test.ts",
+  "test/examples/doc_comments_test.ts",
+  "test/tokenizer/hostile_tokenizer_test.ts",
+  "test/data/parquet_test.ts",
+  "test/data/statements_test.ts",
+  "test/fuzz_test.ts",
+];

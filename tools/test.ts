@@ -1,15 +1,17 @@
 /**
- * Runs the tests and ends with the plain line `N passed, N failed, N skipped`.
+ * Runs the tests and ends with the plain line `N passed, N failed, N skipped`. Each file runs in a process of its own,
+ * as many at once as there are cores (at most four).
  *
  *   deno task test:fast            what one runs while working: under a minute (tools/_tiers.ts)
- *   deno task test [FILE ...]      under Deno
+ *   deno task test [PATH ...]      under Deno: all, or these files and folders
  *   deno task test --bun           under Bun alone
  *   deno task test:full            under Deno, then under Bun; also what asks the package registry
  */
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import process from "node:process";
-import { fastFiles, full as fullFiles } from "./_tiers.ts";
+import { fastFiles, full as fullFiles, longest } from "./_tiers.ts";
 
 const flags = process.argv.slice(2).filter((a) => a.startsWith("-"));
 const files = process.argv.slice(2).filter((a) => !a.startsWith("-"));
@@ -23,19 +25,20 @@ if (unknown !== undefined || (fast && (full || files.length > 0))) {
   process.exit(2);
 }
 
-/** How a command ended, and what it said. */
+/** How a command ended, and what it said on both streams. */
 interface Ended {
   readonly code: number;
   readonly text: string;
-  readonly signal?: string | null;
+  readonly signal: string | null;
 }
 
-/** Runs a command, and passes its output on: at once, or when it has ended. */
-function run(command: string, args: readonly string[], later = false): Promise<Ended> {
+function run(command: string, args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    // A Vulkan loader without this variable prints an error line a process.
     const env = {
+      // A Vulkan loader without this variable prints an error line a process.
       XDG_RUNTIME_DIR: "/tmp",
+      // Files run side by side; what several threads do has tests of its own.
+      AFT_THREADS: "1",
       ...process.env,
       NO_COLOR: "1",
       ...(full && {
@@ -45,64 +48,110 @@ function run(command: string, args: readonly string[], later = false): Promise<E
     };
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
     let text = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk) => {
-        text += chunk;
-        if (!later) process.stdout.write(chunk);
-      });
-    }
-    child.on("error", (error) => resolve({ code: 1, text: `${error}` }));
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => text += chunk);
+    child.on("error", (error) => resolve({ code: 1, text: `${error}\n`, signal: null }));
     child.on("close", (code, signal) => resolve({ code: code ?? 1, text, signal }));
   });
 }
 
-let passed = 0, failed = 0, skipped = 0, code = 0;
+/** What a run of one file says of itself. */
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
 
-/** Counts what a run under Deno says of itself: `ok | 12 passed | 0 failed | 3 ignored (1s)`. */
-function countDeno(result: Ended): void {
-  const [, p = "0", f = "0"] = result.text.match(/\| (\d+) passed(?: \([^)]*\))? \| (\d+) failed/) ?? [];
-  passed += Number(p);
-  failed += Number(f);
-  skipped += Number(result.text.match(/\| (\d+) ignored/)?.[1] ?? 0);
-  // Of a run of several files that ask for an adapter, and do nothing else, about one in fifteen ends so: the last file's
-  // thread frees its memory while the process already unloads the Vulkan driver. Every test has passed by then.
-  const ended = /\nok \| \d+ passed[^\n]*\| 0 failed/.test(result.text) && result.signal === "SIGABRT";
-  if (ended) process.stdout.write("The process was aborted after its last test had passed\n");
-  else code ||= result.code;
+const numberIn = (text: string, pattern: RegExp) => Number(text.match(pattern)?.[1] ?? 0);
+
+/** A runtime that runs files of tests. */
+interface Runtime {
+  readonly name: string;
+  readonly run: (file: string) => Promise<Ended>;
+  readonly counts: (text: string) => Counts;
+}
+
+const deno: Runtime = {
+  name: "Deno",
+  run: async (file) => {
+    const ended = await run(process.execPath, ["test", "-A", "--no-check", file]);
+    // Of files that ask for an adapter, and do nothing else, about one in fifteen ends so: the file's thread frees its
+    // memory while the process already unloads the Vulkan driver. Every test has passed by then.
+    const aborted = ended.signal === "SIGABRT" && /\nok \| \d+ passed[^\n]*\| 0 failed/.test(ended.text);
+    return aborted
+      ? { ...ended, code: 0, text: `${ended.text}The process was aborted after its last test had passed\n` }
+      : ended;
+  },
+  // `ok | 12 passed | 0 failed | 3 ignored (1s)`
+  counts: (text) => ({
+    passed: numberIn(text, /\| (\d+) passed/),
+    failed: numberIn(text, /\| (\d+) failed/),
+    skipped: numberIn(text, /\| (\d+) ignored/),
+  }),
+};
+
+async function findBun(): Promise<Runtime> {
+  const found = await run("npx", ["-y", "bun@1.4.5", "-p", "process.execPath"]);
+  const path = found.text.trim().split("\n").at(-1)!;
+  if (found.code !== 0) throw new Error(`Cannot run Bun: ${found.text}`);
+  return {
+    name: "Bun",
+    run: (file) => run(path, ["test", "--timeout", "600000", `./${file}`]),
+    counts: (text) => ({
+      passed: numberIn(text, /^\s*(\d+) pass$/m),
+      failed: numberIn(text, /^\s*(\d+) fail$/m),
+      skipped: numberIn(text, /^\s*(\d+) skip$/m),
+    }),
+  };
+}
+
+/** Runs every file; the outputs come one after the other, as each is done. */
+async function runAll(runtime: Runtime, targets: readonly string[]): Promise<Counts> {
+  const waiting = [...longest.filter((file) => targets.includes(file))];
+  waiting.push(...targets.filter((file) => !waiting.includes(file)));
+  const total = { passed: 0, failed: 0, skipped: 0 }, bad: string[] = [];
+  const one = async () => {
+    for (let file; (file = waiting.shift()) !== undefined;) {
+      const ended = await runtime.run(file), counts = runtime.counts(ended.text);
+      process.stdout.write(ended.text);
+      total.passed += counts.passed;
+      total.failed += counts.failed;
+      total.skipped += counts.skipped;
+      if (ended.code === 0 && counts.failed === 0 && counts.passed + counts.skipped > 0) continue;
+      // A file that cannot be loaded, or ends early, counts as a failure.
+      if (counts.failed === 0) total.failed++;
+      bad.push(`${file} (exit code ${ended.signal ?? ended.code})`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, one));
+  for (const file of bad) process.stdout.write(`Failed under ${runtime.name}: ${file}\n`);
+  return total;
 }
 
 const all = (readdirSync("test", { recursive: true }) as string[]).filter((f) => f.endsWith("_test.ts"))
   .sort()
   .map((f) => `test/${f.replaceAll("\\", "/")}`);
 const usual = full ? all : all.filter((file) => !fullFiles.includes(file));
-const targets = files.length > 0 ? files : fast ? fastFiles(all) : usual;
-if (!bun) {
-  // Whoever waits for the fast ones has two cores: two processes, since a test may change its process's environment.
-  const parts = fast ? [0, 1].map((part) => targets.filter((_, i) => i % 2 === part)) : [targets];
-  const runs = parts.map((part, i) => run(process.execPath, ["test", "-A", "--no-check", ...part], i > 0));
-  for (const [i, result] of (await Promise.all(runs)).entries()) {
-    if (i > 0) process.stdout.write(result.text);
-    countDeno(result);
-  }
+const isAt = (name: string) => (file: string) => file === name || file.startsWith(name.replace(/\/*$/, "/"));
+const targets = files.length > 0
+  ? all.filter((file) => files.some((name) => isAt(name)(file)))
+  : fast
+  ? fastFiles(all)
+  : usual;
+const missing = files.find((name) => !all.some(isAt(name)));
+if (missing !== undefined) {
+  process.stderr.write(`test: No test at ${missing}: expected a file or folder below test\n`);
+  process.exit(2);
 }
-if (full || bun) {
-  const result = await run("npx", [
-    "-y",
-    "bun@1.4.5",
-    "test",
-    "--timeout",
-    "600000",
-    ...targets.map((f) => `./${f}`),
-  ]);
-  passed += Number(result.text.match(/^\s*(\d+) pass$/m)?.[1] ?? 0);
-  failed += Number(result.text.match(/^\s*(\d+) fail$/m)?.[1] ?? 0);
-  skipped += Number(result.text.match(/^\s*(\d+) skip$/m)?.[1] ?? 0);
-  code ||= result.code;
-}
-if (skipped > 0) {
+const runs: Counts[] = [];
+if (!bun) runs.push(await runAll(deno, targets));
+if (full || bun) runs.push(await runAll(await findBun(), targets));
+const sum = (figure: keyof Counts) => runs.reduce((total, counts) => total + counts[figure], 0);
+if (sum("skipped") > 0) {
   process.stdout.write(
-    `${skipped} tests were skipped: WebGPU tests where there is no adapter, tests on real data where ../shared is missing\n`,
+    `${
+      sum("skipped")
+    } tests were skipped: WebGPU tests where there is no adapter, tests on real data where ../shared is missing\n`,
   );
 }
-process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`);
-process.exit(code !== 0 || failed > 0 || passed === 0 ? 1 : 0);
+process.stdout.write(`${sum("passed")} passed, ${sum("failed")} failed, ${sum("skipped")} skipped\n`);
+process.exit(sum("failed") > 0 || sum("passed") === 0 ? 1 : 0);

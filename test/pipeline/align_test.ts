@@ -36,7 +36,7 @@ test("one that is ended in the middle throws the reason at once and can be resum
     },
   });
   await assert.rejects(ending, (error) => error === reason);
-  assert.ok(performance.now() - asked < 5000);
+  assert.ok(performance.now() - asked < 20_000);
   assert.match(notes[0]!, /^Backend: wasm/);
   // 8 problems in batches of 4 are 2 steps; the last model was ended after its first.
   assert.deepEqual(lines, ["vft 1", "vft 2", "control 1", "control 2", "aft-dc 1"]);

@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { InputError } from "../../lib/runtime/errors.ts";
+import { busyMilliseconds } from "../_time.ts";
 import { renderChat } from "../../lib/tokenizer/chat_template.ts";
 
 function refused(template: string, reason: RegExp): void {
-  const start = performance.now();
-  assert.throws(() => renderChat(template, [{ role: "user", content: "a" }]), (error: Error) => {
-    assert.ok(error instanceof InputError);
-    assert.match(error.message, reason);
-    assert.ok(error.message.startsWith("Cannot render the chat template: ") && !error.message.includes("\n"));
-    return true;
-  });
-  const seconds = (performance.now() - start) / 1000;
+  const seconds =
+    busyMilliseconds(() =>
+      assert.throws(() => renderChat(template, [{ role: "user", content: "a" }]), (error: Error) => {
+        assert.ok(error instanceof InputError);
+        assert.match(error.message, reason);
+        assert.ok(
+          error.message.startsWith("Cannot render the chat template: ") && !error.message.includes("\n"),
+        );
+        return true;
+      })
+    ) / 1000;
   assert.ok(seconds < 10, `${seconds} s`);
 }
 

@@ -35,6 +35,7 @@ test("wrong options are one line, and run nothing", async () => {
   const lines: [string[], RegExp][] = [
     [["--fasst"], /^test: Unknown option --fasst: expected --fast, --bun or --full\n$/],
     [["--fast", "test/data"], /^test: --fast names its files itself: it goes with --bun alone\n$/],
+    [["test/nothing"], /^test: No test at test\/nothing: expected a file or folder below test\n$/],
     [["--fast", "--full"], /^test: --fast names its files itself: it goes with --bun alone\n$/],
   ];
   for (const [args, line] of lines) {

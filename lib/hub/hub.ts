@@ -5,23 +5,20 @@
  * silence, and two processes that want one file write into the same partial.
  */
 
-import type { HubApiError } from "@huggingface/hub";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError, UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
 import type { Watched } from "../runtime/listener.ts";
-import { boundedFetch, type FetchLimits } from "./_fetch.ts";
+import { boundedFetch } from "./_fetch.ts";
 import { claimPartial } from "./_partial.ts";
+import { ask, type Session } from "./_session.ts";
+import { transfer } from "./_transfer.ts";
 import {
-  appendBytes,
   type Checksum,
-  emptyFile,
-  fileMatches,
   finishBlob,
   hubCacheDirectory,
   linkBlob,
   listSnapshot,
-  partialSize,
   pathInside,
   readReference,
   writeReference,
@@ -57,17 +54,6 @@ export interface HubOptions extends Watched {
   readonly retries?: number;
   /** Longest silence of the server, in milliseconds (default 60,000). */
   readonly timeout?: number;
-}
-
-interface Session {
-  readonly repo: { readonly type: "model" | "dataset"; readonly name: string };
-  readonly revision: string;
-  readonly folder: string;
-  readonly offline: boolean;
-  readonly timeout: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly limits: FetchLimits;
-  readonly request: { hubUrl: string; accessToken?: string; fetch: typeof fetch };
 }
 
 const COMMIT = /^[0-9a-f]{40}$/;
@@ -211,125 +197,4 @@ async function findCommit(session: Session): Promise<string> {
   }
   await writeReference(reference, sha);
   return sha;
-}
-
-interface Transfer {
-  readonly path: string;
-  readonly commit: string;
-  readonly partial: string;
-  readonly wanted: { readonly size: number; readonly checksum: Checksum };
-  readonly options: HubOptions;
-}
-
-/** Brings the partial file to its full length and checks it; goes on from what is there. */
-async function transfer(
-  session: Session,
-  { path, commit, partial, wanted, options }: Transfer,
-): Promise<void> {
-  const { retries = 3, listener, signal } = options;
-  const hub = await import("@huggingface/hub");
-  const escaped = path.split("/").map(encodeURIComponent).join("/");
-  for (let attempt = 0;; attempt++) {
-    signal?.throwIfAborted();
-    let have = await partialSize(partial);
-    if (have > wanted.size) {
-      await emptyFile(partial);
-      have = 0;
-    }
-    try {
-      if (have < wanted.size || wanted.size === 0) {
-        const blob = await hub.downloadFile({
-          ...session.request,
-          fetch: boundedFetch(session.limits, { files: true }),
-          repo: session.repo,
-          path: escaped,
-          revision: commit,
-        });
-        if (!blob) {
-          throw new InputError(
-            `Cannot download ${path} of ${session.repo.name}: there is no such file in it`,
-          );
-        }
-        const rest = have === 0 ? blob : blob.slice(have, wanted.size);
-        const onLength = (done: number) =>
-          listener?.progress?.({ part: path, done, total: wanted.size, unit: "bytes" });
-        await appendBytes(partial, atMost(wanted.size - have, patient(rest.stream(), session)), { onLength });
-      }
-      if (await fileMatches(partial, wanted)) return;
-      if (await partialSize(partial) < wanted.size) throw new Error("the transfer broke off");
-      // A server that ignores ranges, or a file that changed: from the beginning.
-      await emptyFile(partial);
-      throw new Error("what arrived does not have the expected checksum");
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (attempt >= retries || isFinal(error)) throw explain(session, error, path);
-      await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 4 ** attempt, 10_000)));
-    }
-  }
-}
-
-async function ask<T>(session: Session, request: () => Promise<T>): Promise<T> {
-  try {
-    return await request();
-  } catch (error) {
-    session.signal?.throwIfAborted();
-    throw explain(session, error);
-  }
-}
-
-/** A refusal that asking again would not change. */
-function isFinal(error: unknown): boolean {
-  const status = (error as HubApiError).statusCode;
-  return error instanceof InputError || (status >= 400 && status < 500 && status !== 408 && status !== 429);
-}
-
-/** Any failure as one line that says what to do. */
-function explain({ repo, revision, request }: Session, error: unknown, path = ""): InputError {
-  if (error instanceof InputError) return error;
-  const what = path ? `${path} of ${repo.name}` : repo.name;
-  const status = (error as HubApiError).statusCode;
-  const cause = (error as { cause?: { message?: string; code?: string } }).cause;
-  const reason = status === 401 || status === 403
-    ? `access is refused (${status}): set HF_TOKEN, and accept the repository's terms on its page (the hub refuses a wrong name too)`
-    : status === 404
-    ? `there is no ${repo.type} of that name and revision "${revision}" (404)`
-    : status !== undefined
-    ? `the server answered ${status}`
-    : [(error as Error).message ?? String(error), cause?.message ?? cause?.code].filter(Boolean).join(": ");
-  const line = reason.replace(/ for url \(\S*\)/, "").replace(/\s+/g, " ");
-  return new InputError(`Cannot download ${what} from ${request.hubUrl}: ${line}`, { cause: error });
-}
-
-/** The first `limit` bytes: a server that sends more than it declared is not listened to any longer. */
-async function* atMost(limit: number, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let left = limit;
-  for await (const piece of pieces) {
-    yield piece.subarray(0, left);
-    left -= piece.length;
-    if (left < 0) return;
-  }
-}
-
-/** The pieces of a stream; throws when none comes for so long. */
-async function* patient(
-  stream: ReadableStream<Uint8Array>,
-  { timeout, signal }: Pick<Session, "timeout" | "signal">,
-): AsyncGenerator<Uint8Array> {
-  const reader = stream.getReader();
-  let whole = false;
-  try {
-    for (;;) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const silence = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no data for ${timeout} ms`)), timeout);
-        signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-      });
-      const { done, value } = await Promise.race([reader.read(), silence]).finally(() => clearTimeout(timer));
-      whole = done;
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    if (!whole) reader.cancel().catch(() => {});
-  }
 }

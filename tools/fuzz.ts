@@ -71,7 +71,7 @@ async function batch(
     },
   );
   let current = from - 1, since = performance.now(), at = 0, limit = Infinity, ended = from;
-  let verdict: Outcome | undefined;
+  let verdict: Outcome | undefined, whole = false;
   const watch = setInterval(async () => {
     const resident = await residentBytes(running.pid!);
     if (resident !== undefined && at === 0) at = resident;
@@ -84,7 +84,8 @@ async function batch(
     if (verdict !== undefined) running.kill("SIGKILL");
   }, 50);
   for await (const line of createInterface({ input: running.stdout })) {
-    const { started, bytes, ended: i, outcome, message = "" } = JSON.parse(line);
+    const { started, bytes, ended: i, outcome, message = "", done } = JSON.parse(line);
+    whole ||= done;
     if (started !== undefined) {
       current = started;
       since = performance.now();
@@ -96,7 +97,7 @@ async function batch(
   }
   clearInterval(watch);
   await rm(folder, { recursive: true, force: true });
-  if (ended < to) {
+  if (!whole) {
     // It was ended, or it ended itself (out of memory) at the one that was started last.
     if (current < ended) throw new Error(`The process for ${kind} ended before mutant ${ended} began`);
     count(current, verdict ?? "large", verdict ?? "the process died");

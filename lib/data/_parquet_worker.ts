@@ -1,9 +1,10 @@
-/** Reads Parquet in a thread of its own: the library loops for ever over some corrupt files. */
+/** Reads Parquet in a thread of its own, whose reader ends on corrupt files too (`_parquet_bounds.ts`). */
 
 import { type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { openFile } from "../runtime/files.ts";
 import { answerRequests } from "../runtime/worker_requests.ts";
+import { boundThread } from "./_parquet_bounds.ts";
 
 /** Either the sizes of a file's row groups, or the rows of one. */
 export type ParquetRequest =
@@ -21,6 +22,7 @@ function bufferOf(source: NonNullable<typeof file>) {
   };
 }
 
+boundThread();
 answerRequests(async (request: ParquetRequest) => {
   if ("open" in request) {
     file = await openFile(request.open);

@@ -1,6 +1,9 @@
 /**
- * Work that nobody can interrupt (a library's loop over a corrupt file, a regular expression that backtracks for ever),
- * in a thread that can be ended.
+ * Work that nobody can interrupt (a library that reads a corrupt file), in a thread that can be ended.
+ *
+ * Node and Bun stop a thread that is ended. Deno 2.9 does not while it is inside a loop: whoever asked gets the error in
+ * time and the process can end, but until then the thread keeps a core busy. So what runs here must come to an end by
+ * itself too: `lib/data/_parquet_bounds.ts` sees to it for Parquet.
  */
 
 import { Worker } from "node:worker_threads";

@@ -8,19 +8,43 @@ import type { WorkerReply } from "./bounded_worker.ts";
 import { InputError } from "./errors.ts";
 import { workerModule } from "./worker_module.ts";
 
+/**
+ * Threads that may be at work although they were ended. Node and Bun stop a thread that is ended; Deno 2.9 does not while
+ * it is inside a regular expression or a loop: it keeps a core busy until it has its answer, or the process ends.
+ */
+const MOST_LEFT = 2;
+
+/** Of threads that were ended at work, what becomes 1 when they have their answer after all. */
+let left: Int32Array[] = [];
+
+/** How many threads that were ended are still at work: always 0 where the runtime stops them. */
+export function threadsLeftAtWork(): number {
+  left = left.filter((answered) => Atomics.load(answered, 0) === 0);
+  return left.length;
+}
+
 /** A thread that answers one request at a time. It does not keep the process alive. */
 export interface SyncWorker extends Disposable {
   /**
    * Sends a request and sleeps until it is answered; both are copied as `structuredClone` does.
    *
    * @throws {InputError} with the worker's own message; or, when time is up, the one that `overdue` makes. The thread is
-   * ended then, and every further request gets the same error
+   * ended then, and every further request gets the same error: one thread at most stays at work (see `MOST_LEFT`)
    */
   call(request: unknown, options: { readonly milliseconds: number; readonly overdue: () => string }): unknown;
 }
 
-/** Starts a thread on a module that calls `answerSyncRequests` of `worker_requests.ts`; see `openBoundedWorker`. */
+/**
+ * Starts a thread on a module that calls `answerSyncRequests` of `worker_requests.ts`; see `openBoundedWorker`.
+ *
+ * @throws {InputError} when two threads of this process were ended and are still at work
+ */
 export function openSyncWorker(module: URL): SyncWorker {
+  if (threadsLeftAtWork() >= MOST_LEFT) {
+    throw new InputError(
+      `${MOST_LEFT} threads that took too long are still at work, and Deno cannot stop them: a third is not begun in this process`,
+    );
+  }
   const answered = new Int32Array(new SharedArrayBuffer(4)),
     { port1: here, port2: there } = new MessageChannel();
   const worker = new Worker(workerModule(module), {
@@ -44,7 +68,10 @@ export function openSyncWorker(module: URL): SyncWorker {
       if (ended) throw ended;
       Atomics.store(answered, 0, 0);
       here.postMessage(request);
-      if (Atomics.wait(answered, 0, 0, milliseconds) === "timed-out") throw end(new InputError(overdue()));
+      if (Atomics.wait(answered, 0, 0, milliseconds) === "timed-out") {
+        if ("Deno" in globalThis) left.push(answered);
+        throw end(new InputError(overdue()));
+      }
       const reply = receiveMessageOnPort(here)?.message as WorkerReply;
       if ("error" in reply) throw new InputError(reply.error);
       return reply.answer;

@@ -29,6 +29,7 @@ export function answerSyncRequests(answer: (request: never) => unknown): void {
       reply = { error: error instanceof Error ? error.message : String(error) };
     }
     port.postMessage(reply);
+    // Also of a thread that was ended meanwhile: whoever counts those at work sees that it is not.
     Atomics.store(answered, 0, 1);
     Atomics.notify(answered, 0);
   });

@@ -44,7 +44,7 @@ export function openEngines(
     };
   }
   const places = strangers.slice(0, 3).join(", ");
-  const worker = openSyncWorker(new URL("./_engine_worker.ts", import.meta.url));
+  const worker = told(where, () => openSyncWorker(new URL("./_engine_worker.ts", import.meta.url)));
   const ask = (request: EngineRequest, length: number, seconds = SECONDS) => {
     const all = Math.round(seconds + length / CHARACTERS_PER_SECOND);
     return told(where, () =>

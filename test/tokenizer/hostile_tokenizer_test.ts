@@ -187,34 +187,24 @@ test("normalizers, pre-tokenizers and decoders that grow a text are refused; `$`
   assert.equal(dollars.decode(dollars.encode("aQb")), "a$&$'$$b");
 });
 
-test("an expression that backtracks for ever is ended when it is loaded, or at the text that keeps it busy", () => {
-  const withPattern = (Regex: string) => (j: Json) => {
-    j.pre_tokenizer.pretokenizers[0].pattern = { Regex };
-  };
+const withPattern = (Regex: string) => (j: Json) => {
+  j.pre_tokenizer.pretokenizers[0].pattern = { Regex };
+};
+
+test("an expression that backtracks for ever is ended when it is loaded; a third of them is not tried under Deno", () => {
   const ended =
     /^Cannot use model.tokenizer\.json: (?:a text of \d+ characters took more than 2|texts that are short took more than 5) seconds, by pre_tokenizer\.pretokenizers\[0\]\.pattern$/;
-  for (const pattern of ["(a+)+$", String.raw`(\s|\s)*x`, "(?:a|a?)+1"]) {
+  for (const [i, pattern] of ["(a+)+$", String.raw`(\s|\s)*x`, "(?:a|a?)+1"].entries()) {
     const began = performance.now(), said = refusal(withPattern(pattern));
-    // JavaScriptCore finds some of them out, and ends by itself.
-    assert.ok(said === "accepted" && "Bun" in globalThis || ended.test(said), `${pattern}: ${said}`);
     assert.ok(performance.now() - began < 60_000, pattern);
+    // JavaScriptCore finds some of them out, and ends by itself.
+    if ("Bun" in globalThis) assert.ok(said === "accepted" || ended.test(said), `${pattern}: ${said}`);
+    else if (i < 2) assert.match(said, ended);
+    else {assert.match(
+        said,
+        /^Cannot use model.tokenizer\.json: 2 threads that took too long are still at work/,
+      );}
   }
-  // No probe has a run of q.
-  using tokenizer = made(withPattern("(?:q+q+)+z|."));
-  assert.deepEqual(tokenizer.encodeResponse("a b"), [
-    ...tokenizer.encodeResponse("a"),
-    ...tokenizer.encodeResponse(" "),
-    ...tokenizer.encodeResponse("b"),
-  ]);
-  const began = performance.now();
-  let said = "accepted";
-  try {
-    tokenizer.encode("q".repeat(5000));
-  } catch (error) {
-    said = (error as Error).message;
-  }
-  assert.ok(said === "accepted" && "Bun" in globalThis || ended.test(said), said);
-  assert.ok(performance.now() - began < 60_000);
 });
 
 test("known expressions take linear time on texts that are made to keep them busy", () => {
@@ -268,7 +258,9 @@ test("whole commands end in one line, and in time", async () => {
   };
   spoil((j) => j.pre_tokenizer.pretokenizers[0].pattern = { Regex: "(?:q|q)+z|." });
   const began = performance.now();
-  const hung = await run("generate", words, { input: lines([{ id: "a", question: "q".repeat(400) }]) });
+  // No probe has a run of q: a record keeps it busy, behind one that does not.
+  const problems = lines([{ id: "a", question: "a b" }, { id: "b", question: "q".repeat(400) }]);
+  const hung = await run("generate", words, { input: problems });
   assert.ok(performance.now() - began < 100_000); // 2 s of them
   if (!("Bun" in globalThis)) {
     assert.deepEqual([hung.code, hung.out], [1, ""]);

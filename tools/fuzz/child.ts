@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import process from "node:process";
 import { Random } from "../../lib/data/random.ts";
 import { InputError } from "../../lib/runtime/errors.ts";
+import { threadsLeftAtWork } from "../../lib/runtime/sync_worker.ts";
 import { mutant } from "./mutate.ts";
 import { targets } from "./targets.ts";
 
@@ -16,7 +17,8 @@ await target.use(target.original); // a target that refuses the whole file would
 /** What an error of one line may hold. */
 const LONGEST = 400;
 
-for (let i = Number(from); i < Number(to); i++) {
+// What a thread of one mutant that cannot be stopped takes must not count for the next: a new process goes on.
+for (let i = Number(from); i < Number(to) && threadsLeftAtWork() === 0; i++) {
   const bytes = mutant(target.original, new Random(Number(seed), { stream: `${kind}-${i}` }));
   say({ started: i, bytes: bytes.length });
   try {

@@ -35,6 +35,14 @@ export interface AdaptedProjection {
   readonly parts: readonly AdaptedPart[];
 }
 
+/** The head's path in transformers. */
+export const headModule = "lm_head";
+
+/** The embedding's path in transformers. */
+export function embeddingModule(config: DecoderConfig): string {
+  return parameterPlan(config)[0]!.parts[0]!.tensor.replace(/\.weight$/, "");
+}
+
 /** The targets in a module, by the end of its path. GPT-2 keeps q, k and v in one. */
 const targetsOf: readonly (readonly [ending: string, targets: readonly LoraTarget[]])[] = [
   ["self_attn.q_proj", ["q"]],
@@ -117,7 +125,7 @@ function chosenModules(config: DecoderConfig, lora: Lora): Set<string> {
 }
 
 /**
- * The parameters that an adapter changes, in the order of the plan.
+ * The parameters with low-rank updates, in the order of the plan; the head's update last.
  *
  * @throws {UsageError} for a target, a layer or a module that the model does not have
  */
@@ -136,6 +144,11 @@ export function adaptedProjections(config: DecoderConfig, lora: Lora): AdaptedPr
     }
     if (adapted.length === 0) continue;
     projections.push({ name, inputs: shape[1]!, r: Math.max(...adapted.map(({ r }) => r)), parts: adapted });
+  }
+  if (lora.fixed?.head) {
+    const { vocabularySize: rows, hiddenSize: inputs } = config, own = rankAndScale(lora, headModule);
+    const part = { module: headModule, column: 0, rows, row: 0, ...own };
+    projections.push({ name: "head", inputs, r: own.r, parts: [part] });
   }
   return projections;
 }
@@ -171,15 +184,32 @@ export interface AdaptedEmbedding {
 /** The embedding's update, where an adapter has one. */
 export function adaptedEmbedding(config: DecoderConfig, lora: Lora): AdaptedEmbedding | undefined {
   if (!lora.embedding) return undefined;
-  const module = parameterPlan(config)[0]!.parts[0]!.tensor.replace(/\.weight$/, "");
+  const module = embeddingModule(config);
   return { module, ...rankAndScale(lora, module) };
 }
 
-/** Every parameter that an adapter brings, and its shape. */
+/**
+ * The parameters that {@linkcode Lora.fixed} changes, with their shapes: a decoder has the adapter's whole matrix of each
+ * beside its own.
+ */
+export function fixedParameters(config: DecoderConfig, lora: Lora): Map<string, readonly number[]> {
+  const { magnitudes, head, tokens } = lora.fixed ?? {}, matrix = [config.vocabularySize, config.hiddenSize];
+  const found = new Map<string, readonly number[]>();
+  if (magnitudes) {
+    const shapes = new Map(parameterPlan(config).map(({ name, shape }) => [name, shape]));
+    for (const { name } of adaptedProjections(config, lora)) found.set(name, shapes.get(name) ?? matrix);
+  }
+  if (tokens?.embedding || (magnitudes && lora.embedding)) found.set("embedding", matrix);
+  if (tokens?.head || head) found.set("head", matrix);
+  return found;
+}
+
+/** Every parameter that an adapter brings to a decoder, and its shape. */
 export function adapterParameters(config: DecoderConfig, lora: Lora): [string, readonly number[]][] {
-  const embedding = adaptedEmbedding(config, lora), { vocabularySize: v, hiddenSize: d } = config;
+  const fixed = fixedParameters(config, lora), { vocabularySize: v, hiddenSize: d } = config;
+  const embedding = fixed.has("embedding") ? undefined : adaptedEmbedding(config, lora);
   return [
-    ...adaptedProjections(config, lora).flatMap(adapterShapes),
+    ...adaptedProjections(config, lora).filter(({ name }) => !fixed.has(name)).flatMap(adapterShapes),
     ...(embedding
       ? [["embedding.lora_a", [v, embedding.r]], ["embedding.lora_b", [d, embedding.r]]] as [
         string,
@@ -189,10 +219,11 @@ export function adapterParameters(config: DecoderConfig, lora: Lora): [string, r
     ...savedParameters(config, lora).map((
       { name, shape },
     ): [string, readonly number[]] => [savedName(name), shape]),
+    ...[...fixed].map(([name, shape]): [string, readonly number[]] => [savedName(name), shape]),
   ];
 }
 
-/** The name of a parameter's own numbers in an adapter that saves its module. */
+/** The name of a parameter's own numbers in an adapter that saves its module, or fixes what it is. */
 export function savedName(parameter: string): string {
   return `${parameter}.saved`;
 }

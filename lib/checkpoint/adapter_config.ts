@@ -22,7 +22,11 @@ export interface AdapterFiles {
   /** Of a base on the hub: its branch, tag or commit. */
   readonly revision?: string | undefined;
   /** Ranks, scales, dropout and modules trained as a whole; the tensors tell where low-rank updates are. */
-  readonly lora: Omit<Lora, "targets" | "layers" | "modules" | "embedding">;
+  readonly lora: Omit<Lora, "targets" | "layers" | "modules" | "embedding" | "fixed">;
+  /** Whether updated matrices have lengths of the adapter's own (use_dora). */
+  readonly dora: boolean;
+  /** Tokens whose rows are the adapter's, by the end of a module's path; of a plain list, the embedding's by "". */
+  readonly tokens: ReadonlyMap<string, readonly number[]>;
   /** Where the config wants low-rank updates. */
   readonly rules: TargetRules;
   /** Whether modules that share their numbers in the base are to share them in the adapter. */
@@ -38,7 +42,7 @@ export async function isAdapterDirectory(directory: string): Promise<boolean> {
 const neutral: ReadonlySet<string> = new Set([
   ...["peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "base_model_name_or_path", "use_rslora"],
   ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save"],
-  ...["rank_pattern", "alpha_pattern", "ensure_weight_tying"],
+  ...["rank_pattern", "alpha_pattern", "ensure_weight_tying", "use_dora", "trainable_token_indices"],
   ...["peft_version", "auto_mapping", "revision", "inference_mode", "runtime_config", "megatron_core"],
   // PEFT itself sets it by the kind of the layer.
   "fan_in_fan_out",
@@ -66,8 +70,8 @@ function isEmpty(value: unknown): boolean {
 /**
  * Reads adapter_config.json.
  *
- * @throws {InputError} when it is missing, no LoRA adapter of a causal model, or has a field that is not served (DoRA,
- * PiSSA, …) or not known
+ * @throws {InputError} when it is missing, no LoRA adapter of a causal model, or has a field that is not served (PiSSA, …)
+ * or not known
  */
 export async function readAdapterConfig(directory: string): Promise<AdapterFiles> {
   const path = join(directory, adapterConfigName);
@@ -136,7 +140,24 @@ export async function readAdapterConfig(directory: string): Promise<AdapterFiles
     },
     rules: targetRules(json, wrong),
     tied: flag("ensure_weight_tying"),
+    dora: flag("use_dora"),
+    tokens: tokensByModule(
+      json.trainable_token_indices,
+      (found) => wrong("trainable_token_indices", "token ids, each once, or such lists by module", found),
+    ),
   };
+}
+
+/** `[1, 2]` or `{"embed_tokens": [1, 2]}`; lists without a token ask for nothing. */
+function tokensByModule(value: unknown, refusal: (found: unknown) => InputError): Map<string, number[]> {
+  if (isNothing(value)) return new Map();
+  if (typeof value !== "object") throw refusal(value);
+  const lists = Object.entries(Array.isArray(value) ? { "": value } : value!);
+  for (const [, ids] of lists) {
+    const isId = (id: unknown) => Number.isSafeInteger(id) && (id as number) >= 0;
+    if (!Array.isArray(ids) || !ids.every(isId) || new Set(ids).size < ids.length) throw refusal(value);
+  }
+  return new Map((lists as [string, number[]][]).filter(([, ids]) => ids.length > 0));
 }
 
 function isRank(value: unknown): value is number {

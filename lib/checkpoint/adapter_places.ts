@@ -1,12 +1,12 @@
 /** Where an adapter changes its base: what its tensors say and what its config says, which must agree. */
 
 import { InputError } from "../runtime/errors.ts";
-import { adaptableModules, targetsIn } from "./adapted.ts";
+import { adaptableModules, embeddingModule, headModule, targetsIn } from "./adapted.ts";
 import type { AdapterFiles } from "./adapter_config.ts";
 import { adapterTensor, type AdapterTensors } from "./adapter_tensors.ts";
 import type { DecoderConfig } from "./config.ts";
+import { fixedUpdatesOf } from "./fixed_places.ts";
 import { type Lora, loraTargets } from "./lora.ts";
-import { parameterPlan } from "./parameter_plan.ts";
 import { isTargeted } from "./peft_patterns.ts";
 import { moduleOf, projectionNamed, savableParameters, savedParameters } from "./saved_modules.ts";
 
@@ -26,18 +26,22 @@ export function placesOf(files: AdapterFiles, config: DecoderConfig, found: Foun
   const { modulesToSave: _, ...lora } = files.lora;
   const embedding = hasEmbedding(files, config, found), modules = adaptedModules(files, config, found);
   const saved = savedNames(files, config, found);
-  if (modules.length === 0 && !embedding && saved.length === 0) {
+  const savedAs = savedParameters(config, { modulesToSave: saved }).map(({ name }) => name);
+  const fixed = fixedUpdatesOf(files, config, {
+    ...found,
+    ...{ embeddingUpdated: embedding, modules, saved: savedAs },
+  });
+  if (modules.length === 0 && !embedding && saved.length === 0 && !fixed?.head && !fixed?.tokens) {
     throw new InputError(`Cannot load adapter ${files.directory}: it has no tensors`);
   }
-  if (
-    embedding && savedParameters(config, { modulesToSave: saved }).some(({ name }) => name === "embedding")
-  ) {
+  if (embedding && savedAs.includes("embedding")) {
     throw new InputError(
       `Cannot load adapter ${files.directory}: it has the embedding twice: as a whole (modules_to_save), and as a ` +
         "low-rank update",
     );
   }
-  if (files.tied && config.tiedHead && (embedding || savesShared(config, saved))) {
+  const shared = embedding || fixed?.head || savedAs.includes("embedding") || savedAs.includes("head");
+  if (files.tied && config.tiedHead && shared) {
     throw new InputError(
       `Cannot load adapter ${files.directory}: ensure_weight_tying true is not supported on a base whose head is its ` +
         "embedding",
@@ -48,13 +52,8 @@ export function placesOf(files: AdapterFiles, config: DecoderConfig, found: Foun
     ...modulesAsTargets(modules, config),
     ...(embedding && { embedding }),
     ...(saved.length > 0 && { modulesToSave: saved }),
+    ...(fixed && { fixed }),
   };
-}
-
-function savesShared(config: DecoderConfig, modulesToSave: readonly string[]): boolean {
-  return savedParameters(config, { modulesToSave }).some(({ name }) =>
-    name === "embedding" || name === "head"
-  );
 }
 
 /** The projections' modules that have an update. */
@@ -62,7 +61,7 @@ function adaptedModules({ directory, rules }: AdapterFiles, config: DecoderConfi
   const { factors } = found.tensors, all = adaptableModules(config).map(({ module }) => module);
   const stored = (module: string) => factors.get(module)!.A ?? factors.get(module)!.B!;
   for (const module of factors.keys()) {
-    if (all.includes(module)) continue;
+    if (all.includes(module) || module === headModule) continue;
     if (targetsIn(module).length > 0) throw found.other(`it has no place for tensor "${stored(module)}"`);
     throw new InputError(
       `Cannot load adapter ${directory}: tensor "${
@@ -105,18 +104,9 @@ function modulesAsTargets(
   return { targets, ...(layers.length < config.layers && { layers }) };
 }
 
-/** Whether the embedding has an update; the head cannot have one. */
-function hasEmbedding({ directory, rules }: AdapterFiles, config: DecoderConfig, found: Found): boolean {
-  const { embeddings, factors } = found.tensors;
-  const own = moduleOf(parameterPlan(config)[0]!.parts[0]!.tensor);
-  if (factors.has("lm_head")) {
-    throw new InputError(
-      `Cannot load adapter ${directory}: tensor "${
-        factors.get("lm_head")!.A
-      }" is a low-rank update of the head, which ` +
-        "is not supported; train it whole (modules_to_save), or merge the adapter with PEFT",
-    );
-  }
+/** Whether the embedding has an update. */
+function hasEmbedding({ rules }: AdapterFiles, config: DecoderConfig, found: Found): boolean {
+  const { embeddings } = found.tensors, own = embeddingModule(config);
   for (const [module, { A, B }] of embeddings) {
     if (module !== own) throw found.other(`it has no place for tensor "${A ?? B}"`);
   }

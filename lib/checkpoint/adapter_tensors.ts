@@ -12,6 +12,10 @@ export const adapterTensor = {
   factor: (module: string, factor: "A" | "B") => `${prefix}${module}.lora_${factor}.weight`,
   /** A or B of an embedding's. */
   embeddingFactor: (module: string, factor: "A" | "B") => `${prefix}${module}.lora_embedding_${factor}`,
+  /** The lengths that DoRA gives a module's rows. */
+  magnitude: (module: string) => `${prefix}${module}.lora_magnitude_vector`,
+  /** Rows of single tokens. */
+  tokens: (module: string) => `${prefix}${module}.token_adapter.trainable_tokens_delta`,
   /** A tensor of a module that is saved whole. */
   whole: (tensor: string) => `${prefix}${tensor}`,
 };
@@ -22,6 +26,10 @@ export interface AdapterTensors {
   readonly factors: ReadonlyMap<string, { readonly A?: string; readonly B?: string }>;
   /** The same of embeddings. */
   readonly embeddings: ReadonlyMap<string, { readonly A?: string; readonly B?: string }>;
+  /** DoRA's lengths by module. */
+  readonly magnitudes: ReadonlyMap<string, string>;
+  /** Rows of single tokens by module. */
+  readonly tokens: ReadonlyMap<string, string>;
   /** Tensors of whole modules, such as `model.norm.weight`. */
   readonly whole: ReadonlyMap<string, string>;
   /** Copies of the base's own numbers, by the tensor that they repeat. */
@@ -30,9 +38,7 @@ export interface AdapterTensors {
 
 /** What PEFT's other methods keep, by a part of the name. */
 const others: readonly (readonly [part: RegExp, what: string])[] = [
-  [/lora_magnitude_vector/, "DoRA's magnitudes"],
   [/lora_B\.bias$/, "a bias of a factor (lora_bias)"],
-  [/token_adapter|trainable_tokens/, "single trained tokens (trainable_token_indices)"],
   [/lora_A\.weight_|\.SCB$|\.absmax/, "a quantised factor"],
 ];
 
@@ -54,13 +60,17 @@ export function sortAdapterTensors(stored: Iterable<string>, directory: string):
   const names = byPlainName(all, what, (name) => plainAdapterName(name, adapters));
   const factors = new Map<string, { A?: string; B?: string }>(),
     embeddings = new Map<string, { A?: string; B?: string }>();
+  const magnitudes = new Map<string, string>(), tokens = new Map<string, string>();
   const whole = new Map<string, string>(), copies = new Map<string, string>();
   for (const [name, original] of names) {
     const factor = name.match(/^(.+)\.lora_(embedding_)?([AB])(\.weight)?$/);
     const other = others.find(([part]) => part.test(name));
+    const fixed = name.match(/^(.+)\.(lora_magnitude_vector|trainable_tokens_delta)$/);
     if (factor && !other && (factor[2] === undefined) === (factor[4] !== undefined)) {
       const [, module, embedding, which] = factor, map = embedding ? embeddings : factors;
       map.set(module!, { ...map.get(module!), [which as "A" | "B"]: original });
+    } else if (fixed) {
+      (fixed[2] === "lora_magnitude_vector" ? magnitudes : tokens).set(fixed[1]!, original);
     } else if (other || !/\.(weight|bias)$/.test(name)) {
       throw new InputError(
         `${what}: tensor "${original}" is no LoRA factor of a layer's projection${
@@ -73,7 +83,7 @@ export function sortAdapterTensors(stored: Iterable<string>, directory: string):
       else whole.set(name, original);
     }
   }
-  return { factors, embeddings, whole, copies };
+  return { factors, embeddings, magnitudes, tokens, whole, copies };
 }
 
 /** A name without prefixes and without the adapter's name, which is added to `adapters`. */
@@ -81,6 +91,14 @@ function plainAdapterName(stored: string, adapters: Set<string>): string {
   let name = plainName(stored);
   while (name.startsWith(prefix)) name = plainName(name.slice(prefix.length));
   return name
+    .replace(/\.token_adapter(?=\.(?:trainable_tokens_delta|base_layer)\b)/, "")
+    .replace(
+      /(\.(?:lora_magnitude_vector|trainable_tokens_delta))(?:\.(?!weight$)([^.]+))?(?:\.weight)?$/,
+      (_, kept: string, adapter?: string) => {
+        if (adapter !== undefined) adapters.add(adapter);
+        return kept;
+      },
+    )
     .replace(
       /\.modules_to_save\.([^.]+)(?=\.(?:weight|bias)$)/,
       (_, adapter: string) => (adapters.add(adapter), ""),

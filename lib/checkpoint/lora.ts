@@ -4,6 +4,7 @@
 
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
+import type { FixedUpdates } from "./fixed_updates.ts";
 import { checkPattern } from "./peft_patterns.ts";
 
 /** The projections of a layer that can have an adapter: four of attention, three of the feed-forward half. */
@@ -39,6 +40,8 @@ export interface Lora {
    * `lm_head` (PEFT's modules_to_save). The base keeps its own.
    */
   readonly modulesToSave?: readonly string[];
+  /** What an adapter that was read does besides: it is served and cannot be trained, so a new one cannot have it. */
+  readonly fixed?: FixedUpdates;
 }
 
 /**

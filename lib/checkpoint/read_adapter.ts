@@ -17,6 +17,7 @@ import { type Checkpoint, transpose } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import type { Lora } from "./lora.ts";
 import { placesOf } from "./adapter_places.ts";
+import { fixedTensors } from "./fixed_places.ts";
 import { openSafetensors, type TensorSource } from "./safetensors.ts";
 import { savedParameters } from "./saved_modules.ts";
 
@@ -99,6 +100,7 @@ export async function readAdapter(
       [d, embedded.r],
     ),
   };
+  const fixed = fixedTensors(config, lora, { tensors, expect });
   const saved = savedParameters(config, lora).map(({ name, tensor, shape }) => {
     const stored = tensors.whole.get(tensor), [rows, columns] = source.tensors.get(stored ?? "")?.shape ?? [];
     if (shape.length === 2 && columns === shape[1] && rows !== shape[0]) {
@@ -143,6 +145,14 @@ export async function readAdapter(
     values.set("embedding.lora_a", turned).set("embedding.lora_b", await source.readFloats(embedding.b));
   }
   for (const { name, tensor } of saved) values.set(savedName(name), await source.readFloats(tensor));
+  for (const [name, stored] of fixed) {
+    const parts: Float32Array[] = [];
+    for (const tensor of stored) parts.push(await source.readFloats(tensor));
+    const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) all.set(part, (at += part.length) - part.length);
+    values.set(name, all);
+  }
   return { lora, values, notes };
 }
 

@@ -1,6 +1,7 @@
 /** Writing an adapter's directory in the layout of Hugging Face's PEFT, which PEFT, vLLM and others load beside the base. */
 
 import { join } from "node:path";
+import { InputError } from "../runtime/errors.ts";
 import { writeJson } from "../runtime/files.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { writeDirectoryAtomic } from "../runtime/write_directory.ts";
@@ -8,6 +9,7 @@ import { adaptedEmbedding, adaptedProjections, adapterShapes, savedName } from "
 import { adapterConfigName } from "./adapter_config.ts";
 import { adapterTensor } from "./adapter_tensors.ts";
 import { type Checkpoint, transpose } from "./checkpoint.ts";
+import { fixedFields } from "./fixed_updates.ts";
 import type { Lora } from "./lora.ts";
 import { adapterWeightsName } from "./read_adapter.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors.ts";
@@ -35,9 +37,20 @@ export interface AdapterToWrite {
   readonly listener?: Listener | undefined;
 }
 
-/** Writes an adapter directory, atomically: PEFT's two files, and the base's tokenizer beside them. */
+/**
+ * Writes an adapter directory, atomically: PEFT's two files, and the base's tokenizer beside them.
+ *
+ * @throws {InputError} of one with {@linkcode Lora.fixed}, which no training has changed
+ */
 export async function writeAdapter(directory: string, options: AdapterToWrite): Promise<void> {
   const { lora, base, fingerprint, source, overwrite } = options, { config } = source;
+  if (lora.fixed) {
+    throw new InputError(
+      `Cannot write an adapter with ${
+        fixedFields(lora.fixed)
+      }: it is read and served as it is; merge it with its base`,
+    );
+  }
   const projections = adaptedProjections(config, lora), embedding = adaptedEmbedding(config, lora);
   const tensors = tensorsToWrite(options);
   await writeDirectoryAtomic(directory, async (temporary) => {

@@ -7,6 +7,7 @@ import {
   adaptedProjections,
   adapterShapes,
   type AdapterValues,
+  fixedParameters,
   isAdapterParameter,
   savedName,
 } from "../checkpoint/adapted.ts";
@@ -60,7 +61,9 @@ export function attachAdapter(
 ): void {
   if (decoder.adapter) throw new Error("The decoder has an adapter already");
   const { config, device } = decoder, { values = initialAdapter(config, lora, options.seed) } = options;
-  const projections = adaptedProjections(config, lora), update = adaptedEmbedding(config, lora);
+  const fixed = fixedParameters(config, lora);
+  const projections = adaptedProjections(config, lora).filter(({ name }) => !fixed.has(name));
+  const update = fixed.has("embedding") ? undefined : adaptedEmbedding(config, lora);
   const saved = savedParameters(config, lora);
   const adapter: Adapter = {
     lora,
@@ -106,10 +109,34 @@ export function attachAdapter(
   decoder.adapter = adapter;
 }
 
+/**
+ * Puts the matrices that an adapter fixes beside the decoder's own, which it has already: one at a time, each worked out
+ * from the base's numbers.
+ *
+ * @param matrix a fixed parameter's numbers, by its name
+ */
+export async function attachFixed(
+  decoder: Decoder,
+  matrix: (name: string) => Promise<Float32Array>,
+): Promise<void> {
+  const { adapter, config, device } = decoder;
+  if (!adapter) throw new Error("The decoder has no adapter");
+  const projections = new Map(projectionsOf(decoder).map((place) => [place.name, place]));
+  const weights = weightsOf(decoder), fixed = fixedParameters(config, adapter.lora);
+  for (const [name, shape] of fixed) {
+    const own = savedName(name), tensor = upload(device, await matrix(name), shape);
+    decoder.parameters.set(own, tensor);
+    const saved = { name: own, tensor, adapter };
+    (projections.get(name) ?? weights.get(name)!).saved = saved;
+    const { tokens } = adapter.lora.fixed!;
+    if (name === "embedding" && tokens?.embedding && config.tiedHead) decoder.head.saved = saved;
+  }
+}
+
 /** Takes the adapter off and frees its parameters: the decoder is its base again. */
 export function detachAdapter(decoder: Decoder): void {
   for (const place of [...projectionsOf(decoder), decoder.embedding]) delete place.lowRank;
-  for (const weight of weightsOf(decoder).values()) delete weight.saved;
+  for (const place of [...projectionsOf(decoder), ...weightsOf(decoder).values()]) delete place.saved;
   for (const [name, tensor] of [...decoder.parameters]) {
     if (!isAdapterParameter(name)) continue;
     tensor.dispose();

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Tensor } from "../backend/device.ts";
 import { empty, read } from "../backend/tensors.ts";
+import { isAdapterParameter } from "../checkpoint/adapted.ts";
 import type { Model } from "./model.ts";
 
 /** Numbers of each tensor that the digest of a model looks at. */
@@ -46,8 +47,11 @@ export async function modelDigest(model: Model): Promise<string> {
     parts.set(name, new Uint8Array(values.buffer, 4 * at, 4 * counts[i]!));
     at += counts[i]!;
   });
+  if (adapter?.enabled === false) {
+    [...parts.keys()].filter(isAdapterParameter).forEach((name) => parts.delete(name));
+  }
   for (const name of adapter?.projections.keys() ?? []) {
-    if (adapter!.enabled && parts.get(`${name}.lora_b`)?.some((byte) => byte !== 0)) continue;
+    if (parts.get(`${name}.lora_b`)?.some((byte) => byte !== 0)) continue;
     for (const factor of ["a", "b"]) parts.delete(`${name}.lora_${factor}`);
   }
   const hash = createHash("sha256");

@@ -6,7 +6,8 @@ import type { HubOptions } from "../hub/hub.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
 import type { Watched } from "../runtime/listener.ts";
-import { attachAdapter } from "./adapter.ts";
+import { attachAdapter, attachFixed } from "./adapter.ts";
+import { mergedParameter, mergingOf } from "./merge_updates.ts";
 import { adapterParameters } from "../checkpoint/adapted.ts";
 import {
   type AdapterFiles,
@@ -116,7 +117,24 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
       tokenizer,
       adapter: known && { directory: files?.directory, ...known },
     });
-    if (lora) attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
+    if (!lora) return model;
+    try {
+      attachAdapter(model.decoder, lora, { values: adapter?.values, seed: options.seed });
+      if (lora.fixed) {
+        const merging = mergingOf(config, lora, (name) => adapter!.values.get(name)!);
+        await attachFixed(model.decoder, async (name) => {
+          signal?.throwIfAborted();
+          const entry = plan.find((one) => one.name === name) ?? plan[0]!; // a tied head is the embedding
+          return await mergedParameter(device, name, {
+            values: await checkpoint.readParameter(entry),
+            merging,
+          });
+        });
+      }
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
     return model;
   } finally {
     await checkpoint.close();

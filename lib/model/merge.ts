@@ -1,13 +1,12 @@
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { type BackendChoice, openDevice } from "../backend/backend.ts";
-import { adaptedProjections } from "../checkpoint/adapted.ts";
 import { readAdapterConfig } from "../checkpoint/adapter_config.ts";
 import { baseFingerprint, formerFingerprint } from "../checkpoint/base_fingerprint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { untiedConfig } from "../checkpoint/config.ts";
 import { parameterPlan } from "../checkpoint/parameter_plan.ts";
 import { readAdapter } from "../checkpoint/read_adapter.ts";
-import { mergedParameter, type Merging, unties } from "./merge_updates.ts";
+import { mergedParameter, mergingOf, unties } from "./merge_updates.ts";
 import type { FloatDtype } from "../checkpoint/safetensors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
@@ -66,14 +65,7 @@ export async function mergeAdapter(directory: string, options: MergeOptions): Pr
   const device = await openDevice(options.backend);
   options.listener?.note?.(`Backend: ${device.reason}`);
   const { config } = source,
-    merging: Merging = {
-      config,
-      lora,
-      projections: new Map(
-        adaptedProjections(config, lora).map((projection) => [projection.name, projection]),
-      ),
-      own: (name) => values.get(name)!,
-    };
+    merging = mergingOf(config, lora, (name) => values.get(name)!);
   const target = unties(merging) ? withHead(source) : source, [embedding] = source.plan;
   await writeCheckpoint(directory, {
     config: target.config,

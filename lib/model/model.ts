@@ -9,6 +9,7 @@ import { InputError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { detachAdapter } from "./adapter.ts";
 import { mergedParameter, type Merging, unties } from "./merge_updates.ts";
+import { fixedParameters, savedName } from "../checkpoint/adapted.ts";
 import { savedParameters } from "../checkpoint/saved_modules.ts";
 import { writeAdapter } from "../checkpoint/write_adapter.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
@@ -186,17 +187,20 @@ export class Model {
       );
     }
     const saved = savedParameters(config, adapter.lora).map(({ name }) => name);
+    const fixed = fixedParameters(config, adapter.lora);
     const changed = [
       ...saved,
+      ...fixed.keys(),
       ...adapter.projections.keys(),
       ...(adapter.lora.embedding ? ["embedding"] : []),
     ];
     for (const name of new Set(changed)) {
       const target = parameter(decoder, name);
-      const values = await mergedParameter(this.device, name, {
-        values: await this.parameterValues(name),
-        merging,
-      });
+      const values = fixed.has(name) ? await this.parameterValues(savedName(name)) : await mergedParameter(
+        this.device,
+        name,
+        { values: await this.parameterValues(name), merging },
+      );
       assign(target, upload(target.device, values, target.shape));
     }
     detachAdapter(decoder);

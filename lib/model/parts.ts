@@ -103,6 +103,8 @@ export interface Projection {
   readonly bias?: Weight | undefined;
   /** What an adapter adds. */
   lowRank?: LowRank | undefined;
+  /** What an adapter has in its place, where it is served as a whole. */
+  saved?: Weight["saved"];
 }
 
 /** The angles that heads are turned by: one table for all positions in use, which grows. */

@@ -4,8 +4,16 @@ import { quantizedLinear, quantizedLinearGradient } from "../kernels/product/qua
 import { addLowRank, addLowRankGradient } from "./low_rank.ts";
 import type { Parameters, Projection } from "./parts.ts";
 
+/** The matrix as it is now, and the name of its gradient: an adapter's where that has one of its own and takes part. */
+function matrixOf(
+  { name, weight, saved }: Projection,
+): { readonly name: string; readonly weight: Projection["weight"] } {
+  return saved?.adapter.enabled ? { name: saved.name, weight: { wide: saved.tensor } } : { name, weight };
+}
+
 /** x·Wᵀ + b, and what the projection's adapter adds where it has one. [N, in] → [N, out] */
-export function project({ weight, bias, lowRank }: Projection, x: Tensor): Tensor {
+export function project(projection: Projection, x: Tensor): Tensor {
+  const { weight } = matrixOf(projection), { bias, lowRank } = projection;
   const y = weight.narrow
     ? quantizedLinear(x, weight.narrow, bias?.tensor)
     : linear(x, weight.wide, bias?.tensor);
@@ -29,7 +37,7 @@ export function projectGradient(
   projection: Projection,
   { dy, gradients }: { readonly dy: Tensor; readonly gradients: Parameters },
 ): ProjectionGradient {
-  const { weight } = projection;
+  const { weight } = matrixOf(projection);
   const dx = weight.narrow ? quantizedLinearGradient(weight.narrow, dy) : linearGradient(weight.wide, dy);
   return { dx, addParameters: parametersGradient(projection, { dy, dx, gradients }) };
 }
@@ -40,11 +48,11 @@ export function projectGradient(
  * @param options `dx` [N, in], where it is needed: the adapter's share is added to it
  */
 export function parametersGradient(
-  { name, bias, lowRank }: Projection,
+  projection: Projection,
   options: { readonly dy: Tensor; readonly dx?: Tensor; readonly gradients: Parameters },
 ): ProjectionGradient["addParameters"] {
-  const { dy, gradients } = options;
-  const dweight = gradients.get(name), dbias = bias && gradients.get(bias.name);
+  const { dy, gradients } = options, { bias, lowRank } = projection;
+  const dweight = gradients.get(matrixOf(projection).name), dbias = bias && gradients.get(bias.name);
   const adapt = lowRank && addLowRankGradient(lowRank, options);
   if (!dweight && !dbias && !adapt) return undefined;
   return (x) => {

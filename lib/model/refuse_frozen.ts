@@ -1,5 +1,21 @@
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
+import { fixedFields } from "../checkpoint/fixed_updates.ts";
+import type { Lora } from "../checkpoint/lora.ts";
 import { UsageError } from "../runtime/errors.ts";
+
+/**
+ * Refuses to train an adapter that can only be served.
+ *
+ * @throws {UsageError}
+ */
+export function refuseFixed(lora: Lora | undefined): void {
+  if (!lora?.fixed) return;
+  throw new UsageError(
+    `Cannot train an adapter with ${
+      fixedFields(lora.fixed)
+    }: it is served as it is; merge it with its base and train that`,
+  );
+}
 
 /**
  * Refuses to train weights that are kept in fewer bits, unless an adapter on them is trained.

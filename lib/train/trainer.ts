@@ -6,7 +6,7 @@ import { chooseDropout } from "../model/adapter.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
-import { refuseFrozen } from "../model/refuse_frozen.ts";
+import { refuseFixed, refuseFrozen } from "../model/refuse_frozen.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { EvaluationWatch } from "./evaluation_watch.ts";
 import { watchHealth } from "./health.ts";
@@ -51,6 +51,7 @@ export async function* train(
 ): AsyncGenerator<Metrics> {
   const settings = resolveSettings(options);
   const { signal, batchSize, saveEvery, out } = settings;
+  refuseFixed(model.decoder.adapter?.lora);
   refuseFrozen(model.decoder.quantized, model.decoder.adapter !== undefined);
   if (settings.dtype !== undefined && model.decoder.adapter) {
     throw new UsageError("Cannot choose the dtype of an adapter, which is F32: choose it when it is merged");

@@ -6,7 +6,7 @@ import { isAdapterDirectory } from "../../lib/checkpoint/adapter_config.ts";
 import { parseLora } from "../../lib/checkpoint/lora.ts";
 import type { BaseDtype } from "../../lib/checkpoint/stored_bytes.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
-import { refuseFrozen } from "../../lib/model/refuse_frozen.ts";
+import { refuseFixed, refuseFrozen } from "../../lib/model/refuse_frozen.ts";
 import type { Model } from "../../lib/model/model.ts";
 import type { FloatDtype } from "../../lib/checkpoint/safetensors.ts";
 import type { EvaluationLine } from "../../lib/train/evaluation_figures.ts";
@@ -126,6 +126,7 @@ export async function openTrainee(
     baseDtype,
     check(config, found, device) {
       frozen(found !== undefined);
+      refuseFixed(found);
       fits(config, found, device);
     },
     unknown: options.unknownTensors,

@@ -164,7 +164,7 @@ test("an adapter that is not served is refused by its field", async () => {
   const cases: [Record<string, unknown>, RegExp][] = [
     [{ peft_type: "IA3" }, /field "peft_type" must be "LORA": got "IA3"/],
     [{ task_type: "SEQ_CLS" }, /field "task_type" must be "CAUSAL_LM"/],
-    [{ use_dora: true }, /use_dora true is not supported/],
+    [{ use_dora: true }, /q_proj\.lora_magnitude_vector" is missing, which use_dora asks for$/],
     [{ init_lora_weights: "pissa" }, /init_lora_weights "pissa" is not supported/],
     [{ init_lora_weights: "pissa_niter_4" }, /init_lora_weights "pissa_niter_4" is not supported/],
     [{ loftq_config: { loftq_bits: 4 } }, /loftq_config \{"loftq_bits":4\} is not supported/],
@@ -172,6 +172,27 @@ test("an adapter that is not served is refused by its field", async () => {
     [{ target_parameters: ["experts.down"] }, /target_parameters \["experts\.down"\] is not supported/],
     [{ use_next_years_method: true }, /use_next_years_method true is not supported/],
     [{ use_next_years_scale: 2 }, /use_next_years_scale 2 is not supported/],
+    [{ trainable_token_indices: [3] }, /embed_tokens\.token_adapter\.trainable_tokens_delta" is missing/],
+    [
+      { trainable_token_indices: [3, 3] },
+      /field "trainable_token_indices" must be token ids, each once, .*: got \[3,3\]/,
+    ],
+    [{ trainable_token_indices: { embed_tokens: "3" } }, /field "trainable_token_indices" must be token ids/],
+    [{ trainable_token_indices: 3 }, /field "trainable_token_indices" must be token ids, .*: got 3/],
+    [{ trainable_token_indices: [290] }, /trainable_token_indices names token 290: the base has 290 rows/],
+    [
+      { trainable_token_indices: { q_proj: [3] } },
+      /trainable_token_indices of "q_proj" is not supported: embedding and head/,
+    ],
+    [
+      { trainable_token_indices: { lm_head: [3] } },
+      /of "lm_head" is not supported on a base whose head is its embedding/,
+    ],
+    [
+      { target_modules: ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj", "lm_head"] },
+      /lm_head\.lora_A\.weight" is missing, which target_modules asks for/,
+    ],
+    [{ use_dora: "yes" }, /field "use_dora" must be true or false: got "yes"/],
     [{ use_rslora: "yes" }, /field "use_rslora" must be true or false: got "yes"/],
     [{ rank_pattern: { q_proj: 4 } }, /q_proj\.lora_A\.weight" has shape \[2, 32\], expected \[4, 32\]/],
     [{ r: 0 }, /field "r" must be a positive integer: got 0/],

@@ -137,7 +137,12 @@ test("an adapter's names with an adapter's own name, wrappers, no prefix or two 
   );
   await refused(
     (all) => all.set(`${q}.lora_magnitude_vector`, numbers(1, 32)),
-    /DoRA's magnitudes: not supported/,
+    /q_proj\.lora_magnitude_vector" lies where adapter_config\.json wants none \(use_dora\)/,
+  );
+  await refused(
+    (all) =>
+      all.set("base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta", numbers(1, 1, 32)),
+    /trainable_tokens_delta" lies where adapter_config\.json wants none \(trainable_token_indices\)/,
   );
   await refused(
     (all) => all.set(`${q}.lora_B.bias`, numbers(1, 32)),
@@ -161,7 +166,7 @@ test("an adapter's names with an adapter's own name, wrappers, no prefix or two 
   );
   await refused(
     (all) => all.set("base_model.model.lm_head.lora_A.weight", numbers(1, 2, 32)),
-    /a low-rank update of the head/,
+    /lm_head\.lora_A\.weight" lies where adapter_config\.json wants no update/,
   );
   await refused(
     (all) => all.set("base_model.model.model.norm.weight", numbers(1, 32)),

@@ -87,8 +87,9 @@ export async function* loadDataset(
     return yield* taken(readOwn(spec, { split: options.split, ...reading(options) }), { limit, signal });
   }
   const whole = await exists(spec); // a path may hold commas and stars
+  const items = whole ? [spec] : spec.split(",");
   const parts = await Promise.all(
-    (whole ? [spec] : spec.split(",")).map((item) => openPart(item.trim(), options)),
+    items.map((item) => openPart(item.trim(), { ...options, limit: items.length === 1 ? limit : Infinity })),
   );
   const stream = parts.length === 1 && parts[0].weight === 1
     ? parts[0].read()
@@ -142,9 +143,11 @@ async function openNamed(
   const split = chooseSplit(name, set, { wanted, fallback: options.split ?? "train" });
   const { directory, listener, signal } = options, hub = { listener, signal, ...options.hub };
   if (set.embedded) {
-    const { embedded } = set;
+    const { embedded } = set, { limit = Infinity } = options;
+    // A grammar has no end: a set that stands alone is as long as is asked for, also beyond its usual size.
+    const count = limit < Infinity && { count: limit };
     return async function* () {
-      yield* embedded({ ...options.embedded, split });
+      yield* embedded({ ...count, ...options.embedded, split });
     };
   }
   if (directory !== undefined) {

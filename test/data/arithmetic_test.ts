@@ -6,6 +6,7 @@ import {
   arithmeticProblems,
   arithmeticSolutions,
 } from "../../lib/data/embedded/arithmetic.ts";
+import { longArithmeticProblems } from "../../lib/data/embedded/arithmetic_long.ts";
 import { step, tellStory } from "../../lib/data/embedded/_grammar.ts";
 import { Random } from "../../lib/data/random.ts";
 
@@ -60,11 +61,12 @@ test("a problem keeps its words from version to version", () => {
   assert.equal(first.reference, "5 - 3 = 2 balls. 3 + 2 = 5 balls.\n#### 5");
 });
 
+const things =
+  /\b(apples|balls|beads|books|cakes|cards|cookies|cups|eggs|lemons|pears|pens|pies|plums|rolls|shells|stamps|toys|bags|boxes|jars|he|she)\b/g;
+
 test("no test problem is a training problem, with other names neither, whatever the seed", () => {
   const anonymous = (question: string) =>
     question.match(/\d+/g)!.join(" ") + question.replace(/\S*[A-Z\d]\S*/g, "");
-  const things =
-    /\b(apples|balls|beads|books|cakes|cards|cookies|cups|eggs|lemons|pears|pens|pies|plums|rolls|shells|stamps|toys|bags|boxes|jars|he|she)\b/g;
   const key = (question: string) => anonymous(question).replace(things, "");
   const known = new Set<string>();
   for (const seed of [1, 2, 3]) {
@@ -73,6 +75,24 @@ test("no test problem is a training problem, with other names neither, whatever 
   for (const seed of [1, 2, 9]) {
     for (const { question } of arithmeticProblems({ split: "test", seed })) {
       assert.ok(!known.has(key(question)), question);
+    }
+  }
+});
+
+test("more test problems than usual: the first are the usual ones, the rest have numbers of their own, none are trained on", () => {
+  const plot = (question: string) =>
+    question.match(/\d+/g)!.join(" ") + question.replace(/\S*[A-Z\d]\S*/g, "")
+      .replace(things, "");
+  for (const draw of [arithmeticProblems, longArithmeticProblems]) {
+    const many = [...draw({ split: "test", count: 1_500 })], usual = [...draw({ split: "test" })];
+    assert.equal(many.length, 1_500);
+    assert.deepEqual(many.slice(0, 500), usual);
+    const before = new Set([...draw()].map(({ question }) => plot(question)));
+    const known = new Set(usual.map(({ question }) => plot(question)));
+    for (const { question } of many.slice(500)) {
+      assert.ok(!known.has(plot(question)), question);
+      assert.ok(!before.has(plot(question)), question);
+      known.add(plot(question));
     }
   }
 });

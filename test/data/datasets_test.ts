@@ -286,6 +286,13 @@ test("embedded sets: right by their own answers, split and seed heeded", async (
       }
     }
   }
+  assert.equal((await load("arithmetic:test")).length, 500);
+  assert.equal(
+    (await load("arithmetic:test", { limit: 620 })).length,
+    620,
+    "an embedded set is as long as asked",
+  );
+  assert.equal((await load("arithmetic:test,options:test", { limit: 1_100 })).length, 1_000);
   const ids = (problems: Problem[]) => problems.map(({ question }) => question);
   const test = await load("arithmetic:test", { embedded: { count: 5 } });
   assert.equal(test.length, 5);

@@ -152,8 +152,13 @@ export function writeSteps(steps: readonly Step[]): string {
 const testShare = 8;
 
 /** The split that a story belongs to in every embedded set, by its kind and numbers alone. */
-export function splitOf({ kind, question }: Pick<Story, "kind" | "question">): "train" | "test" {
-  return splitOfKey(`${kind} ${numbersOf(question).join(" ")}`);
+export function splitOf(story: Pick<Story, "kind" | "question">): "train" | "test" {
+  return splitOfKey(plotOf(story));
+}
+
+/** What a story is without its names and things: its kind and its numbers. */
+export function plotOf({ kind, question }: Pick<Story, "kind" | "question">): string {
+  return `${kind} ${numbersOf(question).join(" ")}`;
 }
 
 /** The split of whatever a text names. */

@@ -27,6 +27,7 @@ const commands: Readonly<Record<string, readonly [does: string, run: () => Promi
   table: ["Join the results of several align runs", () => import("./table.ts")],
   data: ["Print a data set as JSONL", () => import("./data.ts")],
   merge: ["Merge a LoRA adapter into its base", () => import("./merge.ts")],
+  "merge-shards": ["Join the shards of generate, score or evaluate", () => import("./merge_shards.ts")],
   doctor: ["Say what this machine has", () => import("./doctor.ts")],
 };
 

@@ -3,21 +3,20 @@
  *
  *   deno task evaluate --model runs/aft --data arithmetic:test --votes 8
  */
-import { endOfResponse } from "../lib/data/answers.ts";
 import type { Evaluated } from "../lib/evaluate/evaluate.ts";
 import { evaluate } from "../lib/evaluate/evaluate.ts";
-import { summarize } from "../lib/evaluate/summary.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
+import { summed } from "./cli/measured.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { checkKept, resumeOption } from "./cli/resume.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
-import { summaryTable } from "../lib/report/summary_table.ts";
+import { dealt, shardOption } from "./cli/shard.ts";
 
 await runTask({
   name: "evaluate",
@@ -48,6 +47,7 @@ await runTask({
     ...inputOptions,
     ...promptOptions,
     ...resumeOption,
+    ...shardOption,
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote; 0 for none" }), 0),
     voteTemperature: preset(
       number("--vote-temperature", { above: 0, help: "Temperature of those samples" }),
@@ -82,9 +82,10 @@ await runTask({
       signal: io.signal,
     });
     const { keeps, kept } = io.output;
+    const records = dealt(problemsOf(options, io, "test"), options, io);
     const results: Evaluated[] = [];
     for await (const result of io.output.keptRecords()) results.push(result as Evaluated);
-    const measured = evaluate(model, checkKept(problemsOf(options, io, "test"), io), {
+    const measured = evaluate(model, checkKept(records.records, io), {
       skip: kept,
       greedy: !options.scoresOnly,
       votes: options.scoresOnly ? 0 : votes,
@@ -101,24 +102,13 @@ await runTask({
     });
     for await (const result of measured) {
       results.push(result);
-      if (options.details || keeps) await io.output.writeRecord(result);
+      if (options.details || keeps || options.shard) await io.output.writeRecord(result);
     }
+    if (options.shard) return await records.end();
     if (results.length === 0) {
       throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
     }
-    const answered = results.filter(({ greedy }) => greedy !== undefined);
-    const unanswered = answered.filter(({ greedy }) => greedy!.answer === null);
-    for (const { id, greedy } of unanswered) {
-      io.listener.detail(`No answer to "${id}": ${endOfResponse(greedy!.text)}`);
-    }
-    if (unanswered.length > 0) {
-      io.listener.warn(
-        `${unanswered.length} of ${answered.length} responses have no answer that could be found: they count as wrong`,
-      );
-    }
-    const summary = summarize(results);
-    io.listener.note(summaryTable([{ name: options.model, summary }], { single: true }).trimEnd());
-    const line = { model: options.model, ...summary };
+    const line = summed(results, options.model, io.listener);
     // The lines of questions that a file holds until then were for a run that is cut off.
     if (keeps && !options.details) io.output.replaceBy(line);
     else await io.output.writeRecord(line);

@@ -12,6 +12,7 @@ import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, prompt
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { behind, checkKept, resumeOption } from "./cli/resume.ts";
+import { dealt, shardOption } from "./cli/shard.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
@@ -53,6 +54,7 @@ await runTask({
     ...inputOptions,
     ...promptOptions,
     ...resumeOption,
+    ...shardOption,
     keepDuplicates: toggle("--keep-duplicates", { help: "Keep candidates with equal texts" }),
     tokenIds: toggle("--token-ids", {
       help: "Keep the ids of each candidate's tokens, so that exactly those are scored and trained on",
@@ -103,7 +105,8 @@ await runTask({
         listener: io.listener,
         signal: io.signal,
       });
-    const problems = checkKept(problemsOf(options, io), io);
-    await writeUntilBroken(behind(problems, io.output.kept), filter, io);
+    const problems = dealt(problemsOf(options, io), options, io);
+    await writeUntilBroken(behind(checkKept(problems.records, io), io.output.kept), filter, io);
+    await problems.end();
   },
 });

@@ -19,6 +19,7 @@ import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsO
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { checkKept, resumeOption } from "./cli/resume.ts";
+import { dealt, shardOption } from "./cli/shard.ts";
 import { pick } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -82,6 +83,7 @@ await runTask({
       "answer",
     ),
     ...resumeOption,
+    ...shardOption,
     strict: toggle("--strict", { help: "Only answers that are marked as such (#### 72) count" }),
     relabel: toggle("--relabel", { help: "Label by answers also what records bring labels for" }),
     endings: preset(
@@ -122,13 +124,10 @@ await runTask({
       listener: io.listener,
       signal: io.signal,
     });
+    const groups = groupsOf(options, io), voting = { strict, listener: io.listener, signal: io.signal };
+    const shard = dealt(majority ? labelByMajority(groups, voting) : groups, options, io);
     const source = async function* (): AsyncGenerator<Group> {
-      const groups = checkKept(groupsOf(options, io), io);
-      for await (
-        const group of majority
-          ? labelByMajority(groups, { strict, listener: io.listener, signal: io.signal })
-          : groups
-      ) {
+      for await (const group of checkKept(shard.records, io)) {
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };
@@ -152,5 +151,6 @@ await runTask({
         signal: io.signal,
       });
     await writeUntilBroken(source(), ranked, io);
+    await shard.end();
   },
 });

@@ -2,6 +2,7 @@
 
 import { InputError } from "../runtime/errors.ts";
 import { type Group, parseGroup, parseProblem, type Problem } from "./records.ts";
+import { type ShardMark, shardMarkIn } from "./shards.ts";
 import { describeWhere, type Where } from "./where.ts";
 
 /** Bytes in pieces of any size, as a file or standard input gives them. */
@@ -15,6 +16,8 @@ export interface JsonlOptions {
   readonly allowEmpty?: boolean;
   /** Longest line, in bytes (default 64 MiB). */
   readonly longestLine?: number;
+  /** Told of the mark that the input ends in, where it is one shard of several; without it, a shard is refused. */
+  readonly shard?: (mark: ShardMark) => void;
 }
 
 /** One line, with its number from 1. */
@@ -126,11 +129,11 @@ function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
 /**
  * The values of JSONL bytes; blank lines are skipped. Throws InputError that names line and source for a line that is
  * not JSON, its kind BrokenOffError where the input ended early, and InputError for input without a record unless
- * `allowEmpty`.
+ * `allowEmpty`. A shard of several (`shards.ts`) is refused too, unless `shard` is there to be told.
  */
 export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): AsyncGenerator<Row> {
   const { source = "standard input", allowEmpty = false } = options;
-  let record = 0;
+  let record = 0, mark: ShardMark | undefined;
   const lines = endedLines(bytes, options);
   for await (const { text, line, ended } of { [Symbol.asyncIterator]: () => lines }) {
     if (text.trim() === "") continue;
@@ -153,7 +156,23 @@ export async function* readJsonl(bytes: Bytes, options: JsonlOptions = {}): Asyn
         `Cannot read ${source} to its end: behind record ${record - 1} its writer failed: ${failed}`,
       );
     }
-    yield { value, where: { source, record, line } };
+    if (mark) {
+      throw new InputError(
+        `Cannot read line ${line} of ${source}: it stands behind the mark that ends shard ${mark.part} of ${mark.of}`,
+      );
+    }
+    mark = shardMarkIn(value);
+    if (!mark) {
+      yield { value, where: { source, record, line } };
+      continue;
+    }
+    if (!options.shard) {
+      throw new InputError(
+        `Cannot read ${source}: it is shard ${mark.part} of ${mark.of}, ${mark.records} of ${mark.total} records: ` +
+          "shards are to be merged first",
+      );
+    }
+    options.shard(mark);
   }
   if (record === 0 && !allowEmpty) {
     throw new InputError(`Cannot read ${source}: it must have at least one record: got empty input`);

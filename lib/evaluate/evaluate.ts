@@ -1,6 +1,7 @@
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { checkPrompt } from "../data/template_options.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
+import { blockRecords } from "../data/shards.ts";
 import { findAnswer, isRight } from "../data/answers.ts";
 import type { Candidate, Group, Problem } from "../data/records.ts";
 import { generate, type GenerateOptions } from "../model/generate.ts";
@@ -212,8 +213,8 @@ export async function* evaluate(
   if (chunk.length > 0) yield* measure(chunk);
 }
 
-/** Questions measured together: enough to fill the decoder's slots many times over. */
-const CHUNK = 512;
+/** Questions measured together: enough to fill the decoder's slots many times over; whole blocks, which scores depend on. */
+const CHUNK = 16 * blockRecords;
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];

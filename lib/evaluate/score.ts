@@ -1,3 +1,4 @@
+import { blockRecords } from "../data/shards.ts";
 import { turns } from "../runtime/turns.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
@@ -17,7 +18,7 @@ import type { Watched } from "../runtime/listener.ts";
 
 /** How candidates are scored. */
 export interface ScoreOptions extends Watched, Pick<LabelOptions, "strict" | "relabel"> {
-  /** Rows computed at once (default 4,096). */
+  /** Rows computed at once (default 4,096), of at most 32 groups: the first 32, the next 32, and so on. */
   readonly microBatchTokens?: number | undefined;
   /** What to do with a candidate that exceeds the model's context (default "skip": reported, no score). */
   readonly tooLong?: "skip" | "refuse";
@@ -77,7 +78,7 @@ export async function* score(
     listener?.progress?.({ part: "score", done, tokens });
   };
   const counts: LabelCounts = { candidates: 0, correct: 0, unanswered: 0 };
-  let waiting: Encoded[] = [], rows = 0, done = 0, tooLong = 0, digest: string | undefined;
+  let waiting: Encoded[] = [], rows = 0, read = 0, done = 0, tooLong = 0, digest: string | undefined;
   const turn = turns();
   const flush = async function* (): AsyncGenerator<Group> {
     const ready = waiting;
@@ -103,7 +104,9 @@ export async function* score(
     }
     const encoded = encode(model, labelled, options), needed = groupRows(encoded.tokens);
     tooLong += encoded.tooLong;
-    if (rows > 0 && rows + needed > microBatchTokens) yield* flush();
+    // A micro-batch ends with its block: then a shard has the numbers of the whole, to the last digit.
+    const full = read++ % blockRecords === 0 || rows + needed > microBatchTokens;
+    if (waiting.length > 0 && full) yield* flush();
     waiting.push(encoded);
     rows += needed;
   }

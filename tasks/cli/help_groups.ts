@@ -4,7 +4,17 @@
 const groups: readonly (readonly [title: string, names: readonly string[]])[] = [
   ["Model", ["model", "adapter", "base-dtype", "lora", "unknown-tensors", "dtype"]],
   ["Data", [
-    ...["data", "test-data", "ranked-data", "input", "output", "data-directory", "limit", "test-limit"],
+    ...[
+      "data",
+      "test-data",
+      "ranked-data",
+      "input",
+      "output",
+      "data-directory",
+      "limit",
+      "test-limit",
+      "shard",
+    ],
     ...["calculator", "fields", "answer-index", "allow-partial", "too-long"],
   ]],
   ["Prompts", ["template", "chat", "system", "few-shot", "template-variables", "template-date"]],

@@ -85,7 +85,8 @@ const flow = [
   ],
 ];
 
-function withoutFlow(configuration: TaskConfiguration): TaskConfiguration {
+/** What was asked for, without what changes no line. */
+export function withoutFlow(configuration: TaskConfiguration): TaskConfiguration {
   const kept = Object.entries(configuration.options).filter(([name]) => !flow.includes(name));
   return { ...configuration, options: Object.fromEntries(kept) };
 }

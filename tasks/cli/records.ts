@@ -7,6 +7,7 @@ import { type AnswerIndex, parseFields, type ReadOptions } from "../../lib/data/
 import { normalizeResponses, type PromptOptions } from "../../lib/data/prompts.ts";
 import { type Group, parseGroup, type Problem } from "../../lib/data/records.ts";
 import { isDay, parseTemplateVariables } from "../../lib/data/template_options.ts";
+import type { ShardMark } from "../../lib/data/shards.ts";
 import { describeWhere, type Where } from "../../lib/data/where.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { templateDate } from "../../lib/tokenizer/chat_template.ts";
@@ -169,7 +170,12 @@ async function* placedProblems(
         yield { problem, where: { source: data, record: ++record } };
       }
     } else {
-      const rows = readJsonl(io.input.bytes, { source: io.input.name });
+      const shard = (mark: ShardMark) => {
+        io.input.shard = mark;
+        const { part, of, records, total } = mark;
+        io.listener.note(`${io.input.name} is shard ${part}/${of}: ${records} of ${total} records`);
+      };
+      const rows = readJsonl(io.input.bytes, { source: io.input.name, shard });
       for await (const { value, where } of take(untilBroken(rows, options.allowPartial, io), limit)) {
         yield { problem: readProblem(value, where, reading), where };
       }

@@ -4,6 +4,7 @@
 
 import { stat } from "node:fs/promises";
 import { errorRecord, formatRecord, readJsonl } from "../../lib/data/jsonl.ts";
+import type { ShardMark } from "../../lib/data/shards.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { nearPath } from "../../lib/runtime/near_path.ts";
 import { exists, inWords, openAppend, openFile, remove, rename, writeText } from "../../lib/runtime/files.ts";
@@ -32,6 +33,8 @@ export interface TaskInput {
   readonly name: string;
   /** The content, once. Ends with the signal's reason when the task is interrupted. */
   readonly bytes: AsyncIterable<Uint8Array>;
+  /** The mark that its records ended in, where they are one shard of several; known when all of them are read. */
+  shard?: ShardMark;
 }
 
 /** Where records go. */

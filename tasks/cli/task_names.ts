@@ -11,6 +11,7 @@ export const taskNames = [
   "data",
   "table",
   "merge",
+  "merge-shards",
   "doctor",
   "make-base",
 ] as const;

@@ -27,7 +27,7 @@ function small(command: string): string {
   const start = "Deno" in globalThis ? "run -A --no-check" : "run";
   const tasks = command.split(" | ").map((part) => {
     const name = part.match(/^deno task ([\w-]+)/)?.[1];
-    if (!name || name === "doctor") return part;
+    if (!name || name === "doctor" || name === "merge-shards") return part;
     const limit = /--data\b/.test(part) && !/--limit/.test(part) ? " --limit 8" : "";
     const local = /--data\b/.test(part) ? ` --data-directory '${join(shared, "data")}'` : "";
     const [line, redirected] = part.split(/(?= > )/);
@@ -35,7 +35,7 @@ function small(command: string): string {
   });
   return tasks.join(" | ")
     .replaceAll(/deno task ([\w-]+)/g, `'${process.execPath}' ${start} tasks/$1.ts`)
-    .replaceAll("tasks/ca-align.ts", "tasks/ca_align.ts")
+    .replaceAll(/tasks\/(\w+)-(\w+)\.ts/g, "tasks/$1_$2.ts")
     .replaceAll("HuggingFaceTB/SmolLM2-135M", `'${join(shared, "models/stories260K")}'`)
     .replaceAll("runs/smol", `'${folder}/smol'`)
     .replaceAll(/--limit \d+/g, "--limit 8")

@@ -3,6 +3,7 @@
  * answered, or its time is up.
  */
 
+import process from "node:process";
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import type { WorkerReply } from "./bounded_worker.ts";
 import { InputError } from "./errors.ts";
@@ -28,10 +29,27 @@ export interface SyncWorker extends Disposable {
   /**
    * Sends a request and sleeps until it is answered; both are copied as `structuredClone` does.
    *
+   * @param options `milliseconds`, the processor time that it may take
+   *
    * @throws {InputError} with the worker's own message; or, when time is up, the one that `overdue` makes. The thread is
    * ended then, and every further request gets the same error: one thread at most stays at work (see `MOST_LEFT`)
    */
   call(request: unknown, options: { readonly milliseconds: number; readonly overdue: () => string }): unknown;
+}
+
+/**
+ * Sleeps until there is an answer; false when the thread has worked for so many milliseconds without one. This thread
+ * sleeps, so the process's processor time is the other's, and what else the machine does cannot make it late; a thread
+ * that waits for its turn, or for nothing at all, is given up after sixteen times as long.
+ */
+function inTime(answered: Int32Array, milliseconds: number): boolean {
+  const began = performance.now(), used = process.cpuUsage(), others = threadsLeftAtWork();
+  for (;;) {
+    if (Atomics.wait(answered, 0, 0, Math.min(milliseconds, 100)) !== "timed-out") return true;
+    const { user, system } = process.cpuUsage(used), passed = performance.now() - began;
+    const worked = (user + system) / 1000 / (1 + others);
+    if ((passed >= milliseconds && worked >= milliseconds) || passed >= 16 * milliseconds) return false;
+  }
 }
 
 /**
@@ -68,7 +86,7 @@ export function openSyncWorker(module: URL): SyncWorker {
       if (ended) throw ended;
       Atomics.store(answered, 0, 0);
       here.postMessage(request);
-      if (Atomics.wait(answered, 0, 0, milliseconds) === "timed-out") {
+      if (!inTime(answered, milliseconds)) {
         if ("Deno" in globalThis) left.push(answered);
         throw end(new InputError(overdue()));
       }

@@ -196,7 +196,8 @@ const openInDeno: Open = (path, calls, { handle, variables } = noHandles) => {
     ]),
   );
   const statics = Object.fromEntries(variables.map((name) => [name, { type: "pointer" as const }]));
-  const { symbols } = Deno.dlopen(path, { ...functions, ...statics } as Deno.ForeignLibraryInterface);
+  const dlopen = Deno.dlopen as unknown as (path: string, symbols: object) => { readonly symbols: unknown };
+  const { symbols } = dlopen(path, { ...functions, ...statics });
   return { call: symbols as never, addresses: symbols as never };
 };
 

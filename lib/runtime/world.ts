@@ -47,6 +47,8 @@ export interface Launch {
   readonly by: string;
   /** Processes that it started together; undefined where it does not say. */
   readonly size: number | undefined;
+  /** Which of them this is. */
+  readonly rank: number;
   /** The MPI that it belongs to; undefined where any may serve. */
   readonly family?: MpiFamily;
 }
@@ -57,17 +59,17 @@ export function launched(): Launch | undefined {
     const value = environmentVariable(name);
     return value === undefined ? undefined : Number(value);
   };
-  const slurm = environmentVariable("SLURM_STEP_NUM_TASKS") !== undefined;
-  if (environmentVariable("OMPI_COMM_WORLD_SIZE") !== undefined) {
-    return { by: "mpirun of Open MPI", size: count("OMPI_COMM_WORLD_SIZE"), family: "Open MPI" };
+  const slurm = count("SLURM_STEP_NUM_TASKS"), bySlurm = slurm === undefined ? undefined : "srun";
+  const openMpi = count("OMPI_COMM_WORLD_SIZE"), pmi = count("PMI_SIZE"), pmix = count("PMIX_RANK");
+  if (openMpi !== undefined) {
+    const rank = count("OMPI_COMM_WORLD_RANK") ?? 0;
+    return { by: "mpirun of Open MPI", size: openMpi, rank, family: "Open MPI" };
   }
-  if (environmentVariable("PMI_SIZE") !== undefined) {
-    return { by: slurm ? "srun" : "mpirun of MPICH", size: count("PMI_SIZE"), family: "MPICH" };
+  if (pmi !== undefined) {
+    return { by: bySlurm ?? "mpirun of MPICH", size: pmi, rank: count("PMI_RANK") ?? 0, family: "MPICH" };
   }
-  if (environmentVariable("PMIX_RANK") !== undefined) {
-    return { by: slurm ? "srun" : "a launcher with PMIx", size: count("SLURM_STEP_NUM_TASKS") };
-  }
-  return slurm ? { by: "srun", size: count("SLURM_STEP_NUM_TASKS") } : undefined;
+  if (pmix !== undefined) return { by: bySlurm ?? "a launcher with PMIx", size: slurm, rank: pmix };
+  return bySlurm && { by: bySlurm, size: slurm, rank: count("SLURM_PROCID") ?? 0 };
 }
 
 /** A process by itself. */

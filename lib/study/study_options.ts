@@ -5,7 +5,7 @@ import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
-import { fullShape, quickShape, type StudySettings } from "./settings.ts";
+import { comparedMethods, fullShape, quickShape, type Start, type StudySettings } from "./settings.ts";
 
 /** What `study` is asked to do. Everything has a default. */
 export interface StudyOptions {
@@ -29,6 +29,12 @@ export interface StudyOptions {
   readonly limit?: number | undefined;
   /** Test problems of a data set (default 200, quick 4). */
   readonly testLimit?: number | undefined;
+  /** Samples of every test problem at temperature 0.7, for pass@1 (default 0: greedy answers alone). */
+  readonly testSamples?: number | undefined;
+  /** What methods start from, one or both, each a study of its own with the same VFT models (default both). */
+  readonly start?: readonly Start[] | undefined;
+  /** Objectives to compare: VFT, RFT, RRHF, PRO, DPO, AFT; claims of others are left out (default all). */
+  readonly methods?: readonly string[] | undefined;
   /** Candidates a question (default 6, quick 2). */
   readonly samples?: number | undefined;
   /** Of sampling (default 1). */
@@ -62,7 +68,8 @@ export interface StudyRun {
   readonly out: string;
   /** What the page calls the base model. */
   readonly modelName: string;
-  readonly settings: StudySettings;
+  /** Of every start. */
+  readonly settings: readonly StudySettings[];
   readonly only: readonly string[];
   readonly dataDirectory: string | undefined;
   readonly backend: "auto" | "webgpu" | "wasm";
@@ -75,6 +82,7 @@ const numbers = {
   seeds: "count",
   limit: "count",
   testLimit: "count",
+  testSamples: "count or 0",
   samples: "count",
   temperature: "positive or 0",
   maxTokens: "count",
@@ -91,6 +99,8 @@ const kinds = {
   model: "text",
   out: "text",
   only: "texts",
+  methods: "texts",
+  start: "texts",
   data: "texts",
   rankedData: "text",
   dataDirectory: "text",
@@ -103,6 +113,9 @@ const names: NamesOf<StudyOptions> = {
   seeds: true,
   limit: true,
   testLimit: true,
+  methods: true,
+  testSamples: true,
+  start: true,
   samples: true,
   temperature: true,
   maxTokens: true,
@@ -151,16 +164,35 @@ export function resolveStudy(
       }`,
     );
   }
+  const { start: starts = ["base", "vft"] } = options;
+  for (const start of starts) {
+    if (start === "base" || start === "vft") continue;
+    throw new UsageError(
+      `Option start must be of base, vft: got ${JSON.stringify(start)}${suggestion(start, ["base", "vft"])}`,
+    );
+  }
+  if (starts.length === 0) throw new UsageError("Option start must be of base, vft: got none");
+  const { methods = comparedMethods } = options;
+  for (const name of methods) {
+    if (comparedMethods.includes(name)) continue;
+    throw new UsageError(
+      `Option methods must be of ${comparedMethods.join(", ")}: got ${JSON.stringify(name)}${
+        suggestion(name, comparedMethods)
+      }`,
+    );
+  }
   for (const name of [...data, rankedData]) findDataset(name);
   const size = <T>(given: T | undefined, full: T, small: T) => given ?? (quick ? small : full);
   const model = options.model ?? embeddedBase();
-  const settings: StudySettings = {
+  const settings: Omit<StudySettings, "start"> = {
     model,
     data,
     rankedData,
+    methods,
     seeds: [...Array(size(options.seeds, 3, 1)).keys()],
     limit: size(options.limit, 640, 6),
     testLimit: size(options.testLimit, 200, 4),
+    testSamples: options.testSamples ?? 0,
     samples: size(options.samples, 6, 2),
     temperature: options.temperature ?? 1,
     maxTokens: size(options.maxTokens, 96, 24),
@@ -175,7 +207,7 @@ export function resolveStudy(
   return {
     out: options.out ?? "runs/study",
     modelName: options.model === undefined || options.model === embeddedBase() ? "the embedded base" : model,
-    settings,
+    settings: [...new Set(starts)].map((start) => ({ ...settings, start })),
     only,
     dataDirectory: options.dataDirectory,
     backend,

@@ -51,7 +51,14 @@ await runTask({
       help: "Where named data sets lie; otherwise the hub",
     }),
     quick: toggle("--quick", { help: "The smallest sizes: to see that it runs" }),
-    seeds: integer("--seeds", { help: "Seeds of every cell: 0 to N − 1; default 3, quick 1" }),
+    seeds: integer("--seeds", { help: "Seeds of every cell, from --first-seed on; default 3, quick 1" }),
+    firstSeed: preset(
+      integer("--first-seed", {
+        min: 0,
+        help: "The first of them: to share a study out, see docs/study/README.md",
+      }),
+      0,
+    ),
     limit: integer("--limit", { help: "Training problems of a data set; default 640, quick 6" }),
     start: preset(
       text("--start", {

@@ -31,7 +31,7 @@ const curves = [
 
 /** Every method with and without a constraint; where it goes on from VFT, measured on the way. */
 export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
-  const { data: [data], seeds, constraintMethods, limit, batchSize, beta, start } = cells.settings;
+  const { data: [data], constraintMethods, limit, batchSize, beta, start } = cells.settings;
   // From the base they are the models of the main experiment.
   const constraintEpochs = start === "base" ? cells.settings.epochs : cells.settings.constraintEpochs;
   const steps = constraintEpochs * Math.ceil(limit / batchSize);

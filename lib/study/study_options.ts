@@ -23,8 +23,13 @@ export interface StudyOptions {
   readonly dataDirectory?: string | undefined;
   /** The smallest sizes, to see that it runs (default false). */
   readonly quick?: boolean | undefined;
-  /** Seeds of every cell: 0 to N − 1 (default 3, quick 1). */
+  /** Seeds of every cell, this many from `firstSeed` on (default 3, quick 1). */
   readonly seeds?: number | undefined;
+  /**
+   * The first of them (default 0): several processes or machines make a few seeds each, and where their folders `cells`,
+   * `candidates` and `probes` are put together, one call for all seeds finds everything made.
+   */
+  readonly firstSeed?: number | undefined;
   /** Training problems of a data set (default 640, quick 6). */
   readonly limit?: number | undefined;
   /** Test problems of a data set (default 200, quick 4). */
@@ -80,6 +85,7 @@ export interface StudyRun {
 
 const numbers = {
   seeds: "count",
+  firstSeed: "count or 0",
   limit: "count",
   testLimit: "count",
   testSamples: "count or 0",
@@ -113,6 +119,7 @@ const names: NamesOf<StudyOptions> = {
   seeds: true,
   limit: true,
   testLimit: true,
+  firstSeed: true,
   methods: true,
   testSamples: true,
   start: true,
@@ -189,7 +196,7 @@ export function resolveStudy(
     data,
     rankedData,
     methods,
-    seeds: [...Array(size(options.seeds, 3, 1)).keys()],
+    seeds: Array.from({ length: size(options.seeds, 3, 1) }, (_, i) => (options.firstSeed ?? 0) + i),
     limit: size(options.limit, 640, 6),
     testLimit: size(options.testLimit, 200, 4),
     testSamples: options.testSamples ?? 0,

@@ -51,8 +51,32 @@ await runTask({
       help: "Where named data sets lie; otherwise the hub",
     }),
     quick: toggle("--quick", { help: "The smallest sizes: to see that it runs" }),
-    seeds: integer("--seeds", { help: "Seeds of every cell: 0 to N − 1; default 3, quick 1" }),
+    seeds: integer("--seeds", { help: "Seeds of every cell, from --first-seed on; default 3, quick 1" }),
+    firstSeed: preset(
+      integer("--first-seed", {
+        min: 0,
+        help: "The first of them: to share a study out, see docs/study/README.md",
+      }),
+      0,
+    ),
     limit: integer("--limit", { help: "Training problems of a data set; default 640, quick 6" }),
+    start: preset(
+      text("--start", {
+        metavar: "base,vft",
+        help:
+          "What methods start from, one or both: base (with the joint loss, as long as VFT), vft (they go on from it)",
+      }),
+      "base,vft",
+    ),
+    methods: text("--methods", {
+      metavar: "A,B",
+      help:
+        "Objectives to compare in main, ranked and constraints: VFT, RFT, RRHF, PRO, DPO, AFT; default: all",
+    }),
+    testSamples: preset(
+      integer("--test-samples", { min: 0, help: "Samples of each test problem, for pass@1; 0 for none" }),
+      0,
+    ),
     testLimit: integer("--test-limit", { help: "Test problems of a data set; default 200, quick 4" }),
     samples: integer("--samples", { short: "-k", help: "Candidates per question; default 6, quick 2" }),
     maxTokens: integer("--max-tokens", { help: "Longest response, in tokens; default 96, quick 24" }),
@@ -69,12 +93,14 @@ await runTask({
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
   },
   async run(options, io) {
-    const { only, data, ...sizes } = withoutCommon(options);
+    const { only, data, start, methods, ...sizes } = withoutCommon(options);
     const named = (list: string) => list.split(",").map((name) => name.trim());
     const outcomes = await study({
       ...sizes,
       ...(only !== undefined && { only: named(only) }),
       data: named(data),
+      ...(methods !== undefined && { methods: named(methods) }),
+      start: named(start) as ("base" | "vft")[],
       signal: io.signal,
     }, io.listener);
     for (const { tables: [first] } of outcomes) {

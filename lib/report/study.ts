@@ -39,6 +39,8 @@ export type OutcomePlot =
 export interface Claim {
   /** What the paper says, in words. */
   readonly claim: string;
+  /** What the methods started from: the VFT model (default), or the base. */
+  readonly start?: "vft" | "base";
   /** The paper's number. */
   readonly theirs: string;
   /** Ours, with its interval. */

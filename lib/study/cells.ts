@@ -52,15 +52,18 @@ export interface CellsOptions {
 
 /** Makes and finds the cells of one study's settings. */
 export class StudyCells {
-  #base?: Promise<string>;
+  #baseDigest?: Promise<string>;
 
   constructor(readonly settings: StudySettings, readonly stages: Stages, readonly options: CellsOptions) {}
 
   /** The first problems of one data set, or of several: as many of each. `split` is train or test. */
-  problems(data: string, split: "train" | "test"): Source<Problem> {
-    const { limit: trained, testLimit } = this.settings, directory = this.options.dataDirectory;
+  problems(
+    data: string,
+    split: "train" | "test",
+    limit = split === "train" ? this.settings.limit : this.settings.testLimit,
+  ): Source<Problem> {
+    const directory = this.options.dataDirectory;
     const watched = { listener: this.stages.listener, signal: this.stages.options.signal };
-    const limit = split === "train" ? trained : testLimit;
     const each = data.split("+").map((name) => () =>
       loadDataset(`${name}:${split}`, { directory, limit, ...watched })
     );
@@ -72,7 +75,7 @@ export class StudyCells {
   /** VFT of the base model on a data set's references (`a+b` for both). */
   async vft(data: string, seed: number, probe?: Probe): Promise<Cell> {
     const { epochs, learningRate, limit, batchSize, checkpoints } = this.settings;
-    const from = { directory: this.settings.model, key: await this.#baseKey() };
+    const from = await this.#base();
     const settings = { objective: "vft", epochs, learningRate };
     // One that is watched is another cell: it is the same model, made again with measurements on the way.
     const logEvery = probe && Math.max(1, Math.round(epochs * limit / batchSize / checkpoints));
@@ -94,14 +97,15 @@ export class StudyCells {
     options: { readonly split?: "train" | "test"; readonly samples?: number } = {},
   ): Promise<string> {
     const { split = "train", samples = this.settings.samples } = options;
-    const { temperature, maxTokens, limit, testLimit } = this.settings, from = await this.vft(data, seed);
-    const key = digest({ from: from.key, split, samples, temperature, maxTokens, limit, testLimit });
+    const { temperature, maxTokens } = this.settings, from = await this.vft(data, seed);
+    const limit = split === "train" ? this.settings.limit : this.judgedLimit;
+    const key = digest({ from: from.key, split, samples, temperature, maxTokens, limit });
     const folder = join(this.options.out, "candidates");
     await makeDirectory(folder);
     const name = `${data}-s${seed}-${split}-k${samples}`;
     return await this.stages.candidates(join(folder, `${name}-${key}.jsonl`), {
       from: from.directory,
-      problems: this.problems(data, split),
+      problems: this.problems(data, split, limit),
       label: name,
       samples,
       temperature,
@@ -109,17 +113,33 @@ export class StudyCells {
     });
   }
 
-  /** A method's model: VFT, then the method on candidates (sampled from VFT, or those that the data set brings). */
+  /** Test problems that have candidates, and that are voted on: the first. */
+  get judgedLimit(): number {
+    return Math.min(this.settings.testLimit, this.settings.judged);
+  }
+
+  /**
+   * A method's model: trained on candidates (sampled from the seed's VFT model, or those that the data set brings), from
+   * that model on or from the base. From the base, VFT is the VFT model; and DPO, which nothing else would teach to write,
+   * has a VFT term of weight 1 beside it.
+   */
   async aligned(
     data: string,
     seed: number,
     { method, probe }: { readonly method: Method; readonly probe?: Probe | undefined },
   ): Promise<Cell> {
-    const { limit, samples, temperature, maxTokens, alignEpochs, alignLearningRate, rankedData } =
-      this.settings;
-    const from = await this.vft(data, seed), count = method.samples ?? samples;
-    const ranked = data === rankedData;
-    const { samples: _, ...own } = method;
+    const { limit, samples, temperature, maxTokens, rankedData, start } = this.settings;
+    if (start === "base" && method.objective === "vft" && probe === undefined) {
+      return await this.vft(data, seed);
+    }
+    const from = start === "base" ? await this.#base() : await this.vft(data, seed);
+    const { epochs, learningRate } = start === "base"
+      ? this.settings
+      : { epochs: this.settings.alignEpochs, learningRate: this.settings.alignLearningRate };
+    const count = method.samples ?? samples, ranked = data === rankedData;
+    const { objective, constraint, beta, logEvery, votes, epochs: passes = epochs } = start === "base"
+      ? withReferences(method)
+      : method;
     // A sweep of k takes the first of the most candidates, so that fewer are a part of more.
     const most = method.samples === undefined ? samples : Math.max(...this.settings.sampleCounts);
     const records = ranked
@@ -128,10 +148,11 @@ export class StudyCells {
         method.votes ? voted(cut(readRecords(path), count)) : cut(readRecords(path), count)
       );
     const kind = method.objective === "vft" ? "vft-again" : method.objective;
-    const name = `${data}-s${seed}-${kind}${method.constraint ? `-${method.constraint}` : ""}`;
+    const name = [data, `s${seed}`, ...(start === "base" ? ["base"] : []), kind, method.constraint]
+      .filter((part) => part !== undefined).join("-");
     return await this.#train(name, {
       from,
-      settings: { epochs: alignEpochs, learningRate: alignLearningRate, ...own },
+      settings: { epochs: passes, learningRate, objective, constraint, beta, logEvery, votes },
       data,
       seed,
       records,
@@ -142,32 +163,39 @@ export class StudyCells {
 
   /** What a model does on a data set's test problems, with the candidates of that set's VFT model (or its own). */
   async measured(cell: Cell, data: string, seed: number): Promise<Measured> {
-    const { testLimit, maxTokens } = this.settings;
+    const { testLimit, maxTokens, testSamples } = this.settings;
     const records = await this.judged(data, seed);
-    const key = digest({ data, seed, testLimit, maxTokens, records: records.key });
+    const key = digest({ data, seed, testLimit, maxTokens, testSamples, records: records.key });
     return await this.stages.measure(join(cell.directory, `evaluation-${data}-${key}.json`), {
       from: cell.directory,
       records: records.source,
       label: `evaluate ${basename(cell.directory)} on ${data}`,
       options: "both",
+      votes: testSamples,
       seed,
     });
   }
 
-  /** The test problems of a data set with labelled candidates. */
+  /** The test problems of a data set, the first with labelled candidates. */
   async judged(data: string, seed: number): Promise<{ source: Source<Group | Problem>; key: string }> {
     if (data === this.settings.rankedData) return { source: this.problems(data, "test"), key: data };
     const path = await this.candidates(data, seed, { split: "test" });
-    return { source: () => readRecords(path), key: basename(path) };
+    const problems = this.problems(data, "test"), first = this.judgedLimit;
+    const source = async function* (): AsyncGenerator<Problem> {
+      yield* readRecords(path);
+      let at = 0;
+      for await (const problem of problems()) if (at++ >= first) yield problem;
+    };
+    return { source, key: basename(path) };
   }
 
   /** Responses of a model to test problems, drawn at 0.7 as for maj@k, equal ones kept: the file they are in. */
   async ballots(cell: Cell, data: string, seed: number): Promise<string> {
-    const { votes, testLimit, maxTokens } = this.settings;
-    const path = join(cell.directory, `votes-${data}-${digest({ votes, testLimit, maxTokens })}.jsonl`);
+    const { votes, maxTokens } = this.settings, limit = this.judgedLimit;
+    const path = join(cell.directory, `votes-${data}-${digest({ votes, limit, maxTokens })}.jsonl`);
     return await this.stages.candidates(path, {
       from: cell.directory,
-      problems: this.problems(data, "test"),
+      problems: this.problems(data, "test", limit),
       label: `votes ${basename(cell.directory)}`,
       samples: votes,
       temperature: 0.7,
@@ -203,9 +231,13 @@ export class StudyCells {
     return { directory, key };
   }
 
+  async #base(): Promise<Cell> {
+    return { directory: this.settings.model, key: await this.#baseKey() };
+  }
+
   /** A digest of the base model's weights, so that another base in the same folder makes other cells. */
   #baseKey(): Promise<string> {
-    return this.#base ??= (async () => {
+    return this.#baseDigest ??= (async () => {
       const hash = createHash("sha256"), { model } = this.settings;
       const { listener, options: { signal } } = this.stages;
       const directory = await resolveModel(model, { listener, signal });
@@ -219,11 +251,17 @@ export class StudyCells {
   }
 }
 
-/** A method's settings as `train` takes them, without its name in tables. What a cell's digest is made of keeps its form. */
-function trainOptions(
-  { beta, name: _, votes: __, ...settings }: Readonly<Record<string, unknown>>,
-): TrainOptions {
-  return { ...settings, ...(beta !== undefined && { options: { beta: beta as number } }) };
+/** A method that also learns the references: DPO alone does not. */
+function withReferences(method: Method): Method {
+  const { objective, constraint, ...rest } = method;
+  if (objective !== "dpo") return method;
+  return { ...rest, objective: `vft:1,dpo:1${constraint ? `:constraint=${constraint}` : ""}` };
+}
+
+/** A method's settings as `train` takes them. */
+function trainOptions({ beta, votes: _, ...settings }: Readonly<Record<string, unknown>>): TrainOptions {
+  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+  return { ...given, ...(beta !== undefined && { options: { beta: beta as number } }) };
 }
 
 /** Eight hexadecimal digits of anything that JSON holds. */

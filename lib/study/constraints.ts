@@ -1,13 +1,24 @@
 /** What the lack of a constraint does: scores, repetition, missing end tokens and accuracy over the steps. */
 
-import { join } from "node:path";
-import type { Constraint } from "../objectives/objective.ts";
+import { basename, join } from "node:path";
 import { findObjective } from "../objectives/objectives.ts";
-import { summarize } from "../evaluate/summary.ts";
+import { summarize, type Summary } from "../evaluate/summary.ts";
+import { readRecords } from "../pipeline/stages.ts";
 import type { Claim, Outcome, OutcomePlot } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
-import { digest, type StudyCells } from "./cells.ts";
-import { claimAbove, mean, overSeeds, pickColumns, repetitionOf, sizeOf } from "./figures.ts";
+import { digest, type Method, type Probe, type StudyCells } from "./cells.ts";
+import {
+  type BySeed,
+  bySeed,
+  claimAbove,
+  compares,
+  figures,
+  mean,
+  modelRow,
+  pickColumns,
+  repetitionOf,
+  sizeOf,
+} from "./figures.ts";
 import { type ProbePoint, readProbes, watch } from "./probes.ts";
 
 const curves = [
@@ -18,47 +29,57 @@ const curves = [
   { key: "no_end_token", y: "missing end tokens", title: "answers without end", percent: true },
 ] as const;
 
-/** Every method with and without a constraint, measured on the way. */
+/** Every method with and without a constraint; where it goes on from VFT, measured on the way. */
 export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
-  const { data: [data], seeds, constraintMethods, constraintEpochs, limit, batchSize, beta } = cells.settings;
+  const { data: [data], constraintMethods, limit, batchSize, beta, start } = cells.settings;
+  // From the base they are the models of the main experiment.
+  const constraintEpochs = start === "base" ? cells.settings.epochs : cells.settings.constraintEpochs;
   const steps = constraintEpochs * Math.ceil(limit / batchSize);
   const logEvery = Math.max(1, Math.round(steps / cells.settings.constraintProbes));
   const rows: Row[] = [], plots: OutcomePlot[] = [], claims: Claim[] = [];
-  for (const objective of constraintMethods) {
-    const found = new Map<string, ProbePoint[][]>(), spec = findObjective(objective);
+  const vft = await bySeed(cells, data!, (seed) => cells.vft(data!, seed));
+  for (const objective of constraintMethods.filter((one) => compares(cells, one.toUpperCase()))) {
+    const curve = new Map<string, ProbePoint[][]>(), found = new Map<string, BySeed>();
+    const spec = findObjective(objective), name = objective.toUpperCase();
     // Where the boundary never acts, bc is the same method as none.
     const constraints = (spec.constraints ?? []).filter((c) => c !== "bc" || spec.boundaryActs !== false);
     for (const constraint of constraints) {
+      const width = constraint === "bc" && spec.boundary === "beta" ? { beta } : {};
+      const method: Method = { objective, constraint, ...width };
       const runs: ProbePoint[][] = [];
-      for (const seed of seeds) runs.push(await measure(objective, constraint, seed));
-      found.set(constraint, runs);
-      const last = (key: string) => overSeeds(runs.map((run) => run.at(-1)?.[key]));
-      rows.push({
-        method: `${objective.toUpperCase()} ${constraint}`,
-        ...Object.fromEntries(curves.map(({ key }) => [key, last(key)])),
-        assessment_accuracy: last("assessment_accuracy"),
+      const all = await bySeed(cells, data!, async (seed) => {
+        if (start === "base") return await cells.aligned(data!, seed, { method });
+        const { path, probe } = await watched(method, seed);
+        const longer = { ...method, epochs: constraintEpochs, logEvery };
+        const cell = await cells.aligned(data!, seed, { method: longer, probe });
+        runs.push(await readProbes(path));
+        return cell;
       });
+      found.set(constraint, all);
+      curve.set(constraint, runs);
+      rows.push(modelRow(`${name} ${constraint}`, all));
     }
-    const ends = (constraint: string, key: string) => found.get(constraint)!.map((run) => run.at(-1)?.[key]);
-    const starts = (constraint: string, key: string) => found.get(constraint)!.map((run) => run[0]?.[key]);
-    plots.push(...curves.map(({ key, y, title, percent }): OutcomePlot => ({
-      kind: "lines",
-      title: `${objective.toUpperCase()}: ${title}`,
-      x: "step",
-      y,
-      percent,
-      series: [...found].map(([name, runs]) => ({ name, points: meanCurve(runs, key) })),
-    })));
+    if (start === "vft") {
+      plots.push(...curves.map(({ key, y, title, percent }): OutcomePlot => ({
+        kind: "lines",
+        title: `${name}: ${title}`,
+        x: "step",
+        y,
+        percent,
+        series: [...curve].map(([name, runs]) => ({ name, points: meanCurve(runs, key) })),
+      })));
+    }
+    const ends = (constraint: string, key: keyof Summary) => figures(found.get(constraint)!, key);
     // The paper says it of the others: one with a constraint of its own is not trained without.
     if (spec.trainingConstraint === undefined) {
-      claims.push(claimAbove(starts("none", "positives"), ends("none", "positives"), {
-        claim: `${objective.toUpperCase()} without a constraint lowers the scores of right candidates too`,
+      claims.push(claimAbove(figures(vft, "positives"), ends("none", "positives"), {
+        claim: `${name} without a constraint lowers the scores of right candidates too`,
         theirs: "falls",
         unit: "nats per token",
       }));
     }
     claims.push(claimAbove(ends("dc", "accuracy"), ends("none", "accuracy"), {
-      claim: `${objective.toUpperCase()} with DC is above ${objective.toUpperCase()} without a constraint`,
+      claim: `${name} with DC is above ${name} without a constraint`,
       theirs: "above",
     }));
   }
@@ -66,9 +87,10 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
     name: "constraints",
     title: "With and without a constraint",
     about:
-      `Every method goes on for ${constraintEpochs} passes over ${data}, without a constraint (none), with the ` +
-      "detached (dc) and with the boundary constraint (bc), and is measured on the way: mean scores of right and wrong " +
-      "candidates for test problems, accuracy, repetition and missing ends of greedy answers.",
+      `Every method makes ${constraintEpochs} passes over ${data}, without a constraint (none), with the detached ` +
+      "(dc) and with the boundary constraint (bc): mean scores of right and wrong candidates for test problems, " +
+      "accuracy, repetition and missing ends of greedy answers." +
+      (start === "vft" ? ` The curves are of the first ${cells.judgedLimit} test problems.` : ""),
     size: sizeOf(cells),
     claims,
     tables: [{
@@ -88,27 +110,22 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
     plots,
   };
 
-  async function measure(
-    objective: string,
-    constraint: Constraint,
-    seed: number,
-  ): Promise<ProbePoint[]> {
-    const judged = await cells.judged(data, seed);
-    const width = constraint === "bc" && findObjective(objective).boundary === "beta" ? { beta } : {};
-    const key = digest([judged.key, objective, constraint, width, constraintEpochs, logEvery]);
+  /** Measures a training on its way, on the problems with candidates. */
+  async function watched(method: Method, seed: number): Promise<{ path: string; probe: Probe }> {
+    const candidates = await cells.candidates(data!, seed, { split: "test" }),
+      { objective, constraint } = method;
+    const key = digest([basename(candidates), method, constraintEpochs, logEvery]);
     const name = `constraint-${data}-s${seed}-${objective}-${constraint}`;
     const path = join(cells.options.out, "probes", `${name}-${key}.json`);
     const probe = watch(path, {
       measure: async (model) => {
-        const results = await cells.stages.evaluated(model, judged.source, { label: name, seed });
-        const { accuracy, assessment_accuracy, positives, negatives, no_end_token } = summarize(results);
-        const repetition = repetitionOf({ results });
-        return { accuracy, assessment_accuracy, positives, negatives, no_end_token, repetition };
+        const records = () => readRecords(candidates);
+        const results = await cells.stages.evaluated(model, records, { label: name, seed });
+        const { accuracy, positives, negatives, no_end_token } = summarize(results);
+        return { accuracy, positives, negatives, no_end_token, repetition: repetitionOf({ results }) };
       },
     });
-    const method = { objective, constraint, epochs: constraintEpochs, logEvery, ...width };
-    await cells.aligned(data, seed, { method, probe });
-    return await readProbes(path);
+    return { path, probe };
   }
 }
 

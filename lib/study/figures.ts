@@ -11,6 +11,7 @@ import type { Claim } from "../report/study.ts";
 import { type Row, type Spread, spread } from "../report/table.ts";
 import type { Measured } from "../pipeline/stages.ts";
 import type { Cell, Method, StudyCells } from "./cells.ts";
+import type { Start } from "./settings.ts";
 
 /** A method by the name that tables give it. */
 export interface NamedMethod extends Method {
@@ -21,9 +22,9 @@ export interface NamedMethod extends Method {
 export const mainMethods: readonly NamedMethod[] = [
   { name: "VFT", objective: "vft" },
   { name: "RFT", objective: "rft" },
-  { name: "RRHF", objective: "rrhf" },
-  { name: "PRO", objective: "pro" },
-  { name: "DPO", objective: "dpo" },
+  { name: "RRHF", objective: "rrhf", constraint: "none" },
+  { name: "PRO", objective: "pro", constraint: "none" },
+  { name: "DPO", objective: "dpo", constraint: "none" },
   { name: "AFT-DC", objective: "aft", constraint: "dc" },
   { name: "AFT-BC", objective: "aft", constraint: "bc" },
 ];
@@ -32,6 +33,11 @@ export const mainMethods: readonly NamedMethod[] = [
 export function mainMethod(cells: StudyCells, name: string): NamedMethod {
   const method = mainMethods.find((m) => m.name === name)!;
   return method.constraint === "bc" ? { ...method, beta: cells.settings.beta } : method;
+}
+
+/** Whether a method is among those that the study compares. */
+export function compares(cells: StudyCells, name: string): boolean {
+  return cells.settings.methods.includes(name.match(/^\w+/)![0]);
 }
 
 /** One measurement a seed. */
@@ -127,11 +133,21 @@ export function claimAbove(
   };
 }
 
+/** What the row "start" of a table is, where it has one. */
+export function aboutStart(start: Start): string {
+  return start === "vft" ? " start: the VFT model that every method goes on from." : "";
+}
+
 /** What a section says of its sizes. */
 export function sizeOf(cells: StudyCells): string {
-  const { limit, testLimit, samples, seeds, epochs, alignEpochs } = cells.settings;
-  return `${limit} training and ${testLimit} test problems of each data set, ${samples} candidates a question, ` +
-    `${epochs} ${epochs === 1 ? "pass" : "passes"} of VFT and ${alignEpochs} of the method; ${
+  const { limit, testLimit, samples, seeds, epochs, alignEpochs, start } = cells.settings;
+  const passes = (count: number) => `${count} ${count === 1 ? "pass" : "passes"}`;
+  const trained = start === "base"
+    ? `${passes(epochs)} of VFT, and as many of every method from the base on`
+    : `${passes(epochs)} of VFT and ${alignEpochs} of the method after it`;
+  return `${limit} training and ${testLimit} test problems of each data set` +
+    `${cells.judgedLimit < testLimit ? `, the first ${cells.judgedLimit} with candidates` : ""}, ` +
+    `${samples} candidates a question, ${trained}; ${
       seeds.length === 1 ? "one seed" : `${seeds.length} seeds: mean ± standard deviation`
     }.`;
 }

@@ -1,10 +1,13 @@
 /** Ranked feedback: AFT's ranking loss against ranking baselines, with and without a constraint. */
 
-import type { Outcome } from "../report/study.ts";
+import type { Claim, Outcome } from "../report/study.ts";
 import {
+  aboutStart,
   type BySeed,
   bySeed,
   claimAbove,
+  type ClaimWords,
+  compares,
   figures,
   modelColumns,
   modelRow,
@@ -15,7 +18,7 @@ import type { StudyCells } from "./cells.ts";
 
 /** AFT-RDC, AFT-RBC, RRHF and PRO on candidates that carry ranks. */
 export async function ranked(cells: StudyCells): Promise<Outcome> {
-  const { rankedData: data, beta } = cells.settings;
+  const { rankedData: data, beta, start } = cells.settings;
   const methods: NamedMethod[] = [
     { name: "VFT", objective: "vft" },
     { name: "RFT", objective: "rft" },
@@ -28,14 +31,15 @@ export async function ranked(cells: StudyCells): Promise<Outcome> {
     { name: "AFT-RDC", objective: "aft-rank", constraint: "dc" },
     { name: "AFT-RBC", objective: "aft-rank", constraint: "bc", beta },
   ];
-  const found = new Map<string, BySeed>([[
-    "start",
-    await bySeed(cells, data, (seed) => cells.vft(data, seed)),
-  ]]);
-  for (const { name, ...method } of methods) {
+  const found = new Map<string, BySeed>();
+  if (start === "vft") found.set("start", await bySeed(cells, data, (seed) => cells.vft(data, seed)));
+  for (const { name, ...method } of methods.filter(({ name }) => compares(cells, name))) {
     found.set(name, await bySeed(cells, data, (seed) => cells.aligned(data, seed, { method })));
   }
-  const accuracy = (name: string) => figures(found.get(name)!, "accuracy");
+  const above = (a: string, b: string, words: ClaimWords): readonly Claim[] =>
+    [a, b].every((name) => found.has(name))
+      ? [claimAbove(figures(found.get(a)!, "accuracy"), figures(found.get(b)!, "accuracy"), words)]
+      : [];
   return {
     name: "ranked",
     title: "Ranked feedback",
@@ -46,31 +50,31 @@ export async function ranked(cells: StudyCells): Promise<Outcome> {
     claims: [
       // The account that the numbers are from names no constraint: both are set beside them.
       ...["AFT-RDC", "AFT-RBC"].flatMap((name) => [
-        claimAbove(accuracy(name), accuracy("VFT"), {
+        ...above(name, "VFT", {
           claim: `With ranked feedback ${name} is above VFT`,
           theirs: "20.82 → 26.08 (GSM8K-RANK)",
         }),
-        claimAbove(accuracy(name), accuracy("RFT"), {
+        ...above(name, "RFT", {
           claim: `With ranked feedback ${name} is above RFT`,
           theirs: "+0.88",
         }),
       ]),
-      claimAbove(accuracy("VFT"), accuracy("RRHF"), {
+      ...above("VFT", "RRHF", {
         claim: "With ranked feedback VFT is above RRHF without a constraint",
         theirs: "20.82 against 7.51",
       }),
-      claimAbove(accuracy("RRHF + DC"), accuracy("RRHF"), {
+      ...above("RRHF + DC", "RRHF", {
         claim: "A constraint brings RRHF back up",
         theirs: "above",
       }),
-      claimAbove(accuracy("PRO + DC"), accuracy("PRO"), {
+      ...above("PRO + DC", "PRO", {
         claim: "A constraint brings PRO back up",
         theirs: "above",
       }),
     ],
     tables: [{
       name: "ranked",
-      title: `Everything measured on ${data}. start: the VFT model that every method goes on from.`,
+      title: `Everything measured on ${data}.${aboutStart(start)}`,
       columns: modelColumns,
       rows: [...found].map(([name, all]) => modelRow(name, all)),
     }],

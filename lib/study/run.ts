@@ -49,6 +49,14 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
 /** Those that run unless some are named: the paper's. */
 const ofThePaper = Object.keys(experiments).filter((name) => name !== "zoo");
 
+/** Those that are about VFT, or about what goes on from it, alone. */
+const ofVft: readonly string[] = ["pilot", "zoo"];
+
+/** What study.json calls an experiment. */
+function partName(name: string, { start = "vft" }: Partial<StudySettings>): string {
+  return start === "base" ? `${name} from the base` : name;
+}
+
 /** What a study writes into its folder. */
 const studyFileNames: Owned = {
   files: /^(?:study\.(?:json|md|html)|results\.json|run\.lock)$/,
@@ -99,7 +107,7 @@ interface StudyState {
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
   const run = resolveStudy(options, { all: Object.keys(experiments), usual: ofThePaper });
   const { out, settings, only, dataDirectory, backend, microBatch, signal } = run;
-  const { model } = settings;
+  const { model } = settings[0]!;
   const taken = await checkOut({
     out,
     resume: !run.overwrite,
@@ -132,6 +140,7 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
     },
   };
   const perform = async (name: string, sizes: StudySettings) => {
+    const part = partName(name, sizes);
     const own = new Stages({
       backend,
       microBatch,
@@ -143,27 +152,49 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
       configuration: { study: sizes },
     });
     const cells = new StudyCells(sizes, own, { out, dataDirectory });
-    outcomes.set(name, await experiments[name]!(cells));
+    const outcome = await experiments[name]!(cells);
+    outcomes.set(part, sizes.start === "base" ? fromBase(outcome) : outcome);
     if (own.backend !== undefined) state.backend = own.backend;
   };
-  const inOrder = () => Object.keys(experiments).flatMap((name) => outcomes.get(name) ?? []);
-  for (const [name, sizes] of Object.entries(known)) if (!only.includes(name)) await perform(name, sizes);
-  for (const name of Object.keys(experiments).filter((name) => only.includes(name))) {
+  const parts = Object.keys(experiments).flatMap((name) =>
+    (["base", "vft"] as const).map((start) => partName(name, { start }))
+  );
+  const inOrder = () => parts.flatMap((part) => outcomes.get(part) ?? []);
+  const asked = Object.keys(experiments).filter((name) => only.includes(name)).flatMap((name) => {
+    const sizes = ofVft.includes(name) ? [{ ...settings[0]!, start: "vft" as const }] : settings;
+    return sizes.map((sizes) => ({ name, sizes, part: partName(name, sizes) }));
+  });
+  for (const [part, sizes] of Object.entries(known)) {
+    if (!asked.some((one) => one.part === part)) await perform(part.replace(/ from the base$/, ""), sizes);
+  }
+  for (const { name, sizes, part } of asked) {
     signal?.throwIfAborted();
-    listener.note?.(`Experiment ${name}`);
+    listener.note?.(`Experiment ${part}`);
     const started = performance.now();
-    await perform(name, settings);
-    listener.note?.(`Experiment ${name}: done in ${Math.round((performance.now() - started) / 1000)} s`);
-    known[name] = settings;
+    await perform(name, sizes);
+    listener.note?.(`Experiment ${part}: done in ${Math.round((performance.now() - started) / 1000)} s`);
+    known[part] = sizes;
     await writeJson(path, state);
     await writeOutcomes(inOrder(), {
       ...{ out, model: run.modelName, backend: state.backend },
       warnings: [...new Set(Object.values(known).flatMap((sizes) => tooSmall(sizes) ?? []))],
     });
   }
-  const small = tooSmall(settings);
+  const small = tooSmall(settings[0]!);
   if (small !== undefined) listener.warn?.(small);
   return inOrder();
+}
+
+/** An experiment whose methods started from the base, under names of its own. */
+function fromBase(outcome: Outcome): Outcome {
+  const { name, title, tables, claims } = outcome;
+  return {
+    ...outcome,
+    name: `${name}-base`,
+    title: `${title}, from the base`,
+    tables: tables.map((table) => ({ ...table, name: `${table.name}_base` })),
+    claims: claims.map((claim) => ({ ...claim, start: "base" })),
+  };
 }
 
 async function writeOutcomes(

@@ -1,5 +1,8 @@
 /** The sizes of a study: everything that decides what its cells are. */
 
+/** What a method starts from. */
+export type Start = "vft" | "base";
+
 /** What a study was asked to do. Two runs with the same settings share all cells. */
 export interface StudySettings {
   /** Directory of the base model. */
@@ -8,11 +11,20 @@ export interface StudySettings {
   readonly data: readonly string[];
   /** The data set whose candidates carry ranks. */
   readonly rankedData: string;
+  /**
+   * What methods start from: `vft`, the VFT model of the seed, which they go on training at the alignment's rate; `base`,
+   * the base model, which they train as long and as fast as VFT does, references and candidates together (L_VFT + L_A).
+   */
+  readonly start: Start;
+  /** Objectives, as tables have them, that are compared; without them all. */
+  readonly methods: readonly string[];
   /** Every cell is made with each of them. */
   readonly seeds: readonly number[];
   /** Training and test problems of a data set. */
   readonly limit: number;
   readonly testLimit: number;
+  /** Samples of every test problem for pass@1; 0 for none. */
+  readonly testSamples: number;
   /** Candidates a question, their temperature, and their longest length in tokens. */
   readonly samples: number;
   readonly temperature: number;
@@ -31,12 +43,17 @@ export interface StudySettings {
   readonly constraintMethods: readonly string[];
   readonly constraintEpochs: number;
   readonly constraintProbes: number;
+  /** Test problems, the first, that have candidates to assess, and that are voted on. */
+  readonly judged: number;
   /** Samples of maj@k; k are 1 and its doubles up to this. */
   readonly votes: number;
   /** The values that the sweeps go through. */
   readonly betas: readonly number[];
   readonly sampleCounts: readonly number[];
 }
+
+/** The objectives of the experiments main, ranked and constraints. */
+export const comparedMethods: readonly string[] = ["VFT", "RFT", "RRHF", "PRO", "DPO", "AFT"];
 
 /** Settings that `--quick` and the full study differ in beside the command line's options. */
 export type StudyShape = Pick<
@@ -45,6 +62,7 @@ export type StudyShape = Pick<
   | "constraintMethods"
   | "constraintEpochs"
   | "constraintProbes"
+  | "judged"
   | "votes"
   | "betas"
   | "sampleCounts"
@@ -56,6 +74,7 @@ export const fullShape: StudyShape = {
   constraintMethods: ["aft", "rrhf", "pro", "dpo"],
   constraintEpochs: 3,
   constraintProbes: 6,
+  judged: 500,
   votes: 16,
   betas: [0, 0.05, 0.1, 0.2, 0.4, 0.8],
   sampleCounts: [2, 4, 6, 8],
@@ -67,6 +86,7 @@ export const quickShape: StudyShape = {
   constraintMethods: ["rrhf"],
   constraintEpochs: 2,
   constraintProbes: 2,
+  judged: 500,
   votes: 2,
   betas: [0.1, 0.4],
   sampleCounts: [1, 2],

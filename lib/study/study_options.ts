@@ -5,7 +5,7 @@ import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
-import { fullShape, quickShape, type StudySettings } from "./settings.ts";
+import { comparedMethods, fullShape, quickShape, type Start, type StudySettings } from "./settings.ts";
 
 /** What `study` is asked to do. Everything has a default. */
 export interface StudyOptions {
@@ -23,12 +23,23 @@ export interface StudyOptions {
   readonly dataDirectory?: string | undefined;
   /** The smallest sizes, to see that it runs (default false). */
   readonly quick?: boolean | undefined;
-  /** Seeds of every cell: 0 to N − 1 (default 3, quick 1). */
+  /** Seeds of every cell, this many from `firstSeed` on (default 3, quick 1). */
   readonly seeds?: number | undefined;
+  /**
+   * The first of them (default 0): several processes or machines make a few seeds each, and where their folders `cells`,
+   * `candidates` and `probes` are put together, one call for all seeds finds everything made.
+   */
+  readonly firstSeed?: number | undefined;
   /** Training problems of a data set (default 640, quick 6). */
   readonly limit?: number | undefined;
   /** Test problems of a data set (default 200, quick 4). */
   readonly testLimit?: number | undefined;
+  /** Samples of every test problem at temperature 0.7, for pass@1 (default 0: greedy answers alone). */
+  readonly testSamples?: number | undefined;
+  /** What methods start from, one or both, each a study of its own with the same VFT models (default both). */
+  readonly start?: readonly Start[] | undefined;
+  /** Objectives to compare: VFT, RFT, RRHF, PRO, DPO, AFT; claims of others are left out (default all). */
+  readonly methods?: readonly string[] | undefined;
   /** Candidates a question (default 6, quick 2). */
   readonly samples?: number | undefined;
   /** Of sampling (default 1). */
@@ -62,7 +73,8 @@ export interface StudyRun {
   readonly out: string;
   /** What the page calls the base model. */
   readonly modelName: string;
-  readonly settings: StudySettings;
+  /** Of every start. */
+  readonly settings: readonly StudySettings[];
   readonly only: readonly string[];
   readonly dataDirectory: string | undefined;
   readonly backend: "auto" | "webgpu" | "wasm";
@@ -73,8 +85,10 @@ export interface StudyRun {
 
 const numbers = {
   seeds: "count",
+  firstSeed: "count or 0",
   limit: "count",
   testLimit: "count",
+  testSamples: "count or 0",
   samples: "count",
   temperature: "positive or 0",
   maxTokens: "count",
@@ -91,6 +105,8 @@ const kinds = {
   model: "text",
   out: "text",
   only: "texts",
+  methods: "texts",
+  start: "texts",
   data: "texts",
   rankedData: "text",
   dataDirectory: "text",
@@ -103,6 +119,10 @@ const names: NamesOf<StudyOptions> = {
   seeds: true,
   limit: true,
   testLimit: true,
+  firstSeed: true,
+  methods: true,
+  testSamples: true,
+  start: true,
   samples: true,
   temperature: true,
   maxTokens: true,
@@ -151,16 +171,35 @@ export function resolveStudy(
       }`,
     );
   }
+  const { start: starts = ["base", "vft"] } = options;
+  for (const start of starts) {
+    if (start === "base" || start === "vft") continue;
+    throw new UsageError(
+      `Option start must be of base, vft: got ${JSON.stringify(start)}${suggestion(start, ["base", "vft"])}`,
+    );
+  }
+  if (starts.length === 0) throw new UsageError("Option start must be of base, vft: got none");
+  const { methods = comparedMethods } = options;
+  for (const name of methods) {
+    if (comparedMethods.includes(name)) continue;
+    throw new UsageError(
+      `Option methods must be of ${comparedMethods.join(", ")}: got ${JSON.stringify(name)}${
+        suggestion(name, comparedMethods)
+      }`,
+    );
+  }
   for (const name of [...data, rankedData]) findDataset(name);
   const size = <T>(given: T | undefined, full: T, small: T) => given ?? (quick ? small : full);
   const model = options.model ?? embeddedBase();
-  const settings: StudySettings = {
+  const settings: Omit<StudySettings, "start"> = {
     model,
     data,
     rankedData,
-    seeds: [...Array(size(options.seeds, 3, 1)).keys()],
+    methods,
+    seeds: Array.from({ length: size(options.seeds, 3, 1) }, (_, i) => (options.firstSeed ?? 0) + i),
     limit: size(options.limit, 640, 6),
     testLimit: size(options.testLimit, 200, 4),
+    testSamples: options.testSamples ?? 0,
     samples: size(options.samples, 6, 2),
     temperature: options.temperature ?? 1,
     maxTokens: size(options.maxTokens, 96, 24),
@@ -175,7 +214,7 @@ export function resolveStudy(
   return {
     out: options.out ?? "runs/study",
     modelName: options.model === undefined || options.model === embeddedBase() ? "the embedded base" : model,
-    settings,
+    settings: [...new Set(starts)].map((start) => ({ ...settings, start })),
     only,
     dataDirectory: options.dataDirectory,
     backend,

@@ -5,15 +5,17 @@
  */
 import type { Problem } from "../lib/data/records.ts";
 import { generate } from "../lib/model/generate.ts";
+import { generateFrom } from "../lib/model/generate_from.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { runTask } from "./cli/run_task.ts";
-import { choice, integer, preset, required, toggle } from "./cli/option.ts";
+import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { behind, checkKept, resumeOption } from "./cli/resume.ts";
 import { dealt, shardOption } from "./cli/shard.ts";
-import { pick, shared } from "./cli/shared_options.ts";
+import { pick } from "./cli/shared_options.ts";
+import { servedBy, servedOptions } from "./cli/served.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -31,10 +33,16 @@ await runTask({
       command: "cat train.jsonl | deno task generate --model runs/vft | deno task score --model runs/vft | " +
         "deno task ca-align --model runs/vft --out runs/aft",
     },
+    {
+      does: "Candidates of a model that vLLM serves; score adds log-probs here",
+      command:
+        "deno task generate --generate-from http://localhost:8000/v1 --served-model runs/vft --chat never " +
+        "--data gsm8k --output groups.jsonl",
+    },
   ],
   options: {
-    model: required(shared.model),
-    ...pick("adapter", "baseDtype", "unknownTensors"),
+    ...pick("model", "adapter", "baseDtype", "unknownTensors"),
+    ...servedOptions,
     ...pick(
       "input",
       "output",
@@ -72,14 +80,18 @@ await runTask({
   },
   feeds: true,
   resumes: "records",
-  plan: (options) => planMemory("generate", options),
+  plan: (options) => servedBy(options) ? Promise.resolve({}) : planMemory("generate", options),
   async run(options, io) {
-    const { samples, maxTokens, temperature, topK, topP, seed, slots, tooLong, keepDuplicates, tokenIds } =
-      options;
-    const stop = stopTexts(options.stop, io.listener);
+    const stop = stopTexts(options.stop, io.listener), server = servedBy(options, io.listener);
     await checkData(options, io);
     const prompt = await promptsOf(options);
-    const model = await loadModel(options.model, {
+    const { samples, maxTokens, temperature, topK, topP, seed, tooLong, keepDuplicates } = options;
+    const sampling = {
+      ...{ samples, maxTokens, stop, temperature, topK, topP, seed, tooLong, keepDuplicates, prompt },
+      listener: io.listener,
+      signal: io.signal,
+    };
+    const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,
       baseDtype: options.baseDtype,
       check: memoryCheck("generate", options),
@@ -88,25 +100,13 @@ await runTask({
       listener: io.listener,
       signal: io.signal,
     });
-    const filter = (problems: AsyncIterable<Problem>) =>
-      generate(model, problems, {
-        samples,
-        maxTokens,
-        stop,
-        temperature,
-        topK,
-        topP,
-        seed,
-        slots,
-        tooLong,
-        keepDuplicates,
-        tokenIds,
-        prompt,
-        listener: io.listener,
-        signal: io.signal,
-      });
+    const { slots, tokenIds } = options;
+    const sample = (problems: AsyncIterable<Problem>) =>
+      server
+        ? generateFrom(problems, { ...sampling, ...server })
+        : generate(model!, problems, { ...sampling, slots, tokenIds });
     const problems = dealt(problemsOf(options, io), options, io);
-    await writeUntilBroken(behind(checkKept(problems.records, io), io.output.kept), filter, io);
+    await writeUntilBroken(behind(checkKept(problems.records, io), io.output.kept), sample, io);
     await problems.end();
   },
 });

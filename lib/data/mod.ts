@@ -13,6 +13,7 @@ export type { HubOptions } from "../hub/hub.ts";
 export type { Listener, ProgressEvent, Watched } from "../runtime/listener.ts";
 export { type AnswerKind, type Asked, findAnswer, isRight } from "./answers.ts";
 export { type Bytes, type JsonlOptions, readGroups, readProblems } from "./jsonl.ts";
+export type { Shard, ShardMark } from "./shards.ts";
 export { loadDataset, type LoadOptions } from "./load_dataset.ts";
 export type { RawRow } from "./dataset.ts";
 export type { OwnDataSet, OwnRows } from "./own_dataset.ts";

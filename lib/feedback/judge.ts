@@ -1,12 +1,9 @@
 /** Rewards from a judge: a language model behind an OpenAI-compatible endpoint. */
 
 import { createHash } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Group } from "../data/records.ts";
-import { environmentVariable } from "../runtime/environment.ts";
-import { InputError, UsageError } from "../runtime/errors.ts";
+import { type EndpointCounts, keyFrom, openEndpoint } from "../runtime/endpoint.ts";
 import type { Listener } from "../runtime/listener.ts";
-import { askChat, type ChatOutcome, completionsAddress } from "./_chat_endpoint.ts";
 import { openJudgeCache } from "./_judge_cache.ts";
 import { judgePrompt, parseJudgement } from "./_judge_prompt.ts";
 import type { Rewards, RewardSource } from "./rank.ts";
@@ -41,23 +38,9 @@ export interface JudgeOptions {
 }
 
 /** What a judge was asked and what it cost. */
-export interface JudgeCounts {
-  /** Requests sent, further tries among them. */
-  requests: number;
-  /** Requests that failed: 429, 5xx, no connection, too slow. */
-  failed: number;
-  /** Answers in another form than asked for; they cost as any other. */
-  malformed: number;
-  /** Requests that the server does not accept (HTTP 400, 413, 422). */
-  refused: number;
+export interface JudgeCounts extends EndpointCounts {
   /** Groups whose answer was in the cache. */
   cached: number;
-  /** Prompt tokens, as the server counts them. */
-  input: number;
-  /** Completion tokens. */
-  output: number;
-  /** Answers without a count of tokens: the cost leaves them out. */
-  uncounted: number;
 }
 
 /** A judge as a source for `rank`. Dispose of it to close its cache. */
@@ -69,11 +52,6 @@ export interface Judge extends RewardSource, AsyncDisposable {
   /** The counts and the cost in one line. */
   report(): string;
 }
-
-/** No wait is longer, in seconds, whatever the server asks for. */
-const LONGEST_WAIT = 60;
-/** As many refusals before any answer mean that no request is acceptable. */
-const HOPELESS = 3;
 
 /**
  * A judge that grades the candidates of one group with one request (`judgePrompt` has its words, `parseJudgement` the
@@ -91,68 +69,33 @@ const HOPELESS = 3;
  * @throws {InputError} for a cache file that is none
  */
 export async function openJudge(options: JudgeOptions): Promise<Judge> {
-  const { model, concurrency = 4, timeout = 60, retries = 4, backoff = 1, temperature = 0, prices = {} } =
-    options;
-  const { listener } = options;
-  const endpoint = { url: options.url, key: readKey(options.keyVariable), timeout: timeout * 1000 };
-  const address = completionsAddress(endpoint.url);
+  const { model, concurrency = 4, timeout = 60, retries = 4, temperature = 0, prices = {} } = options;
+  const endpoint = openEndpoint({
+    name: "judge",
+    path: "chat/completions",
+    url: options.url,
+    key: keyFrom(options.keyVariable, { of: "judge", usual: "OPENAI_API_KEY" }),
+    timeout,
+    retries,
+    backoff: options.backoff,
+    hint: options.cache === undefined ? "" : `; what it answered so far is in ${options.cache}`,
+    listener: options.listener,
+  });
   const cache = await openJudgeCache(options.cache);
-  const counts: JudgeCounts = {
-    requests: 0,
-    failed: 0,
-    malformed: 0,
-    refused: 0,
-    cached: 0,
-    input: 0,
-    output: 0,
-    uncounted: 0,
-  };
+  const counts: JudgeCounts = Object.assign(endpoint.counts, { cached: 0 });
   const underWay = new Map<string, Promise<Rewards>>();
-  let answered = 0;
-
-  const take = (outcome: ChatOutcome, count: number): number[] | undefined => {
-    counts.requests++;
-    if (outcome.kind === "failed") counts.failed++;
-    if (outcome.kind === "refused" && ++counts.refused === 1) {
-      listener?.warn?.(`The judge refused a request: ${outcome.why}`);
-    }
-    if (outcome.kind !== "reply") return undefined;
-    answered++;
-    counts.input += outcome.usage?.input ?? 0;
-    counts.output += outcome.usage?.output ?? 0;
-    if (!outcome.usage) counts.uncounted++;
-    const rewards = outcome.content === undefined ? undefined : parseJudgement(outcome.content, count);
-    if (!rewards) counts.malformed++;
-    return rewards;
-  };
 
   const ask = async (group: Group, key: string, signal: AbortSignal): Promise<Rewards> => {
     const count = group.candidates.length;
     const request = { model, messages: judgePrompt(group), temperature };
-    for (let attempt = 0;; attempt++) {
-      const outcome = await askChat(endpoint, request, signal);
-      const rewards = take(outcome, count);
-      if (outcome.kind === "reply" && rewards) {
-        await cache.set(key, outcome.content!);
-        return rewards;
-      }
-      if (outcome.kind === "refused") {
-        if (answered > 0 || counts.refused < HOPELESS) break;
-        throw new InputError(`Cannot ask the judge at ${address}: it refuses every request: ${outcome.why}`);
-      }
-      if (attempt === retries) {
-        if (outcome.kind === "reply") break;
-        const tries = `${retries + 1} ${retries === 0 ? "try" : "tries"}`;
-        const kept = options.cache === undefined ? "" : `; what it answered so far is in ${options.cache}`;
-        throw new InputError(`Cannot reach the judge at ${address}: ${outcome.why}, in ${tries}${kept}`);
-      }
-      if (outcome.kind === "failed") {
-        const wait = outcome.wait ?? backoff * 1000 * 2 ** attempt;
-        await delay(Math.min(wait, LONGEST_WAIT * 1000), undefined, { signal }).catch(() => {});
-        signal.throwIfAborted();
-      }
-    }
-    return group.candidates.map(() => undefined);
+    const found = await endpoint.ask(request, (answer) => {
+      const reply = contentOf(answer),
+        rewards = reply === undefined ? undefined : parseJudgement(reply, count);
+      return rewards && { reply: reply!, rewards };
+    }, signal);
+    if (!found) return group.candidates.map(() => undefined);
+    await cache.set(key, found.reply);
+    return found.rewards;
   };
 
   const cost = () => (counts.input * (prices.input ?? 0) + counts.output * (prices.output ?? 0)) / 1e6;
@@ -185,20 +128,11 @@ export async function openJudge(options: JudgeOptions): Promise<Judge> {
   };
 }
 
-/** The key; undefined where the default variable is not set. Messages name the variable, never what it holds. */
-function readKey(variable: string | undefined): string | undefined {
-  const key = environmentVariable(variable ?? "OPENAI_API_KEY")?.trim();
-  if (variable !== undefined && !key) {
-    throw new UsageError(`Environment variable ${variable} must hold the judge's key: it is not set`);
-  }
-  if (key && !/^[\x21-\x7e]+$/.test(key)) {
-    throw new UsageError(
-      `Environment variable ${
-        variable ?? "OPENAI_API_KEY"
-      } must hold a key of ASCII characters without white space`,
-    );
-  }
-  return key || undefined;
+/** What the assistant says in a chat completion; undefined where there is none. */
+function contentOf(answer: unknown): string | undefined {
+  const { choices } = (answer ?? {}) as { choices?: { message?: { content?: unknown } }[] };
+  const content = choices?.[0]?.message?.content;
+  return typeof content === "string" ? content : undefined;
 }
 
 function describe(counts: JudgeCounts, cost: number | undefined): string {

@@ -116,8 +116,13 @@ function isJoined(problem: Problem | undefined): boolean {
 export function decodeResponse(model: Model, ids: readonly number[], context: ResponseContext = {}): string {
   const text = ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids);
   const turn = turnOf(model.tokenizer, context.problem, context.prompt);
-  if (!turn) return isJoined(context.problem) ? text : responseText(text);
+  if (!turn) return plainResponse(text, context.problem);
   return turn.lead !== "" && text.startsWith(turn.lead) ? text.slice(turn.lead.length) : text;
+}
+
+/** What a model says behind a plain prompt, as records hold it. */
+export function plainResponse(generated: string, problem: Problem | undefined): string {
+  return isJoined(problem) ? generated : responseText(generated);
 }
 
 /** The tokens that end a response: the model's and, where prompts may be chats, the template's end of turn, first. */

@@ -11,6 +11,7 @@ import { limitsOf } from "./memory_limits.ts";
 import { checkStop, stopTextsOf, type StopWatch, watchStops } from "./stop_texts.ts";
 import type { Model } from "./model.ts";
 import { warnOfPrompts } from "./prompt_warnings.ts";
+import { streamOf } from "./_stream_of.ts";
 import { slotsThatFit } from "./slots.ts";
 
 /** How candidates are sampled. */
@@ -267,14 +268,6 @@ function receive(
   const missing = samples - pending.candidates.length;
   pending.wanted = Math.max(0, Math.min(missing, 2 * samples - pending.asked));
   pending.done = pending.wanted === 0;
-}
-
-/** The stream of one sample: of the seed, the question's id and the sample's number, so of nothing else. FNV-1a. */
-function streamOf(seed: number, id: string, sample: number): number {
-  let h = 0x811c9dc5;
-  for (const char of `${seed}/${id}/${sample}`) h = Math.imul(h ^ char.codePointAt(0)!, 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  return h ^ (h >>> 13);
 }
 
 function iterate<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> {

@@ -45,6 +45,12 @@ export function stopTextsOf(
 ): readonly string[] {
   if (stop !== undefined) return stop;
   if (problem.prompt !== undefined || turnOf(model.tokenizer, problem, prompt)) return [];
+  return plainStopTexts(problem, prompt);
+}
+
+/** The marks of the next question of a problem's plain template; none where it brings its exact prompt. */
+export function plainStopTexts(problem: Problem, prompt: PromptOptions = {}): readonly string[] {
+  if (problem.prompt !== undefined) return [];
   const plain = problem.choices ? optionsTemplate : questionTemplate;
   return nextQuestionMarks(prompt.template ?? templateOf(problem) ?? plain);
 }

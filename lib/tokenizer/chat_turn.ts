@@ -178,7 +178,12 @@ export function renderChatCalls(
   );
 }
 
-function messagesOf(problem: Problem, options: PromptOptions): ChatMessage[] {
+/**
+ * A problem as the messages of a chat: instructions, examples, what was said before, the question.
+ *
+ * @throws {InputError} for an example without reference
+ */
+export function messagesOf(problem: Problem, options: PromptOptions): ChatMessage[] {
   const { fewShot = [] } = options, system = problem.system ?? options.system;
   const user = (one: Problem): ChatMessage => ({
     role: "user",

@@ -47,6 +47,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
   ],
   "--samples": ["num-generations", "num-return-sequences", "num-samples", "n", "best-of", "group-size"],
   "--limit": ["max-train-samples", "max-samples", "num-examples"],
+  "--generate-from": ["api-base", "base-url", "vllm-url", "server-url", "vllm-server-base-url"],
   "--shard": ["num-shards", "shard-id", "shard-index", "shard-num", "array-task"],
   "--votes": ["num-votes", "maj-k", "self-consistency"],
   "--chat": ["apply-chat-template", "chat-template"],

@@ -3,6 +3,10 @@
 /** Options' names without the dashes, by the heading above them. */
 const groups: readonly (readonly [title: string, names: readonly string[]])[] = [
   ["Model", ["model", "adapter", "base-dtype", "lora", "unknown-tensors", "dtype"]],
+  ["Server", [
+    ...["generate-from", "served-model", "served-key-env", "served-requests", "served-timeout"],
+    ...["served-retries"],
+  ]],
   ["Data", [
     ...[
       "data",

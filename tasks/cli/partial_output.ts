@@ -83,6 +83,8 @@ const flow = [
     "judge-price-input",
     "judge-price-output",
   ],
+  // Where a model is served changes from job to job; which it is does not.
+  ...["generate-from", "served-key-env", "served-requests", "served-timeout", "served-retries"],
 ];
 
 /** What was asked for, without what changes no line. */

@@ -13,5 +13,6 @@ export const taskNames = [
   "merge",
   "merge-shards",
   "doctor",
+  "pack",
   "make-base",
 ] as const;

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
 import type { Group } from "../../lib/data/records.ts";
-import { completionsAddress } from "../../lib/feedback/_chat_endpoint.ts";
 import { judgePrompt, parseJudgement } from "../../lib/feedback/_judge_prompt.ts";
 import { type Judge, type JudgeOptions, openJudge } from "../../lib/feedback/judge.ts";
 import { rank } from "../../lib/feedback/rank.ts";
+import { endpointAddress } from "../../lib/runtime/endpoint.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { withJudge } from "./_judge_server.ts";
 
@@ -96,6 +96,8 @@ test("texts of models are data in the prompt: none can leave its string", () => 
 });
 
 test("the address of the completions", () => {
+  const completionsAddress = (url: string) =>
+    endpointAddress({ name: "judge", url, path: "chat/completions" });
   assert.equal(completionsAddress("http://h:1/v1"), "http://h:1/v1/chat/completions");
   assert.equal(completionsAddress("http://h:1/v1/"), "http://h:1/v1/chat/completions");
   assert.equal(completionsAddress("https://h/v1/chat/completions"), "https://h/v1/chat/completions");

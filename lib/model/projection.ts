@@ -4,10 +4,20 @@ import { quantizedLinear, quantizedLinearGradient } from "../kernels/product/qua
 import { addLowRank, addLowRankGradient } from "./low_rank.ts";
 import type { Parameters, Projection } from "./parts.ts";
 
+/** How rows are projected. */
+export interface ProjectOptions {
+  /** Whether the CPU may round x beside a narrow weight, as {@linkcode quantizedLinear} says. Default false. */
+  readonly rounded?: boolean | undefined;
+}
+
 /** x·Wᵀ + b, and what the projection's adapter adds where it has one. [N, in] → [N, out] */
-export function project({ weight, bias, lowRank }: Projection, x: Tensor): Tensor {
+export function project(
+  { weight, bias, lowRank }: Projection,
+  x: Tensor,
+  { rounded }: ProjectOptions = {},
+): Tensor {
   const y = weight.narrow
-    ? quantizedLinear(x, weight.narrow, bias?.tensor)
+    ? quantizedLinear(x, weight.narrow, { bias: bias?.tensor, rounded })
     : linear(x, weight.wide, bias?.tensor);
   if (lowRank) addLowRank(lowRank, x, y);
   return y;

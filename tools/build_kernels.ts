@@ -16,7 +16,7 @@ const built = new URL("../lib/kernels/built/", import.meta.url);
 const asked = process.argv.slice(2).filter((a) => !a.startsWith("--"));
 const check = process.argv.includes("--check");
 /** Built from another's source, with multiplications and additions in one instruction. */
-const fused: Readonly<Record<string, string>> = { sgemm_fused: "sgemm" };
+const fused: Readonly<Record<string, string>> = { narrow_dots_fused: "narrow_dots", sgemm_fused: "sgemm" };
 const names = asked.length > 0 ? asked : [
   ...(await readdir(folder)).filter((f) => f.endsWith(".ts") && f !== "simd.ts").map((f) => f.slice(0, -3)),
   ...Object.keys(fused),

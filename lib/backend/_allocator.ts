@@ -10,13 +10,18 @@ interface Block {
   free: boolean;
   before: Block | undefined;
   after: Block | undefined;
+  /** In the list of free blocks of its size. */
+  previous: Block | undefined;
+  next: Block | undefined;
 }
 
 /** Start and size of every block are multiples of it: a SIMD register. */
 const GRAIN = 16;
 
-/** Lists for each power of two: blocks of a list differ by at most an eighth. */
+/** Lists for each power of two, 2³: blocks of a list differ by at most an eighth. */
 const LISTS_A_DOUBLING = 8;
+/** Lists of all sizes up to 4 GiB, as many as 8 words have bits. */
+const WORDS = 8, LISTS = 32 * WORDS;
 
 /** How to grow the memory. */
 export interface Heap {
@@ -37,14 +42,16 @@ export interface HeapUse {
 /** Gives out runs of bytes of a heap, each beginning at a multiple of 16. */
 export class Allocator {
   readonly #taken = new Map<number, Block>();
-  readonly #lists: Set<Block>[] = [];
+  /** The first block of each list, and which lists have one, a bit each. */
+  readonly #lists: (Block | undefined)[] = new Array<undefined>(LISTS).fill(undefined);
+  readonly #filled = new Int32Array(WORDS);
   #last: Block;
   #used = 0;
 
   /** @param start the first byte that may be given out */
   constructor(readonly heap: Heap, start: number) {
     const at = aligned(start);
-    this.#last = { at, bytes: heap.size() - at, free: false, before: undefined, after: undefined };
+    this.#last = blockOf(at, heap.size() - at);
     this.#setFree(this.#last);
   }
 
@@ -55,13 +62,9 @@ export class Allocator {
     if (!block) return 0;
     this.#unlist(block);
     if (block.bytes > wanted) {
-      const rest: Block = {
-        at: block.at + wanted,
-        bytes: block.bytes - wanted,
-        free: false,
-        before: block,
-        after: block.after,
-      };
+      const rest = blockOf(block.at + wanted, block.bytes - wanted);
+      rest.before = block;
+      rest.after = block.after;
       if (rest.after) rest.after.before = rest;
       else this.#last = rest;
       block.after = rest;
@@ -88,9 +91,9 @@ export class Allocator {
   use(): HeapUse {
     let free = 0, largestFree = 0;
     for (const list of this.#lists) {
-      for (const { bytes } of list ?? []) {
-        free += bytes;
-        largestFree = Math.max(largestFree, bytes);
+      for (let block = list; block; block = block.next) {
+        free += block.bytes;
+        largestFree = Math.max(largestFree, block.bytes);
       }
     }
     return { used: this.#used, free, largestFree };
@@ -99,9 +102,11 @@ export class Allocator {
   #find(wanted: number): Block | undefined {
     const first = listOf(wanted);
     // Of its own list a block may be too small; of every later one it is large enough.
-    for (const block of this.#lists[first] ?? []) if (block.bytes >= wanted) return block;
-    for (let i = first + 1; i < this.#lists.length; i++) {
-      for (const block of this.#lists[i] ?? []) return block;
+    for (let block = this.#lists[first]; block; block = block.next) if (block.bytes >= wanted) return block;
+    const later = first + 1;
+    for (let word = later >> 5, mask = -1 << (later & 31); word < WORDS; word++, mask = -1) {
+      const filled = this.#filled[word]! & mask;
+      if (filled !== 0) return this.#lists[32 * word + 31 - Math.clz32(filled & -filled)];
     }
     return undefined;
   }
@@ -115,7 +120,8 @@ export class Allocator {
       this.#last.bytes += added;
       this.#list(this.#last);
     } else {
-      const block: Block = { at: before, bytes: added, free: false, before: this.#last, after: undefined };
+      const block = blockOf(before, added);
+      block.before = this.#last;
       this.#last.after = block;
       this.#last = block;
       this.#setFree(block);
@@ -145,14 +151,32 @@ export class Allocator {
   }
 
   #list(block: Block): void {
+    const list = listOf(block.bytes), next = this.#lists[list];
     block.free = true;
-    (this.#lists[listOf(block.bytes)] ??= new Set()).add(block);
+    block.next = next;
+    if (next) next.previous = block;
+    this.#lists[list] = block;
+    this.#filled[list >> 5]! |= 1 << (list & 31);
   }
 
   #unlist(block: Block): void {
+    const { previous, next } = block;
     block.free = false;
-    this.#lists[listOf(block.bytes)]!.delete(block);
+    block.previous = block.next = undefined;
+    if (next) next.previous = previous;
+    if (previous) {
+      previous.next = next;
+      return;
+    }
+    const list = listOf(block.bytes);
+    this.#lists[list] = next;
+    if (!next) this.#filled[list >> 5]! &= ~(1 << (list & 31));
   }
+}
+
+function blockOf(at: number, bytes: number): Block {
+  const none = undefined;
+  return { at, bytes, free: false, before: none, after: none, previous: none, next: none };
 }
 
 function aligned(bytes: number): number {
@@ -161,6 +185,6 @@ function aligned(bytes: number): number {
 
 /** The list of blocks of that size. */
 function listOf(bytes: number): number {
-  const doubling = Math.floor(Math.log2(Math.max(bytes, GRAIN)));
-  return doubling * LISTS_A_DOUBLING + Math.floor((bytes / 2 ** doubling - 1) * LISTS_A_DOUBLING);
+  const grains = bytes / GRAIN, doubling = 31 - Math.clz32(grains);
+  return doubling * LISTS_A_DOUBLING + ((grains << 3 >>> doubling) & (LISTS_A_DOUBLING - 1));
 }

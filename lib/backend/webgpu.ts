@@ -3,7 +3,7 @@
  * TF.js programs and our kernels can work on the same memory in the same order. No other file knows TF.js's insides.
  */
 
-import * as tf from "@tensorflow/tfjs";
+import type * as TfModule from "@tensorflow/tfjs";
 import { findGpu } from "../runtime/gpu.ts";
 import { InputError } from "../runtime/errors.ts";
 import { oneLine } from "../runtime/one_line.ts";
@@ -30,7 +30,13 @@ interface TfWebgpuBackend {
   uploadToGPU(id: object): void;
 }
 
-const backends = new WeakMap<WebgpuDevice, TfWebgpuBackend>();
+/** What a device works on: TF.js, which is loaded with the first one, since loading takes longer than a small task. */
+interface TfOfDevice {
+  readonly tf: typeof TfModule;
+  readonly backend: TfWebgpuBackend;
+}
+
+const backends = new WeakMap<WebgpuDevice, TfOfDevice>();
 
 /** Words by which software rasterisers name themselves; `isFallbackAdapter` is not set by all of them. */
 const CPU_ADAPTER = /llvmpipe|lavapipe|swiftshader|software|basic render|\bcpu\b/i;
@@ -81,11 +87,14 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
   gpu.lost.then((lost) => {
     if (lost.reason !== "destroyed") failure ??= `device lost: ${oneLine(lost.message)}`;
   });
-  const { WebGPUBackend } = await import("@tensorflow/tfjs-backend-webgpu");
+  const [tf, { WebGPUBackend }] = await Promise.all([
+    import("@tensorflow/tfjs"),
+    import("@tensorflow/tfjs-backend-webgpu"),
+  ]);
   tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", LAUNCHES);
   const backend = new WebGPUBackend(gpu as never, adapter.info as never) as unknown as TfWebgpuBackend;
   tf.removeBackend("webgpu");
-  tf.registerBackend("webgpu", () => backend as unknown as tf.KernelBackend, 3);
+  tf.registerBackend("webgpu", () => backend as unknown as TfModule.KernelBackend, 3);
 
   const { bufferManager: pool } = backend,
     live: Live = { tensors: 0, scopes: [] },
@@ -202,16 +211,16 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
       }
     },
   };
-  backends.set(device, backend);
+  backends.set(device, { tf, backend });
   return device;
 }
 
-function backendOf(device: Device): TfWebgpuBackend {
-  const backend = device.name === "webgpu" ? backends.get(device) : undefined;
-  if (!backend) {
+function tfOf(device: Device): TfOfDevice {
+  const found = device.name === "webgpu" ? backends.get(device) : undefined;
+  if (!found) {
     throw new Error(`Cannot share memory with TF.js: the tensor is on ${device.name}, not on webgpu`);
   }
-  return backend;
+  return found;
 }
 
 /**
@@ -221,8 +230,8 @@ function backendOf(device: Device): TfWebgpuBackend {
  *
  * @throws {Error} for a tensor that is not on WebGPU, or was freed
  */
-export function toTfjs(tensor: Tensor): tf.Tensor {
-  backendOf(tensor.device);
+export function toTfjs(tensor: Tensor): TfModule.Tensor {
+  const { tf } = tfOf(tensor.device);
   const { shape, dtype, slot: { buffer } } = tensor;
   return tf.tensor({ buffer: buffer!, zeroCopy: true } as never, [...shape], dtype);
 }
@@ -234,8 +243,8 @@ export function toTfjs(tensor: Tensor): tf.Tensor {
  * @param device the one that TF.js's backend works on
  * @throws {Error} for a tensor of another kind of number than float32 and int32, or a device that is not WebGPU
  */
-export function fromTfjs(device: Device, tensor: tf.Tensor): Tensor {
-  const backend = backendOf(device), { dtype } = tensor;
+export function fromTfjs(device: Device, tensor: TfModule.Tensor): Tensor {
+  const { backend } = tfOf(device), { dtype } = tensor;
   if (dtype !== "float32" && dtype !== "int32") {
     throw new Error(`Cannot take a tensor of TF.js of ${dtype}: expected float32 or int32`);
   }

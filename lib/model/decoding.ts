@@ -13,7 +13,7 @@ import { type Decoder, reservePositions } from "./state.ts";
 import { deviceBatch, paddedRows } from "./batch.ts";
 import { feedForward, queriesKeysValues, type Stream } from "./layer.ts";
 import { normalize } from "./norm.ts";
-import { project } from "./projection.ts";
+import { project, type ProjectOptions } from "./projection.ts";
 import { RowAllocator } from "./_row_allocator.ts";
 
 /** One prompt to continue, several times. */
@@ -173,15 +173,19 @@ export class DecodingSession implements Disposable {
     batch.dispose();
   }
 
-  #layer(layer: Layer, stream: Stream, options: {
-    readonly positions: Tensor;
-    readonly attend: (qkv: Tensor) => { out: Tensor; lse: Tensor };
-    /** The last layer of a prefill: only its keys and values are wanted. */
-    readonly last?: boolean;
-  }): Stream {
+  #layer(
+    layer: Layer,
+    stream: Stream,
+    options: ProjectOptions & {
+      readonly positions: Tensor;
+      readonly attend: (qkv: Tensor) => { out: Tensor; lse: Tensor };
+      /** The last layer of a prefill: only its keys and values are wanted. */
+      readonly last?: boolean;
+    },
+  ): Stream {
     const { norms, projections } = layer, first = normalize(norms.first, stream.x, stream.delta);
     if (stream.delta) [stream.x, stream.delta].forEach((t) => t.dispose());
-    const qkv = queriesKeysValues(layer, first.y, options.positions);
+    const qkv = queriesKeysValues(layer, first.y, options);
     [first.y, ...first.statistics].forEach((t) => t.dispose());
     const { out, lse } = options.attend(qkv);
     [qkv, lse].forEach((t) => t.dispose());
@@ -189,10 +193,10 @@ export class DecodingSession implements Disposable {
       out.dispose();
       return { x: first.sum };
     }
-    const attention = project(projections.output, out);
+    const attention = project(projections.output, out, options);
     const second = normalize(norms.second, first.sum, attention);
     [out, attention, first.sum, ...second.statistics].forEach((t) => t.dispose());
-    const { preactivation, y } = feedForward(layer, second.y);
+    const { preactivation, y } = feedForward(layer, second.y, options);
     [preactivation, second.y].forEach((t) => t.dispose());
     return { x: second.sum, delta: y };
   }
@@ -269,6 +273,7 @@ export class DecodingSession implements Disposable {
     for (const [l, layer] of decoder.layers.entries()) {
       stream = this.#layer(layer, stream, {
         positions,
+        rounded: true,
         attend: (qkv) => {
           const cache = this.#caches[l], { heads } = layer.attention, width = heads.kvHeads * heads.headDim;
           writeCache(qkv, cache, { rows: cacheRows, hostRows });

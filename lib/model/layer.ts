@@ -9,7 +9,13 @@ import { swiglu, swigluGradient } from "../kernels/swiglu.ts";
 import type { DeviceBatch } from "./batch.ts";
 import { normalize, normalizeGradient, trainsNorm } from "./norm.ts";
 import { type Attention, inUse, type Layer, type Parameters } from "./parts.ts";
-import { parametersGradient, project, projectGradient, type ProjectionGradient } from "./projection.ts";
+import {
+  parametersGradient,
+  project,
+  projectGradient,
+  type ProjectionGradient,
+  type ProjectOptions,
+} from "./projection.ts";
 
 /** The residual stream between layers: x, and a last addend that the next normalisation adds on its way. */
 export interface Stream {
@@ -89,9 +95,10 @@ function attentionRows(attention: Attention, projected: Tensor, positions: Tenso
 export function queriesKeysValues(
   { attention, projections }: Layer,
   normed: Tensor,
-  positions: Tensor,
+  options: ProjectOptions & { readonly positions: Tensor },
 ): Tensor {
-  const projected = project(projections.qkv, normed), qkv = attentionRows(attention, projected, positions);
+  const projected = project(projections.qkv, normed, options);
+  const qkv = attentionRows(attention, projected, options.positions);
   if (qkv !== projected) projected.dispose();
   return qkv;
 }
@@ -100,10 +107,11 @@ export function queriesKeysValues(
 export function feedForward(
   { feedForward, projections }: Layer,
   normed: Tensor,
+  options: ProjectOptions = {},
 ): { preactivation: Tensor; y: Tensor } {
-  const preactivation = project(projections.up, normed);
+  const preactivation = project(projections.up, normed, options);
   const activated = activations[feedForward].forward(preactivation);
-  const y = project(projections.down, activated);
+  const y = project(projections.down, activated, options);
   activated.dispose();
   return { preactivation, y };
 }

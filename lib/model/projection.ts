@@ -11,11 +11,17 @@ function matrixOf(
   return saved?.adapter.enabled ? { name: saved.name, weight: { wide: saved.tensor } } : { name, weight };
 }
 
+/** How rows are projected. */
+export interface ProjectOptions {
+  /** Whether the CPU may round x beside a narrow weight, as {@linkcode quantizedLinear} says. Default false. */
+  readonly rounded?: boolean | undefined;
+}
+
 /** x·Wᵀ + b, and what the projection's adapter adds where it has one. [N, in] → [N, out] */
-export function project(projection: Projection, x: Tensor): Tensor {
+export function project(projection: Projection, x: Tensor, { rounded }: ProjectOptions = {}): Tensor {
   const { weight } = matrixOf(projection), { bias, lowRank } = projection;
   const y = weight.narrow
-    ? quantizedLinear(x, weight.narrow, bias?.tensor)
+    ? quantizedLinear(x, weight.narrow, { bias: bias?.tensor, rounded })
     : linear(x, weight.wide, bias?.tensor);
   if (lowRank) addLowRank(lowRank, x, y);
   return y;

@@ -1,6 +1,5 @@
 /** Configuration files: YAML or JSON, for one task or with a section for each task of a chain. */
 
-import { parseDocument } from "yaml";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
 import { exists, readText } from "../../lib/runtime/files.ts";
 import { nearPath } from "../../lib/runtime/near_path.ts";
@@ -73,6 +72,7 @@ async function readMapping(path: string): Promise<Content> {
       throw refuse(`expected JSON: ${(error as Error).message.replace(/\s+/g, " ")}`);
     }
   } else {
+    const { parseDocument } = await import("yaml"); // longer to load than all else that a small task needs
     const document = parseDocument(source, { version: "1.2", prettyErrors: true });
     const [trouble] = [...document.errors, ...document.warnings];
     if (trouble?.code === "MULTIPLE_DOCS") throw refuse("expected one YAML document: found several");

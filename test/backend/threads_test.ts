@@ -204,7 +204,8 @@ for (const dtype of ["int8", "int4", "f16"] as const) {
     const made: Tensor[] = [];
     for (const rows of [1, 6, 20, 50]) {
       const x = random(d, [rows, 160], rows), dy = random(d, [rows, 1500], rows);
-      made.push(x, dy, quantizedLinear(x, weight), quantizedLinearGradient(weight, dy));
+      const rounded = quantizedLinear(x, weight, { rounded: true });
+      made.push(x, dy, quantizedLinear(x, weight), rounded, quantizedLinearGradient(weight, dy));
     }
     weight.words.dispose();
     weight.scales?.dispose();

@@ -110,7 +110,7 @@ onBothBackends("products with a narrow matrix are those with what it stands for"
         assertClose(await read(y), y64, 3e-6, where);
         assertClose(await read(dx), dx64, 3e-6, `${where} dx`);
         if (m === 7 || m === 67) { // the others' programs differ in nothing else
-          const bias = upload(hb, [n]), biased = quantizedLinear(x, matrix, bias);
+          const bias = upload(hb, [n]), biased = quantizedLinear(x, matrix, { bias });
           assertClose(await read(biased), y64.map((v, i) => v + hb[i % n]), 3e-6, `${where} with bias`);
           [bias, biased].forEach((t) => t.dispose());
         }

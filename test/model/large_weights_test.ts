@@ -91,7 +91,7 @@ for (const dtype of ["f16", "int8", "int4"] as const) {
           shape: [out, inputs],
           dtype: dtype,
         });
-        const y = quantizedLinear(x, matrix, bias), dx = quantizedLinearGradient(matrix, dy);
+        const y = quantizedLinear(x, matrix, { bias }), dx = quantizedLinearGradient(matrix, dy);
         found[`y of ${rows}`] = await read(y);
         found[`dx of ${rows}`] = await read(dx);
         [x, bias, dy, y, dx].forEach((t) => t.dispose());

@@ -2,8 +2,9 @@ import type { CpuDevice, Tensor } from "../../backend/device.ts";
 import { dispatch } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
-import { assembly, cpuOf } from "../_assembly.ts";
+import { cpuOf } from "../_assembly.ts";
 import { tileOf as gemmTileOf } from "./_gemm.ts";
+import { dotsOfRounded } from "./_narrow_dots.ts";
 import { fewRows, TILE_N, tiled, tiledAsWide } from "./_quantized_wgsl.ts";
 import { elementsOf, rowBlocks, type Run } from "../_row_blocks.ts";
 import { overRows } from "../_over_rows.ts";
@@ -12,16 +13,33 @@ import { SCRATCH } from "../../backend/threads.ts";
 import module from "../built/quantized_linear.wasm.ts";
 import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
 
+/** How a product with a narrow matrix is made. */
+export interface QuantizedLinearOptions {
+  /** [out] */
+  readonly bias?: Tensor | undefined;
+  /**
+   * Whether the CPU may round x, and so multiply whole numbers: each number of x is then within half a step of what it
+   * was, a step being max|row| / 8127 beside int8, max|32 numbers| / 127 beside int4. So
+   *
+   *   |error of y_ij| ≤ max|x_i| / 16254 · Σ_k |w_jk|           beside int8
+   *   |error of y_ij| ≤ Σ_blocks max|x_ib| / 254 · Σ_b |w_jb|   beside int4
+   */
+  readonly rounded?: boolean | undefined;
+}
+
 /**
  * A linear layer whose frozen weight is kept in fewer bits: y = x·Wᵀ (+ bias). The weight is widened as it is
  * multiplied and never stands in memory as float32.
  *
  * @param x [N, in]
  * @param weight [out, in]
- * @param bias [out]
  * @returns [N, out]
  */
-export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias?: Tensor): Tensor {
+export function quantizedLinear(
+  x: Tensor,
+  weight: QuantizedMatrix,
+  { bias, rounded = false }: QuantizedLinearOptions = {},
+): Tensor {
   const [m, k] = x.shape as [number, number], { rows: n, dtype } = weight;
   if (k !== weight.columns) {
     throw new Error(`Cannot multiply [${x.shape}] by [${n},${weight.columns}]ᵀ`);
@@ -62,8 +80,8 @@ export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias?: Tenso
     const all = new Float32Array(memory.buffer, at(y), m * n);
     for (let i = 0; i < m; i++) all.set(values, i * n);
   }
-  if (dtype === "int4" && m <= fewRowsOn(cpuOf(x))) {
-    multiplyFew(x, weight, { y, add: bias !== undefined });
+  if (rounded && isWhole(weight) && m <= mostRounded(cpuOf(x))) {
+    dotsOfRounded(x, weight, { y, add: bias !== undefined });
     return y;
   }
   const beta = bias ? 1 : 0;
@@ -79,34 +97,16 @@ export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias?: Tenso
   return y;
 }
 
-/**
- * Up to how many rows int4 is multiplied without a copy of W. At 3072×512 out of the caches, in ms, without a copy /
- * widened first: 1 row 0.26 / 0.67, 6 rows 0.69 / 0.82, 8 rows 0.86 / 0.75 with BLAS; 16 rows 1.9 / 2.8, 32 rows
- * 4.8 / 5.0 without.
- */
-function fewRowsOn({ blas }: CpuDevice): number {
-  return blas ? 6 : 32;
+function isWhole(weight: QuantizedMatrix): weight is QuantizedMatrix & { dtype: "int8" | "int4" } {
+  return weight.dtype !== "f16";
 }
 
-/** y = x·Wᵀ (+ y with `add`), each weight widened where it is multiplied. */
-function multiplyFew(
-  x: Tensor,
-  weight: QuantizedMatrix,
-  { y, add }: { readonly y: Tensor; readonly add: boolean },
-): void {
-  const { words, scales, rows, columns } = weight, m = x.shape[0], stride = paddedColumns(columns);
-  const { pointer: at, allocate, free } = cpuOf(x), kernels = assembly(cpuOf(x), module);
-  const ordered = allocate(4 * m * stride);
-  profile.run("quantized_few_int4", () => {
-    kernels.orderColumns(at(x), ordered, m, columns, stride);
-    const blocks = stride / BLOCK, each = m * columns / 4;
-    overRows(cpuOf(x), { kernel: [module, "multiplyNibbles"], rows, each }, (from, count) => [
-      at(words) + 16 * from * blocks,
-      at(scales) + 4 * from * blocks,
-      ...[ordered, at(y) + 4 * from, m, count, stride, rows, add ? 1 : 0],
-    ]);
-  });
-  free(ordered);
+/**
+ * Up to how many rows whole numbers are multiplied, which a BLAS outruns in the end. At 1536×576 on one core, in ms,
+ * f32 without a BLAS / int8 / int4: 1 row 0.44 / 0.16 / 0.08, 4 rows 0.66 / 0.26 / 0.19, 96 rows 7.7 / 4.9 / 4.6.
+ */
+function mostRounded({ blas }: CpuDevice): number {
+  return blas ? ROWS_IN_CACHE : Infinity;
 }
 
 /**

@@ -13,4 +13,5 @@ export const taskNames = [
   "merge",
   "doctor",
   "make-base",
+  "gpu-report",
 ] as const;

@@ -41,7 +41,7 @@ export function asSaid(text: string): string {
 
 /** The words before a task's own arguments. */
 export function commandOf(task: string): string[] {
-  const folder = task === "make-base" ? "tools" : "tasks";
+  const folder = ["make-base", "gpu-report"].includes(task) ? "tools" : "tasks";
   const file = task.endsWith(".ts") ? task : `${folder}/${task.replaceAll("-", "_")}.ts`;
   return [
     process.execPath,

@@ -15,4 +15,5 @@ export const taskNames = [
   "doctor",
   "pack",
   "make-base",
+  "gpu-report",
 ] as const;

@@ -100,7 +100,10 @@ test("data sets, splits and files that are not there are refused before a model 
 });
 
 test("every task's help fits 80 columns, and its examples are commands that parse", async () => {
-  const tasks = ["vft", "generate", "score", "ca-align", "evaluate", "align", "doctor", "make-base", "merge"];
+  const tasks = [
+    ...["vft", "generate", "score", "ca-align", "evaluate", "align", "doctor", "make-base", "merge"],
+    "gpu-report",
+  ];
   const pages = await inPairs(tasks, (task) => run(task, ["--help"]));
   const commands: string[] = [];
   pages.forEach(({ code, out, err }, i) => {

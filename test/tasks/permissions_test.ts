@@ -17,7 +17,7 @@ const { tasks, permissions } = JSON.parse(readFileSync(join(root, "deno.json"), 
 const network = [
   ...["vft", "generate", "score", "ca-align", "ask", "evaluate", "align", "study", "data", "merge"],
 ];
-const local = ["doctor", "make-base"];
+const local = ["doctor", "make-base", "gpu-report"];
 
 test("a user's task may load the BLAS libraries that are looked for and no others, and run no program", () => {
   assert.deepEqual(permissions, {
@@ -31,7 +31,7 @@ test("a user's task may load the BLAS libraries that are looked for and no other
     );
   }
   for (const name of local) {
-    const folder = name === "make-base" ? "tools" : "tasks", file = name.replaceAll("-", "_");
+    const folder = name === "doctor" ? "tasks" : "tools", file = name.replaceAll("-", "_");
     assert.equal(tasks[name].command, `deno run -q --no-prompt -P=compute ${folder}/${file}.ts`, name);
   }
   assert.equal(tasks.table.command, "deno run -q --no-prompt --allow-read --allow-env tasks/table.ts");

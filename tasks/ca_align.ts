@@ -74,6 +74,7 @@ await runTask({
     ...trainingOptions,
   },
   outlivesOutput: true,
+  together: true,
   resumes: "metrics",
   async plan(options) {
     const { objective, constraint } = options;
@@ -87,11 +88,13 @@ await runTask({
     const evaluation = await evaluationOf(options, io);
     resolveSettings({ ...trainerOptions(options), objective, constraint, options: given });
     await checkData(options, io);
-    await checkOut({
-      ...options,
-      mark: "run.json",
-      sources: [options.model, options.input, options.evalData],
-    });
+    if (io.world.rank === 0) {
+      await checkOut({
+        ...options,
+        mark: "run.json",
+        sources: [options.model, options.input, options.evalData],
+      });
+    }
     const prompt = await promptsOf(options);
     const model = await openTrainee(options, io);
     const { feedback, needsReferenceLogprobs } = findObjective(objective);

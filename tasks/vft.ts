@@ -52,12 +52,15 @@ await runTask({
   resumes: "metrics",
   plan: (options) => planMemory("train", options),
   outlivesOutput: true,
+  together: true,
   async run(options, io) {
-    await checkOut({
-      ...options,
-      mark: "run.json",
-      sources: [options.model, options.data, options.input, options.evalData],
-    });
+    if (io.world.rank === 0) {
+      await checkOut({
+        ...options,
+        mark: "run.json",
+        sources: [options.model, options.data, options.input, options.evalData],
+      });
+    }
     const evaluation = await evaluationOf(options, io);
     resolveSettings({ ...trainerOptions(options), objective: "vft", trainTurns: options.trainTurns });
     await checkData(options, io);

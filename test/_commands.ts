@@ -58,19 +58,24 @@ const foreign = /^(Warning: maxDynamic|Blocking waiting for file lock).*\n/gm;
 
 /** Runs a task, or a script, in the repository. */
 export function run(task: string, args: readonly string[], options: RunOptions = {}): Promise<Result> {
-  const [program, ...leading] = commandOf(task);
-  return ended(program, [...leading, ...args], options);
+  const [command, ...leading] = commandOf(task);
+  return program(command, [...leading, ...args], options);
 }
 
 /** Runs a line of shell in the repository; `pipefail` is on, and each `@TASK` stands for that task's command. */
 export function shell(line: string, options: RunOptions = {}): Promise<Result> {
   const script = line.replace(/@([a-z-]+)/g, (_, task) => commandOf(task).join(" "));
-  return ended("bash", ["-o", "pipefail", "-c", script], options);
+  return program("bash", ["-o", "pipefail", "-c", script], options);
 }
 
-function ended(program: string, args: readonly string[], options: RunOptions): Promise<Result> {
+/** Runs any program in the repository, as tasks are run. */
+export function program(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Result> {
   const { input = "", onOutput, onStart, env } = options;
-  const child = spawn(program, args, {
+  const child = spawn(command, args, {
     cwd: root,
     // A Vulkan loader without XDG_RUNTIME_DIR prints a line of its own.
     // Several processes whose BLAS threads wait by spinning starve each other on a few cores: 2 s became 40.

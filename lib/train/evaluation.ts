@@ -4,12 +4,15 @@ import { chooseDropout } from "../model/adapter.ts";
 import type { Model } from "../model/model.ts";
 import type { ScoredGroup } from "../objectives/objective.ts";
 import { InputError } from "../runtime/errors.ts";
+import { InterruptedError } from "../runtime/signals.ts";
 import { encodeRecords, groupsOf, type StoredRecord } from "./encode_records.ts";
+import type { AnswerProbe } from "./evaluation_options.ts";
 import type { EvaluationLine } from "./evaluation_figures.ts";
 import { batchStatistics, boundaryOf } from "./batch_statistics.ts";
 import type { RecordStore } from "./record_store.ts";
 import type { TrainSettings } from "./settings.ts";
-import { measureLoss, type TrainingGroup } from "./step.ts";
+import type { TrainingGroup } from "./step.ts";
+import { gathered, measureTogether } from "./ranks.ts";
 
 /** Records scored at once, at most. */
 const BATCH = 32;
@@ -134,16 +137,19 @@ export class Evaluation {
   /** Measures the model as it is after that step. */
   async measure(model: Model, step: number): Promise<EvaluationLine> {
     const { settings, records: { store, indices, problems }, run } = this;
-    const { loss: lossOptions, compute: { microBatchTokens }, signal } = settings;
+    const { loss: lossOptions, compute: { microBatchTokens }, signal, world } = settings;
     const byTokens = settings.objective.averages === "tokens";
     const groups: ScoredGroup[] = [], sums = { loss: 0, objectiveLoss: 0, vftLoss: 0 };
     let weight = 0, hasVft = false;
     chooseDropout(model.decoder); // the whole model is measured
     for (let at = 0; at < indices.length; at += BATCH) {
-      signal?.throwIfAborted();
+      if (world.size === 1) signal?.throwIfAborted();
       const batch: TrainingGroup[] = [];
       for (const index of indices.slice(at, at + BATCH)) batch.push(...groupsOf(await store.get(index)));
-      const report = await measureLoss(model.decoder, batch, { ...lossOptions, microBatchTokens });
+      const interrupted = signal?.aborted ?? false;
+      const shared = { world, interrupted, microBatchTokens };
+      const report = await measureTogether(model.decoder, batch, { ...lossOptions, ...shared });
+      if (world.size > 1 && report.interrupted) throw new InterruptedError("Interrupted");
       // A batch's loss is a mean over what the objective averages over.
       const share = byTokens ? report.responseTokens : batch.length;
       sums.loss += report.loss! * share;
@@ -160,7 +166,7 @@ export class Evaluation {
       boundaryOf(settings.loss),
     );
     const { answers } = settings.evaluation!;
-    const asked = answers && await answers.ask(model, problems, signal);
+    const asked = answers && await askTogether(model, problems, { answers, world, signal });
     return {
       step,
       steps: run.steps,
@@ -177,6 +183,22 @@ export class Evaluation {
       }),
     };
   }
+}
+
+/** Asks the model some questions, each by one of the ranks. */
+async function askTogether(
+  model: Model,
+  problems: readonly Problem[],
+  { answers, world, signal }: Pick<TrainSettings, "world" | "signal"> & { readonly answers: AnswerProbe },
+): ReturnType<AnswerProbe["ask"]> {
+  if (world.size === 1) return await answers.ask(model, problems, signal);
+  const { rank, size } = world;
+  const own = problems.filter((_, i) => i % size === rank);
+  const asked = own.length === 0 ? { accuracy: 0, samples: [] } : await answers.ask(model, own, signal);
+  const all = await gathered(world, { ...asked, count: own.length });
+  const right = all.reduce((sum, { accuracy, count }) => sum + accuracy * count, 0);
+  const samples = problems.map((_, i) => all[i % size]!.samples[Math.floor(i / size)]);
+  return { accuracy: right / problems.length, samples: samples.filter((sample) => sample !== undefined) };
 }
 
 function defined(figures: Readonly<Record<string, number | undefined>>): Record<string, number> {

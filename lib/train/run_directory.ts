@@ -249,7 +249,8 @@ export class RunDirectory implements AsyncDisposable {
   }
 }
 
-function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: Tensor }> {
+/** The tensors that a run goes on from: parameters and both moments of each. */
+export function* statefulTensors(optimizer: Optimizer): Generator<{ name: string; tensor: Tensor }> {
   for (const [name, { m, v }] of optimizer.moments) {
     yield { name: `parameter.${name}`, tensor: parameter(optimizer.decoder, name) };
     yield { name: `m.${name}`, tensor: m };

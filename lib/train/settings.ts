@@ -9,6 +9,7 @@ import type { TrainTurns } from "../data/train_turns.ts";
 import { checkNumbers, type NumberLimits } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
+import { alone, type World } from "../runtime/world.ts";
 import { checkEvaluation, type EvaluationOptions, metricOf } from "./evaluation_options.ts";
 import type { OptimizerOptions } from "./optimizer.ts";
 import type { Decay, Schedule } from "./schedule.ts";
@@ -77,6 +78,11 @@ export interface TrainOptions extends Watched {
    * assistant's (default), or the last. Others compare candidates, which answer the last question.
    */
   readonly trainTurns?: TrainTurns | undefined;
+  /**
+   * The processes that train together (default: this one alone), each with the same model, records and options: a batch
+   * is shared out over them, and its result is that of one process. `openWorld` gives it; rank 0 writes.
+   */
+  readonly world?: World | undefined;
 }
 
 const names: NamesOf<TrainOptions> = {
@@ -109,6 +115,7 @@ const names: NamesOf<TrainOptions> = {
   tooLong: true,
   prompt: true,
   trainTurns: true,
+  world: true,
   listener: true,
   signal: true,
 };
@@ -122,6 +129,7 @@ export interface TrainSettings extends Omit<TrainOptions, "objective"> {
   readonly logEvery: number;
   readonly saveEvery: number;
   readonly tooLong: "skip" | "refuse";
+  readonly world: World;
   readonly optimizer: OptimizerOptions;
   readonly loss: LossOptions;
   readonly compute: Pick<StepOptions, "microBatchTokens" | "keep">;
@@ -169,6 +177,7 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
     logEvery: options.logEvery ?? 10,
     saveEvery: options.saveEvery ?? 100,
     tooLong: options.tooLong ?? "skip" as const,
+    world: options.world ?? alone,
     optimizer,
     loss: {
       objective,
@@ -256,7 +265,7 @@ function evaluated(options: EvaluationOptions): Record<string, unknown> {
 
 /** Options as JSON keeps them: an evaluation set is only mentioned, questions by their number. */
 export function plainSettings(options: TrainOptions): unknown {
-  const { listener: _, signal: __, evaluation, ...kept } = options;
+  const { listener: _, signal: __, world: ____, evaluation, ...kept } = options;
   if (!evaluation) return JSON.parse(JSON.stringify(kept));
   const { data, answers, heard: ___, ...plainly } = evaluation;
   const shown = {

@@ -35,6 +35,17 @@ export interface StepOptions {
   readonly report: boolean;
 }
 
+/** A batch that is computed in parts, each by another rank. */
+export interface PartOptions {
+  /** The whole batch, where the groups are a part of it: losses are divided by what it has. */
+  readonly batch?: readonly TrainingGroup[];
+}
+
+/** Whether a step reads log-probs back: where the objective needs scores, or they are reported. */
+export function readsScores({ objective, report }: LossOptions & Pick<StepOptions, "report">): boolean {
+  return objective.averages !== "tokens" || report;
+}
+
 /** The outcome of one step. */
 export interface StepReport {
   /** Loss of the batch; undefined when it was not read. */
@@ -63,9 +74,9 @@ export interface StepReport {
 export async function accumulateGradients(
   decoder: Decoder,
   groups: readonly TrainingGroup[],
-  options: LossOptions & StepOptions & { readonly gradients: ReadonlyMap<string, Tensor> },
+  options: LossOptions & StepOptions & PartOptions & { readonly gradients: ReadonlyMap<string, Tensor> },
 ): Promise<StepReport> {
-  const { microBatchTokens, keep, report, gradients } = options;
+  const { microBatchTokens, keep, gradients } = options;
   const plan = planMicroBatches(groups.map((g) => g.tokens), microBatchTokens);
   const loss = new BatchLoss(groups, options), turn = turns();
   let rows = 0, index = 0;
@@ -78,7 +89,7 @@ export async function accumulateGradients(
       }
     }
     const ids = [...new Set(run.flatMap((m) => m.pieces.map((p) => p.group)))];
-    const score = loss.needsScores || report;
+    const score = readsScores(options);
     if (run.length > 1 && score) {
       for (const { pieces } of run) {
         await turn();
@@ -108,7 +119,7 @@ export async function accumulateGradients(
 export async function measureLoss(
   decoder: Decoder,
   groups: readonly TrainingGroup[],
-  options: LossOptions & Pick<StepOptions, "microBatchTokens">,
+  options: LossOptions & PartOptions & Pick<StepOptions, "microBatchTokens">,
 ): Promise<StepReport> {
   const loss = new BatchLoss(groups, options), turn = turns();
   let rows = 0;
@@ -139,13 +150,14 @@ function pieceBatch(
 
 /** A batch's loss: collects log-probs, evaluates each group, and gives the derivative of each label. */
 class BatchLoss {
-  readonly needsScores: boolean;
   readonly #logprobs: Float64Array[];
   /** Log-probs of each token, of each group: only where the objective asks for them. */
   readonly #tokenLogprobs: Float64Array[][];
   readonly #gradients: (Float64Array | undefined)[];
   readonly #tokenGradients: (readonly Float64Array[] | undefined)[];
   readonly #scored: (ScoredGroup | undefined)[];
+  /** Groups and labels of the whole batch. */
+  readonly #count: number;
   readonly #tokens: number;
   /** Average over the tokens of the batch, not over its questions. */
   get #tokenAveraged(): boolean {
@@ -154,14 +166,15 @@ class BatchLoss {
   #objectiveLoss = 0;
   #vftLoss = 0;
 
-  constructor(readonly groups: readonly TrainingGroup[], readonly options: LossOptions) {
-    this.needsScores = !this.#tokenAveraged;
+  constructor(readonly groups: readonly TrainingGroup[], readonly options: LossOptions & PartOptions) {
+    const { batch = groups } = options;
     this.#logprobs = groups.map((g) => new Float64Array(g.tokens.responses.length));
     this.#tokenLogprobs = groups.map(() => []);
     this.#gradients = groups.map(() => undefined);
     this.#tokenGradients = groups.map(() => undefined);
     this.#scored = groups.map(() => undefined);
-    this.#tokens = groups.reduce((sum, g) => sum + trainedTokens(g), 0);
+    this.#count = batch.length;
+    this.#tokens = batch.reduce((sum, g) => sum + trainedTokens(g), 0);
   }
 
   take(
@@ -198,7 +211,7 @@ class BatchLoss {
             options.objectiveOptions,
           ),
       );
-      const share = 1 / this.groups.length;
+      const share = 1 / this.#count;
       this.#objectiveLoss += value * share;
       const total = gradient.map((g) => g * share);
       const vft = Number(options.objective.addsVft ?? 0) * share;

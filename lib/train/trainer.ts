@@ -6,24 +6,31 @@ import { chooseDropout } from "../model/adapter.ts";
 import { endTokensOf, nothingEnds } from "../model/encode.ts";
 import type { Device } from "../backend/device.ts";
 import type { Model } from "../model/model.ts";
+import { modelDigest } from "../model/digests.ts";
 import { refuseFrozen } from "../model/refuse_frozen.ts";
 import { UsageError } from "../runtime/errors.ts";
+import { InterruptedError } from "../runtime/signals.ts";
 import { EvaluationWatch } from "./evaluation_watch.ts";
 import { watchHealth } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
 import { modelFiles } from "./model_files.ts";
 import { Optimizer } from "./optimizer.ts";
-import { RunDirectory } from "./run_directory.ts";
+import { broadcastTensors, compareTensors, trainedParameters } from "./rank_tensors.ts";
+import { accumulateTogether, compareRanks, fromFirst } from "./ranks.ts";
+import { RunDirectory, statefulTensors } from "./run_directory.ts";
 import { checkRecord, computedBy, readRecord, recordResumed, type RunIdentity } from "./run_record.ts";
 import type { RunState } from "./run_state.ts";
 import { learningRateAt } from "./schedule.ts";
 import { pathOf, plainSettings, resolveSettings, type TrainOptions } from "./settings.ts";
 import { groupsOf } from "./encode_records.ts";
-import { accumulateGradients, type TrainingGroup } from "./step.ts";
+import type { TrainingGroup } from "./step.ts";
 import { StepLog } from "./step_log.ts";
 import { readTrainingRecords } from "./training_records.ts";
 
 export { plainSettings, type TrainOptions };
+
+/** Steps between two looks at whether all ranks still have the same parameters. */
+const COMPARED = 50;
 
 /**
  * Trains a model in place, and yields a line of metrics every `logEvery` steps.
@@ -50,7 +57,7 @@ export async function* train(
   options: TrainOptions = {},
 ): AsyncGenerator<Metrics> {
   const settings = resolveSettings(options);
-  const { signal, batchSize, saveEvery, out } = settings;
+  const { signal, batchSize, saveEvery, out, world } = settings;
   refuseFrozen(model.decoder.quantized, model.decoder.adapter !== undefined);
   if (settings.dtype !== undefined && model.decoder.adapter) {
     throw new UsageError("Cannot choose the dtype of an adapter, which is F32: choose it when it is merged");
@@ -80,7 +87,13 @@ export async function* train(
     identity,
     computedBy: computedBy(model.device),
   };
-  await using directory = out === undefined ? undefined : await RunDirectory.open(out, {
+  if (world.size > 1) {
+    const { records, settings: path } = identity;
+    const digest = `${records.count} records with checksum ${records.digest}`;
+    await compareRanks(world, { ...path, records: digest, model: await modelDigest(model) });
+  }
+  const writes = out !== undefined && world.rank === 0;
+  await using directory = !writes ? undefined : await RunDirectory.open(out, {
     record,
     resume: settings.resume,
     overwrite: settings.overwrite,
@@ -95,17 +108,20 @@ export async function* train(
       : before.settings;
     checkSame({ ...before, settings: same }, identity, out!);
   };
-  const before = settings.resume && out !== undefined ? await readRecord(out) : undefined;
-  if (before && out !== undefined) checkRecord(out, before, check);
-  if (before && await directory!.isFinished()) {
+  const before = settings.resume && writes ? await readRecord(out) : undefined;
+  if (before && writes) checkRecord(out, before, check);
+  const isFinished = before !== undefined && await directory!.isFinished();
+  if (isFinished) {
     await directory!.removeCheckpoints(); // a process that was killed may have had no time for them
     settings.listener?.warn?.(`${out} is finished: nothing is left to resume`);
-    return await directory!.restoreFinished(model.decoder);
+    await directory!.restoreFinished(model.decoder);
   }
+  const trainedTensors = trainedParameters(model.decoder);
+  if (await fromFirst(world, isFinished)) return await broadcastTensors(world, trainedTensors.values());
   const optimizer = new Optimizer(model.decoder, settings.optimizer);
   try {
     let step = 0, restored: RunState | undefined;
-    if (before && directory && out !== undefined) {
+    if (before && directory && writes) {
       const keepsBest = settings.evaluation?.keepBest !== undefined;
       restored = await directory.restore(optimizer, { keepsBest, check });
       step = restored?.step ?? 0;
@@ -118,6 +134,13 @@ export async function* train(
         settings.listener?.warn?.(line);
       }
     }
+    restored = await fromFirst(world, restored);
+    if (restored) {
+      step = optimizer.updates = restored.step;
+      await broadcastTensors(world, statefulTensors(optimizer).map(({ tensor }) => tensor));
+    }
+    const compare = () => compareTensors(world, trainedTensors, step);
+    await compare();
     const log = new StepLog(settings, { steps, batches, endTokens });
     const signsOfTrouble = watchHealth();
     let order: number[] = [], orderOf = -1, last: Metrics | undefined = directory?.lastMetrics;
@@ -137,6 +160,8 @@ export async function* train(
       await directory!.save(optimizer, { ...identity, step, best: watch?.best, ...more }, writeModel);
       saved = step;
     };
+    let interrupted = false;
+    const isInterrupted = () => world.size === 1 ? signal?.aborted ?? false : interrupted;
     const keepAborted = async (more: Pick<RunState, "unevaluated"> = {}) => {
       if (!directory || saveEvery === 0 || step === 0) return;
       if (saved < step) await save(more);
@@ -148,7 +173,9 @@ export async function* train(
       try {
         await watch?.after(step);
       } catch (error) {
-        if (signal?.aborted) await keepAborted(watch?.isMade(step) ? {} : { unevaluated: true });
+        if (signal?.aborted || error instanceof InterruptedError) {
+          await keepAborted(watch?.isMade(step) ? {} : { unevaluated: true });
+        }
         throw error;
       }
     };
@@ -160,8 +187,12 @@ export async function* train(
     const turn = turns();
     while (step < steps && !watch?.spent) {
       await turn();
-      if (signal?.aborted) await keepAborted();
-      signal?.throwIfAborted();
+      if (isInterrupted()) {
+        await keepAborted();
+        await world.barrier(); // a rank that ended before would end rank 0 while it saves
+        signal?.throwIfAborted();
+        throw new InterruptedError("Interrupted");
+      }
       const epoch = Math.floor(step / batches), at = step % batches;
       if (epoch !== orderOf) {
         order = new Random(settings.seed, { stream: `epoch-${epoch}` }).shuffle([...trained]);
@@ -173,12 +204,15 @@ export async function* train(
       }
       step++;
       chooseDropout(model.decoder, settings.seed, step);
-      const report = await accumulateGradients(model.decoder, groups, {
+      const report = await accumulateTogether(model.decoder, groups, {
+        world,
+        interrupted: signal?.aborted ?? false,
         ...settings.loss,
         ...settings.compute,
         report: log.due(step),
         gradients: optimizer.gradients,
       });
+      ({ interrupted } = report);
       chooseDropout(model.decoder); // whoever uses the model between two steps gets all of it
       const { warmup, ...schedule } = settings.schedule;
       const rate = learningRateAt(step - 1, {
@@ -204,15 +238,19 @@ export async function* train(
         ...(report.loss !== undefined && { values: { loss: report.loss } }),
       });
       trimWhenIdle(model.device);
+      if (step % COMPARED === 0) await compare();
       await evaluate();
       const ended = step === steps || watch?.spent;
       if (directory && saveEvery > 0 && (ended ? settings.keepLast : step % saveEvery === 0)) await save();
     }
+    await compare();
+    await watch?.restoreBest();
+    if (watch?.kept) await broadcastTensors(world, trainedTensors.values());
     if (directory && out) {
-      await watch?.restoreBest();
       await writeModel(out, { kept: watch?.kept, warn: settings.listener?.warn });
       await directory.removeCheckpoints();
     }
+    await world.barrier(); // what rank 0 wrote is there for all
   } finally {
     chooseDropout(model.decoder);
     optimizer.dispose();

@@ -13,6 +13,8 @@ export interface ShownOptions {
   readonly quiet: boolean;
   /** Whether details are shown. */
   readonly debug: () => boolean;
+  /** Whether warnings are left out too (default false). */
+  readonly silent?: boolean;
   /** The total of a part that does not know it: `--limit`, say. */
   readonly total?: number | undefined;
 }
@@ -24,7 +26,7 @@ export type ShownListener = { readonly [K in keyof Listener]-?: NonNullable<List
 const PATIENCE = 2000;
 
 /** A listener of a task. */
-export function createListener({ task, quiet, debug, total }: ShownOptions): ShownListener {
+export function createListener({ task, quiet, debug, silent, total }: ShownOptions): ShownListener {
   let part: string | undefined, bar: Progress | undefined, begun = 0, ended = false;
   const stop = () => {
     bar?.stop();
@@ -33,7 +35,7 @@ export function createListener({ task, quiet, debug, total }: ShownOptions): Sho
   const download = downloadLines((line) => quiet ? undefined : writeError(line));
   return {
     note: (line) => quiet ? undefined : writeError(inFlags(line)),
-    warn: (line) => writeError(`${task}: ${inFlags(line)}`),
+    warn: (line) => silent ? undefined : writeError(`${task}: ${inFlags(line)}`),
     detail: (line) => debug() ? writeError(line) : undefined,
     metrics: () => {},
     progress(event) {

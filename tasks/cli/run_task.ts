@@ -15,6 +15,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { runtime } from "../../lib/runtime/environment.ts";
 import { useThreads } from "../../lib/backend/threads.ts";
 import { InputError } from "../../lib/runtime/errors.ts";
+import { alone, launched, type World } from "../../lib/runtime/world.ts";
 import { InterruptedError, interruptedExitCode, watchInterrupts } from "../../lib/runtime/signals.ts";
 import {
   ClosedOutputError,
@@ -24,15 +25,9 @@ import {
   writeError,
   writeOutput,
 } from "../../lib/runtime/stdio.ts";
-import {
-  type EndingOutput,
-  FinishedOutput,
-  openInput,
-  openOutput,
-  type TaskInput,
-  type TaskOutput,
-} from "./streams.ts";
+import { type EndingOutput, FinishedOutput, openOutput, type TaskInput, type TaskOutput } from "./streams.ts";
 import { createListener, type ShownListener } from "./listener.ts";
+import { hasToSay, joinRanks, noOutput, openInputOfAll } from "./ranks.ts";
 import { exitCodeOf, inWords } from "./words.ts";
 import type { Options, Values } from "./option.ts";
 import { readConfiguration } from "./configuration_file.ts";
@@ -52,6 +47,8 @@ export interface TaskIo {
   readonly words: readonly string[];
   /** Aborts when the user interrupts the task or the reader of its output goes away. */
   readonly signal: AbortSignal;
+  /** The processes that do the task together, which were asked for the same. */
+  readonly world: World;
   /** The resolved configuration, as `--dry-run` prints it and a run directory keeps it. */
   readonly configuration: TaskConfiguration;
 }
@@ -82,6 +79,11 @@ export interface Task<O extends Options> {
   readonly resumes?: "records" | "metrics";
   /** Whether the work goes on when the reader of standard output goes away: what it makes is elsewhere (default false). */
   readonly outlivesOutput?: boolean;
+  /**
+   * Whether several processes that a launcher started do it together (default false: they are refused). Then `io.world`
+   * joins them; rank 0 alone has an output, a listener that shows something and its input, which comes to all.
+   */
+  readonly together?: boolean;
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -95,14 +97,22 @@ export async function runTask<const O extends Options>(task: Task<O>): Promise<n
     process.on("uncaughtException", reject);
     process.on("unhandledRejection", reject);
   });
-  const state: TaskState = { debug: process.argv.includes("--debug") };
-  const work = execute(task, watchInterrupts().signal, state);
+  const state: TaskState = { debug: process.argv.includes("--debug"), world: alone };
+  const interrupts = watchInterrupts().signal;
+  const work = execute(task, interrupts, state);
   const code = await Promise.race([work, stray]).then(() => 0, async (error) => {
-    const { code, line } = report(task.name, error, state);
+    const { world } = state, rank = world.size > 1 ? world.rank : launched()?.rank ?? 0;
+    const says = await hasToSay(rank, interrupts);
+    const { code, line } = report(rank === 0 ? task.name : `${task.name}: rank ${rank}`, error, {
+      debug: state.debug,
+      says,
+    });
     if (code !== 0 && task.feeds) await state.output?.fail(line);
     return code;
   });
   endStatusLine();
+  if (code === 0) await state.world[Symbol.asyncDispose]();
+  else state.world.abort(code); // the others wait for this rank, and would for ever
   // Open handles (standard input, a GPU) would keep some runtimes alive.
   process.exit(code);
 }
@@ -110,6 +120,7 @@ export async function runTask<const O extends Options>(task: Task<O>): Promise<n
 /** What is known of a task while it runs. */
 interface TaskState {
   debug: boolean;
+  world: World;
   output?: EndingOutput;
 }
 
@@ -140,7 +151,10 @@ async function execute<O extends Options>(
     runtime: `${host} ${hostVersion}`,
     options: toConfiguration(kept, options),
   };
+  const world = state.world = await joinRanks(configuration, { together: task.together ?? false });
+  const isFirst = world.rank === 0;
   if (options.dryRun) {
+    if (!isFirst) return;
     const plan = { ...configuration, ...await task.plan?.(options) };
     return await writeOutput(JSON.stringify(plan, null, 2) + "\n");
   }
@@ -148,8 +162,8 @@ async function execute<O extends Options>(
   const closed = new AbortController();
   const signal = AbortSignal.any([interrupted, closed.signal]);
   const { input = "-", output = "-", overwrite, resume } = options as Readonly<Record<string, unknown>>;
-  const source = await openInput(input as string, signal);
-  const sink = await openOutput(output as string, {
+  const source = await openInputOfAll(world, input as string, signal);
+  const sink = !isFirst ? noOutput : await openOutput(output as string, {
     overwrite: overwrite as boolean | undefined,
     ...(task.resumes && {
       resuming: { resume: resume === true, ...(task.resumes === "records" && { configuration }) },
@@ -157,14 +171,17 @@ async function execute<O extends Options>(
     warn: (line) => writeError(`${task.name}: ${line}`),
     closed: (error) => task.outlivesOutput ? undefined : closed.abort(error),
   });
+  const [finished] = await world.broadcast(Uint8Array.of(sink instanceof FinishedOutput ? 1 : 0));
   if (sink instanceof FinishedOutput) {
     return writeError(`${task.name}: ${sink.path} is finished: nothing is left to resume`);
   }
+  if (finished) return;
   state.output = sink;
   using listener = createListener({
     task: task.name,
-    quiet: options.quiet,
-    debug: () => state.debug,
+    quiet: options.quiet || !isFirst,
+    debug: () => state.debug && isFirst,
+    silent: !isFirst,
     total: (options as { readonly limit?: number }).limit,
   });
   // Imported when it is asked for: a page of help needs no TF.js.
@@ -176,6 +193,7 @@ async function execute<O extends Options>(
       words: command.words,
       listener,
       signal,
+      world,
       configuration,
     });
     signal.throwIfAborted();
@@ -193,10 +211,13 @@ async function execute<O extends Options>(
 function report(
   name: string,
   error: unknown,
-  state: { readonly debug: boolean },
+  state: { readonly debug: boolean; readonly says: boolean },
 ): { readonly code: number; readonly line: string } {
   if (error instanceof ClosedOutputError) return { code: 0, line: "" };
   const line = `${name}: ${inWords(error)}`;
+  if (!state.says) {
+    return { code: error instanceof InterruptedError ? interruptedExitCode : exitCodeOf(error), line };
+  }
   if (error instanceof InterruptedError) {
     writeError(line);
     return { code: interruptedExitCode, line };

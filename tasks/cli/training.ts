@@ -169,6 +169,7 @@ export async function runTraining(
     configuration: io.configuration,
     listener: io.listener,
     signal: io.signal,
+    world: io.world,
   });
   for await (const line of metrics) await write(line);
   io.listener.note(`Wrote ${settings.out}`);

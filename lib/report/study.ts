@@ -35,6 +35,22 @@ export type OutcomePlot =
     | { readonly kind: "dots"; readonly rows: readonly DotRow[]; readonly rule?: number | undefined }
   );
 
+/** A mean difference and what is known of it. */
+export interface Estimate {
+  readonly difference: number;
+  /** Ends of its 95% interval; NaN with one seed. */
+  readonly low: number;
+  readonly high: number;
+  /** Probability of a difference this far from 0 where there is none. */
+  readonly p: number;
+  /** The same over all claims of the study together (Holm). */
+  readonly adjusted?: number;
+  readonly seeds: number;
+  readonly problems: number;
+  /** 95% interval of a bootstrap over seeds and problems. */
+  readonly bootstrap?: readonly [low: number, high: number];
+}
+
 /** A claim of the paper and what was found here. */
 export interface Claim {
   /** What the paper says, in words. */
@@ -45,8 +61,17 @@ export interface Claim {
   readonly theirs: string;
   /** Ours, with its interval. */
   readonly ours: string;
-  /** Whether it held; "unclear" where the spread over seeds could give the difference too. */
-  readonly held: "yes" | "no" | "unclear";
+  /** What stands behind ours; absent where nothing was measured. */
+  readonly estimate?: Estimate;
+  /** A difference smaller than this matters to nobody. */
+  readonly matters?: number;
+  /** In what the difference is counted: points of shares, which are hundredths, or nats per token. */
+  readonly unit?: "points" | "nats per token" | "r";
+  /**
+   * Whether it held. Neither where chance could give the difference too: then it is "smaller" than the end of its interval,
+   * or "unclear" where that leaves room for a difference that matters.
+   */
+  readonly held: "yes" | "no" | "smaller" | "unclear";
 }
 
 /** All that an experiment found. */
@@ -91,8 +116,9 @@ export function renderStudy(outcomes: readonly Outcome[], options: StudyPage): s
         outcomes.map(({ name, title }) => markup`<li><a href="#${name}">${title}</a></li>\n`)
       }</ul></nav>`,
       claims.length > 0 && markup`<section aria-labelledby="claims"><h2 id="claims">The paper's claims</h2>
-<p class="note">Held: yes or no where a 95% interval over the seeds lies on one side; unclear where chance alone could
-give the difference. The paper's models have 7 to 13 billion parameters and its data sets are others: only the
+<p class="note">Ours: a mean difference and its 95% interval over seeds and problems. Held, or not: by p under 5% over all
+claims together (Holm). Smaller than d: the interval ends at d, and d is at most 2 points; unclear where it reaches further.
+From the base: methods start at the base model, references and candidates together; else they go on from VFT. The paper's models have 7 to 13 billion parameters and its data sets are others: only the
 direction can be compared.</p>
 <p>${tally(claims)}</p>
 <dl class="terms">${claims.map(claimItem)}</dl></section>`,
@@ -103,26 +129,43 @@ direction can be compared.</p>
 
 function tally(claims: readonly Claim[]): string {
   const count = (held: Claim["held"]) => claims.filter((claim) => claim.held === held).length;
-  const unclear = count("unclear");
-  return `${count("yes")} of ${claims.length} held, ${count("no")} did not, ${unclear} ${
-    unclear === 1 ? "is" : "are"
-  } unclear.`;
+  const unclear = count("unclear"), smaller = count("smaller");
+  return `${count("yes")} of ${claims.length} held, ${count("no")} did not, ${smaller} ${
+    smaller === 1 ? "is" : "are"
+  } smaller than what matters, ${unclear} ${unclear === 1 ? "is" : "are"} unclear.`;
 }
 
 const verdicts = {
-  yes: { text: "✓ held", kind: "right" },
-  no: { text: "✗ did not hold", kind: "wrong" },
-  unclear: { text: "? unclear", kind: "unknown" },
+  yes: { sign: "✓ ", kind: "right" },
+  no: { sign: "✗ ", kind: "wrong" },
+  smaller: { sign: "≈ ", kind: "unknown" },
+  unclear: { sign: "? ", kind: "unknown" },
 } as const;
 
-function claimItem({ claim, theirs, ours, held }: Claim): Markup {
-  const { text, kind } = verdicts[held];
-  return markup`<div><dt>${claim} <span class="verdict ${kind}">${text}</span></dt>
-<dd>Here ${ours}. The paper: ${theirs}.</dd></div>\n`;
+/** "held", "did not hold", "smaller than 1.4 points", "unclear: smaller than 3.2 points". */
+export function verdict({ held, estimate, unit = "points" }: Claim): string {
+  if (held === "yes") return "held";
+  if (held === "no") return "did not hold";
+  if (estimate === undefined || Number.isNaN(estimate.low)) return "unclear";
+  const below = Math.max(Math.abs(estimate.low), Math.abs(estimate.high));
+  // Rounded up: what is excluded must not become more by rounding.
+  const d = unit === "points" ? Math.ceil(below * 1000) / 10 : Math.ceil(below * 100) / 100;
+  const text = `smaller than ${unit === "r" ? `r = ${d.toFixed(2)}` : `${d} ${unit}`}`;
+  return held === "smaller" ? text : `unclear: ${text}`;
+}
+
+function claimItem(claim: Claim): Markup {
+  const { sign, kind } = verdicts[claim.held];
+  const from = claim.start === "base" ? " (from the base)" : "";
+  return markup`<div><dt>${claim.claim}${from} <span class="verdict ${kind}">${sign}${
+    verdict(claim)
+  }</span></dt>
+<dd>Here ${claim.ours}. The paper: ${claim.theirs}.</dd></div>\n`;
 }
 
 const claimColumns: readonly HtmlColumn[] = [
   { key: "claim", title: "The paper says" },
+  { key: "from", title: "From" },
   { key: "theirs", title: "Theirs" },
   { key: "ours", title: "Ours" },
   { key: "held", title: "Held" },
@@ -167,6 +210,20 @@ function summaryOf(plot: OutcomePlot): string {
   ).join(", ");
 }
 
+/** The claims as a Markdown table: what the paper says, from where methods started, theirs, ours, verdict. */
+export function claimsTable(claims: readonly Claim[]): string {
+  return markdownTable(
+    claimColumns,
+    claims.map((claim) => ({
+      claim: claim.claim,
+      from: claim.start === "base" ? "base" : "VFT",
+      theirs: claim.theirs,
+      ours: claim.ours,
+      held: verdict(claim),
+    })),
+  );
+}
+
 /** All tables in one Markdown page. */
 export function studyMarkdown(outcomes: readonly Outcome[], options: StudyPage): string {
   const claims = outcomes.flatMap((outcome) => outcome.claims);
@@ -174,9 +231,7 @@ export function studyMarkdown(outcomes: readonly Outcome[], options: StudyPage):
     `# ${options.title}`,
     ...(options.warnings ?? []).map((line) => `**${line}**`),
     options.about.map(([label, value]) => `- ${label}: ${value}`).join("\n"),
-    ...(claims.length > 0
-      ? ["## The paper's claims", markdownTable(claimColumns, claims.map((claim) => ({ ...claim })))]
-      : []),
+    ...(claims.length > 0 ? ["## The paper's claims", claimsTable(claims)] : []),
     ...outcomes.flatMap(({ title, about, size, tables }) => [
       `## ${title}`,
       about,

@@ -5,7 +5,7 @@ import type { Outcome } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
 import { readRecords } from "../pipeline/stages.ts";
 import type { StudyCells } from "./cells.ts";
-import { claimAbove, mainMethod, overSeeds, sizeOf } from "./figures.ts";
+import { claimAbove, mainMethod, mean, overSeeds, sizeOf } from "./figures.ts";
 
 const methods = ["VFT", "RFT", "AFT-DC", "AFT-BC"];
 
@@ -13,13 +13,13 @@ const methods = ["VFT", "RFT", "AFT-DC", "AFT-BC"];
 export async function consistency(cells: StudyCells): Promise<Outcome> {
   const { data: [data], seeds, votes } = cells.settings;
   const counts = Array.from({ length: Math.floor(Math.log2(votes)) + 1 }, (_, i) => 2 ** i);
-  const found = new Map<string, Map<number, number[]>>();
+  const found = new Map<string, Map<number, number[][]>>();
   for (const name of methods) {
-    const of = new Map(counts.map((k) => [k, [] as number[]]));
+    const of = new Map(counts.map((k) => [k, [] as number[][]]));
     for (const seed of seeds) {
       const cell = await cells.aligned(data, seed, { method: mainMethod(cells, name) });
       const path = await cells.ballots(cell, data, seed);
-      for (const k of counts) of.get(k)!.push(await majorityAt(path, k));
+      for (const k of counts) of.get(k)!.push(await majoritiesAt(path, k));
     }
     found.set(name, of);
   }
@@ -59,7 +59,7 @@ export async function consistency(cells: StudyCells): Promise<Outcome> {
       ],
       rows: [...found].map(([method, of]): Row => ({
         method,
-        ...Object.fromEntries(counts.map((k) => [`maj@${k}`, overSeeds(of.get(k)!)])),
+        ...Object.fromEntries(counts.map((k) => [`maj@${k}`, overSeeds(of.get(k)!.map(mean))])),
       })),
     }],
     plots: [{
@@ -71,20 +71,22 @@ export async function consistency(cells: StudyCells): Promise<Outcome> {
       doubling: true,
       series: [...found].map(([name, of]) => ({
         name,
-        points: counts.map((k) => [k, overSeeds(of.get(k)!)?.mean] as const),
+        points: counts.map((k) => [k, overSeeds(of.get(k)!.map(mean))?.mean] as const),
       })),
     }],
   };
 }
 
-/** Share of right majorities over the questions and over the disjoint blocks of k responses of each. */
-async function majorityAt(path: string, k: number): Promise<number> {
-  let right = 0, blocks = 0;
+/** Of each question: the share of right majorities over the disjoint blocks of k of its responses. */
+async function majoritiesAt(path: string, k: number): Promise<number[]> {
+  const shares: number[] = [];
   for await (const group of readRecords(path)) {
+    let right = 0, blocks = 0;
     for (let at = 0; at + k <= group.candidates.length; at += k, blocks++) {
       const { majority } = majorityResult(group, group.candidates.slice(at, at + k));
       if (majority?.correct) right++;
     }
+    shares.push(blocks === 0 ? 0 : right / blocks);
   }
-  return blocks === 0 ? 0 : right / blocks;
+  return shares;
 }

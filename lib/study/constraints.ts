@@ -2,7 +2,7 @@
 
 import { basename, join } from "node:path";
 import { findObjective } from "../objectives/objectives.ts";
-import { summarize, type Summary } from "../evaluate/summary.ts";
+import { summarize } from "../evaluate/summary.ts";
 import { readRecords } from "../pipeline/stages.ts";
 import type { Claim, Outcome, OutcomePlot } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
@@ -12,9 +12,9 @@ import {
   bySeed,
   claimAbove,
   compares,
-  figures,
   mean,
   modelRow,
+  numbersOf,
   pickColumns,
   repetitionOf,
   sizeOf,
@@ -69,10 +69,11 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
         series: [...curve].map(([name, runs]) => ({ name, points: meanCurve(runs, key) })),
       })));
     }
-    const ends = (constraint: string, key: keyof Summary) => figures(found.get(constraint)!, key);
+    const ends = (constraint: string, key: "positives" | "accuracy") =>
+      numbersOf(found.get(constraint)!, key);
     // The paper says it of the others: one with a constraint of its own is not trained without.
     if (spec.trainingConstraint === undefined) {
-      claims.push(claimAbove(figures(vft, "positives"), ends("none", "positives"), {
+      claims.push(claimAbove(numbersOf(vft, "positives"), ends("none", "positives"), {
         claim: `${name} without a constraint lowers the scores of right candidates too`,
         theirs: "falls",
         unit: "nats per token",

@@ -2,6 +2,9 @@
  * Correlation of two lists of numbers, pair by pair.
  */
 
+import type { Estimate } from "../report/study.ts";
+import { pairedDifference } from "./paired_difference.ts";
+
 /**
  * Pearson's r: Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²). Undefined for fewer than three pairs, and where one list has
  * a single value only.
@@ -33,4 +36,27 @@ function meanRanks(values: readonly number[]): number[] {
     const equal = values.filter((other) => other === value).length;
     return below + (equal + 1) / 2;
   });
+}
+
+/** Beyond it z would be infinite. */
+const ALMOST = 1 - 1e-12;
+
+/**
+ * The correlation of several seeds, each with an r of its own: points of one training are no independent draws, seeds are.
+ * Mean and interval are those of Fisher's z = artanh r by Student's t over the seeds, turned back; undefined without any.
+ */
+export function correlationOverSeeds(rs: readonly (number | undefined)[]): Estimate | undefined {
+  const known = rs.filter((r) => r !== undefined);
+  if (known.length === 0) return undefined;
+  const { difference, low, high, p, seeds, problems } = pairedDifference(
+    known.map((r) => [Math.atanh(Math.max(-ALMOST, Math.min(ALMOST, r)))]),
+  );
+  return {
+    difference: Math.tanh(difference),
+    low: Math.tanh(low),
+    high: Math.tanh(high),
+    p,
+    seeds,
+    problems,
+  };
 }

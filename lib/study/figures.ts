@@ -7,7 +7,7 @@ import type { Summary } from "../evaluate/summary.ts";
 import { fixed } from "../report/fixed.ts";
 import { pageColumn } from "../report/figure_column.ts";
 import type { HtmlColumn } from "../report/html_table.ts";
-import type { Claim } from "../report/study.ts";
+import type { Claim, Estimate } from "../report/study.ts";
 import { type Row, type Spread, spread } from "../report/table.ts";
 import type { Measured } from "../pipeline/stages.ts";
 import type { Cell, Method, StudyCells } from "./cells.ts";
@@ -115,22 +115,55 @@ export function mean(numbers: readonly (number | undefined)[]): number | undefin
 /** What a claim says of itself, and in what its difference is written: points of shares (default) or nats. */
 export type ClaimWords = Pick<Claim, "claim" | "theirs"> & { readonly unit?: "points" | "nats per token" };
 
-/** The claim that `a` is above `b`, seed by seed; without figures on both sides it is unclear. */
-export function claimAbove(
-  a: readonly (number | undefined)[],
-  b: readonly (number | undefined)[],
-  { unit = "points", ...words }: ClaimWords,
-): Claim {
-  const known = a.flatMap((x, i) => x === undefined || b[i] === undefined ? [] : [[x, b[i]!]]);
-  if (known.length === 0) return { ...words, ours: "not measured", held: "unclear" };
-  const { mean, margin, sign } = pairedDifference(known.map(([x]) => x), known.map(([, y]) => y));
-  const text = (value: number) => fixed(unit === "points" ? value * 100 : value, 2);
-  const interval = Number.isNaN(margin) ? "" : ` ± ${text(margin)}`;
-  return {
-    ...words,
-    ours: `${Number(text(mean)) < 0 ? "−" : "+"}${text(Math.abs(mean))}${interval} ${unit}`,
-    held: sign > 0 ? "yes" : sign < 0 ? "no" : "unclear",
+/** A difference that matters: about the least of the paper's gains (1.91 points), and a twentieth of a nat per token. */
+const matters = { points: 0.02, "nats per token": 0.05 } as const;
+
+/** A number of every problem, seed by seed: what claims compare. */
+export type Numbers = readonly (readonly (number | undefined)[])[];
+
+/** One number of every problem, in the order in which they were measured. */
+export function numbersOf(all: BySeed, key: "accuracy" | "assessment_accuracy" | "positives"): Numbers {
+  return all.map(({ results }) =>
+    results.map((result) => {
+      if (key === "accuracy") return result.greedy && Number(result.greedy.correct);
+      // Of questions with one side alone the summary has no scores either.
+      return result.assessment_accuracy === undefined ? undefined : result[key];
+    })
+  );
+}
+
+/** The numbers of several data sets as one list, each set with the same weight. */
+export function joined(sets: readonly Numbers[]): Numbers {
+  const [first] = sets;
+  return first!.map((_, s) => {
+    const known = sets.map((set) => set[s]!.filter((x) => x !== undefined).length);
+    const total = known.reduce((a, b) => a + b, 0);
+    return sets.flatMap((set, i) =>
+      set[s]!.map((x) => x === undefined ? undefined : x * total / (sets.length * known[i]!))
+    );
+  });
+}
+
+/** The claim that `a` is above `b`, problem by problem and seed by seed; without numbers on both sides it is unclear. */
+export function claimAbove(a: Numbers, b: Numbers, words: ClaimWords): Claim {
+  const { unit = "points" } = words;
+  const differences = a.map((row, s) =>
+    row.map((x, p) => x === undefined || b[s]?.[p] === undefined ? undefined : x - b[s]![p]!)
+  );
+  if (!differences.some((row) => row.some((d) => d !== undefined))) {
+    return { ...words, ours: "not measured", held: "unclear" };
+  }
+  const estimate = pairedDifference(differences);
+  return { ...words, ours: estimateText(estimate, unit), estimate, matters: matters[unit], held: "unclear" };
+}
+
+/** "+1.42 (−0.30 to +3.14) points". */
+function estimateText({ difference, low, high }: Estimate, unit: "points" | "nats per token"): string {
+  const text = (value: number) => {
+    const written = fixed(Math.abs(unit === "points" ? value * 100 : value), 2);
+    return `${value < 0 && Number(written) > 0 ? "−" : "+"}${written}`;
   };
+  return `${text(difference)}${Number.isNaN(low) ? "" : ` (${text(low)} to ${text(high)})`} ${unit}`;
 }
 
 /** What the row "start" of a table is, where it has one. */

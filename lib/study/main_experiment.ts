@@ -9,10 +9,12 @@ import {
   claimAbove,
   compares,
   figures,
+  joined,
   mainMethod,
   mainMethods,
   modelColumns,
   modelRow,
+  numbersOf,
   overSeeds,
   sizeOf,
 } from "./figures.ts";
@@ -72,9 +74,11 @@ export async function main(cells: StudyCells): Promise<Outcome> {
   ): readonly Claim[] =>
     [a, b].some((name) => !compares(cells, name))
       ? []
-      : [claimAbove(averages(a), averages(b), { claim, theirs })];
+      : [claimAbove(solved(a), solved(b), { claim, theirs })];
+  const solved = (name: string) =>
+    joined(sets.map((data) => numbersOf(found.get(data)!.get(name)!, "accuracy")));
   const assessed = (name: string) =>
-    sets.flatMap((data) => figures(found.get(data)!.get(name)!, "assessment_accuracy"));
+    joined(sets.map((data) => numbersOf(found.get(data)!.get(name)!, "assessment_accuracy")));
   return {
     name: "main",
     title: "Methods side by side",

@@ -3,7 +3,7 @@
 import { summaryFigures } from "../evaluate/figures.ts";
 import { pageColumn } from "../report/figure_column.ts";
 import { join } from "node:path";
-import { pearson, spearman } from "./correlation.ts";
+import { correlationOverSeeds, pearson, spearman } from "./correlation.ts";
 import { summarize } from "../evaluate/summary.ts";
 import type { Claim, Outcome } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
@@ -23,7 +23,7 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
   const rows: Row[] = [], all: Row[] = [], claims: Claim[] = [];
   const series: { name: string; points: [number, number][] }[] = [];
   for (const data of sets) {
-    const points: ProbePoint[] = [];
+    const points: ProbePoint[] = [], bySeed: ProbePoint[][] = [];
     for (const seed of seeds) {
       const judged = await cells.judged(data, seed);
       const folder = join(cells.options.out, "probes");
@@ -39,6 +39,7 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
       // The untrained model is no VFT checkpoint: it knows neither prompt nor ending.
       const measured = (await readProbes(path)).filter(({ step }) => step > 0);
       points.push(...measured);
+      bySeed.push(measured);
       for (const { step, accuracy, assessment_accuracy } of measured) {
         all.push({ data, seed, step, accuracy, assessment_accuracy });
       }
@@ -56,13 +57,20 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
       assessment: ys.length > 0 ? Math.max(...ys) : undefined,
     });
     series.push({ name: data, points: known.map((p) => [p.accuracy!, p.assessment_accuracy!]) });
-    const strong = r === undefined ? undefined : r * Math.sqrt((known.length - 2) / (1 - r * r));
+    const estimate = correlationOverSeeds(bySeed.map((points) => {
+      const known = points.filter((p) => p.accuracy !== undefined && p.assessment_accuracy !== undefined);
+      return pearson(known.map((p) => p.accuracy!), known.map((p) => p.assessment_accuracy!));
+    }));
+    const interval = estimate && !Number.isNaN(estimate.low)
+      ? ` (over seeds ${estimate.low.toFixed(2)} to ${estimate.high.toFixed(2)})`
+      : "";
     claims.push({
       claim: `Task and assessment accuracy go together over VFT checkpoints: ${data}`,
       theirs: theirs[data] ?? "0.93 and 0.98",
-      ours: r === undefined ? "not measured" : `r = ${r.toFixed(2)}, ρ = ${rho?.toFixed(2)}`,
-      // |t| > 2.1 is 5% for about 20 checkpoints or more, a little less for few.
-      held: strong === undefined || Math.abs(strong) < 2.1 ? "unclear" : strong > 0 ? "yes" : "no",
+      ours: r === undefined ? "not measured" : `r = ${r.toFixed(2)}, ρ = ${rho?.toFixed(2)}${interval}`,
+      unit: "r",
+      ...(estimate && { estimate }),
+      held: "unclear",
     });
   }
   return {

@@ -8,10 +8,10 @@ import {
   claimAbove,
   type ClaimWords,
   compares,
-  figures,
   modelColumns,
   modelRow,
   type NamedMethod,
+  numbersOf,
   sizeOf,
 } from "./figures.ts";
 import type { StudyCells } from "./cells.ts";
@@ -38,7 +38,7 @@ export async function ranked(cells: StudyCells): Promise<Outcome> {
   }
   const above = (a: string, b: string, words: ClaimWords): readonly Claim[] =>
     [a, b].every((name) => found.has(name))
-      ? [claimAbove(figures(found.get(a)!, "accuracy"), figures(found.get(b)!, "accuracy"), words)]
+      ? [claimAbove(numbersOf(found.get(a)!, "accuracy"), numbersOf(found.get(b)!, "accuracy"), words)]
       : [];
   return {
     name: "ranked",

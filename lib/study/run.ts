@@ -31,6 +31,7 @@ import type { StudySettings } from "./settings.ts";
 import { resolveStudy, type StudyOptions } from "./study_options.ts";
 import { sweeps } from "./sweeps.ts";
 import { multitask, transfer } from "./transfer.ts";
+import { settle } from "./verdicts.ts";
 import { zoo } from "./zoo.ts";
 
 /** Every experiment by the word that `--only` takes, in the order in which they run. */
@@ -159,7 +160,7 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
   const parts = Object.keys(experiments).flatMap((name) =>
     (["base", "vft"] as const).map((start) => partName(name, { start }))
   );
-  const inOrder = () => parts.flatMap((part) => outcomes.get(part) ?? []);
+  const inOrder = () => settle(parts.flatMap((part) => outcomes.get(part) ?? []));
   const asked = Object.keys(experiments).filter((name) => only.includes(name)).flatMap((name) => {
     const sizes = ofVft.includes(name) ? [{ ...settings[0]!, start: "vft" as const }] : settings;
     return sizes.map((sizes) => ({ name, sizes, part: partName(name, sizes) }));

@@ -5,7 +5,17 @@ import { pageColumn } from "../report/figure_column.ts";
 import type { Claim, Outcome } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
 import type { StudyCells } from "./cells.ts";
-import { type BySeed, bySeed, claimAbove, figures, mainMethod, overSeeds, sizeOf } from "./figures.ts";
+import {
+  type BySeed,
+  bySeed,
+  claimAbove,
+  figures,
+  joined,
+  mainMethod,
+  numbersOf,
+  overSeeds,
+  sizeOf,
+} from "./figures.ts";
 
 const methods = ["VFT", "RFT", "AFT-DC", "AFT-BC"];
 const share = { unit: "% ↑", percent: true, digits: 1, best: "highest" } as const;
@@ -30,8 +40,8 @@ export async function multitask(cells: StudyCells): Promise<Outcome> {
       rows.push(row);
     }
   }
-  const averages = (name: string) =>
-    averageOver(sets.map((data) => figures(found.get(`${name} ${data}`)!, "accuracy")));
+  const solved = (name: string) =>
+    joined(sets.map((data) => numbersOf(found.get(`${name} ${data}`)!, "accuracy")));
   return {
     name: "multitask",
     title: "Several data sets together",
@@ -42,7 +52,7 @@ export async function multitask(cells: StudyCells): Promise<Outcome> {
       "against a model for each.",
     size: sizeOf(cells),
     claims: ["AFT-DC", "AFT-BC"].map((name): Claim =>
-      claimAbove(averages(`${name} together`), averages("VFT together"), {
+      claimAbove(solved(`${name} together`), solved("VFT together"), {
         claim: `Trained together, ${name} is above VFT (average)`,
         theirs: "above",
       })
@@ -83,9 +93,9 @@ export async function transfer(cells: StudyCells): Promise<Outcome> {
         assessment_accuracy: overSeeds(figures(all, "assessment_accuracy")),
       });
     }
-    const accuracy = (name: string) => figures(found.get(name)!, "accuracy");
+    const solved = (name: string) => numbersOf(found.get(name)!, "accuracy");
     claims.push(...["AFT-DC", "AFT-BC"].map((name) =>
-      claimAbove(accuracy(name), accuracy("VFT"), {
+      claimAbove(solved(name), solved("VFT"), {
         claim: `${name} keeps or gains out of distribution: ${from} → ${to}`,
         theirs: "above (MMLU)",
       })
@@ -115,12 +125,4 @@ export async function transfer(cells: StudyCells): Promise<Outcome> {
     }],
     plots: [],
   };
-}
-
-/** Means seed by seed over several lists. */
-function averageOver(lists: readonly (readonly (number | undefined)[])[]): (number | undefined)[] {
-  return lists[0].map((_, s) => {
-    const known = lists.map((list) => list[s]).filter((x) => x !== undefined);
-    return known.length === 0 ? undefined : known.reduce((a, b) => a + b, 0) / known.length;
-  });
 }

@@ -10,11 +10,9 @@ import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
 import { parseHTML } from "linkedom";
 import { pearson, spearman } from "../../lib/study/correlation.ts";
-import { pairedDifference } from "../../lib/study/paired_difference.ts";
 import { repetition } from "../../lib/study/repetition.ts";
 import { scatterPlot } from "../../lib/report/scatter_plot.ts";
 import { type Outcome, renderStudy, studyMarkdown } from "../../lib/report/study.ts";
-import { claimAbove } from "../../lib/study/figures.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "study-test-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -56,32 +54,6 @@ test("correlations by hand", () => {
   assert.throws(() => pearson([1, 2, 3], [1]), /same length: got 3 and 1/);
 });
 
-test("a difference over seeds counts when its interval leaves 0 out", () => {
-  // Differences 1, 2, 3: mean 2, deviation 1, t(2) = 4.303, so 2 ± 4.303/√3 = 2 ± 2.484.
-  const wide = pairedDifference([2, 4, 6], [1, 2, 3]);
-  assert.equal(wide.mean, 2);
-  assert.ok(Math.abs(wide.margin - 4.303 / Math.sqrt(3)) < 1e-12);
-  assert.equal(wide.sign, 0);
-  // 1.9, 2, 2.1: a tenth of the deviation.
-  assert.equal(pairedDifference([1.9, 2, 2.1], [0, 0, 0]).sign, 1);
-  assert.equal(pairedDifference([0, 0, 0], [1.9, 2, 2.1]).sign, -1);
-  // One seed says nothing.
-  assert.equal(pairedDifference([1], [0]).sign, 0);
-  const words = { claim: "a is above b", theirs: "above" };
-  assert.deepEqual(claimAbove([0.52, 0.53, 0.54], [0.5, 0.51, 0.52], words), {
-    ...words,
-    ours: "+2.00 ± 0.00 points",
-    held: "yes",
-  });
-  assert.deepEqual(claimAbove([-1, -3], [-2, -2], { ...words, unit: "nats per token" }), {
-    ...words,
-    ours: "+0.00 ± 12.71 nats per token",
-    held: "unclear",
-  });
-  assert.equal(claimAbove([0.5 - 1e-9], [0.5], words).ours, "+0.00 points"); // no "−0.00"
-  assert.equal(claimAbove([undefined], [1], words).ours, "not measured");
-});
-
 test("repetition is the share of n-grams seen before", () => {
   // a b c d · b c d a · c d a b · d a b c · a b c d: the fifth is the first.
   assert.equal(repetition("a b c d a b c d"), 1 / 5);
@@ -114,10 +86,12 @@ test("the page says of each claim whether it held, folds long tables, and a head
     title: "Main",
     about: "What was done.",
     size: "Small.",
-    claims: (["yes", "no", "unclear", "yes"] as const).map((held, i) => ({
+    claims: (["yes", "no", "unclear", "smaller", "yes"] as const).map((held, i) => ({
       claim: `Claim ${i}`,
       theirs: "above",
       ours: "+1.00",
+      estimate: { difference: 0, low: -0.0101, high: 0.0001 * i, p: 1, seeds: 2, problems: 9 },
+      ...(i === 0 && { start: "base" }),
       held,
     })),
     tables: [
@@ -138,11 +112,12 @@ test("the page says of each claim whether it held, folds long tables, and a head
   const around = { title: "A study", about: [] };
   const document = parsed(renderStudy([outcome], around));
   const claims = document.querySelector('section[aria-labelledby="claims"]')!;
-  assert.match(claims.textContent!, /2 of 4 held, 1 did not, 1 is unclear\./);
+  assert.match(claims.textContent!, /2 of 5 held, 1 did not, 1 is smaller than what matters, 1 is unclear\./);
   assert.deepEqual([...claims.querySelectorAll(".verdict")].map((v) => v.textContent), [
     "✓ held",
     "✗ did not hold",
-    "? unclear",
+    "? unclear: smaller than 1.1 points",
+    "≈ smaller than 1.1 points",
     "✓ held",
   ]);
   const folded = document.querySelectorAll("details");
@@ -152,6 +127,7 @@ test("the page says of each claim whether it held, folds long tables, and a head
     "Two measures",
   );
   const markdown = studyMarkdown([outcome], around);
+  assert.match(markdown, /\| Claim 0 \| base \| above \| \+1.00 \| held \|/);
   assert.match(markdown, /\| Method \| Accuracy \(% ↑\) \| margin \(nats\/token\) \|/);
 });
 
@@ -169,8 +145,8 @@ test("a quick study: cells are made once, and all experiments are told", { timeo
   assert.equal(first.code, 0, first.err);
   assert.match(first.out, /^Accuracy of greedy answers/);
   const made = models(out);
-  // Two sets; VFT and seven methods each.
-  assert.equal(made.size, 16);
+  // Two sets; VFT and seven methods that go on from it, six that start from the base, where VFT is VFT itself.
+  assert.equal(made.size, 28);
 
   // A cell that a stop left without its model is made again, to the same bytes; the others stay.
   const lost = [...made.keys()].find((name) => name.includes("aft-dc"))!;
@@ -200,7 +176,13 @@ test("a quick study: cells are made once, and all experiments are told", { timeo
   assert.deepEqual(models(out), now);
   assert.deepEqual(pages(), said);
 
-  const names = ["pilot", "main", "ranked", "multitask", "ood", "consistency", "sweeps", "constraints"];
+  const names = [
+    "pilot",
+    ...["main", "ranked", "multitask", "ood", "consistency", "sweeps", "constraints"].flatMap((name) => [
+      `${name}-base`,
+      name,
+    ]),
+  ];
   const experiments = results();
   assert.deepEqual(experiments.map((e: { name: string }) => e.name), names);
   assert.ok(
@@ -209,7 +191,7 @@ test("a quick study: cells are made once, and all experiments are told", { timeo
 
   // Tables: as many cells in every line as the head has.
   const tables = readdirSync(join(out, "tables"));
-  assert.equal(tables.length, 24);
+  assert.equal(tables.length, 46);
   for (const file of tables) {
     const text = readFileSync(join(out, "tables", file), "utf8");
     assert.doesNotMatch(text, /NaN|undefined|Infinity|null|\[object/, file);
@@ -253,5 +235,11 @@ test("wrong options are told before any work", async () => {
   const data = await study("--data", "arithmetic,optoins", "--out", out);
   assert.equal(data.code, 2);
   assert.match(data.err, /got "optoins": did you mean options\?/);
+  const start = await study("--start", "vft,bas", "--out", out);
+  assert.equal(start.code, 2);
+  assert.equal(start.err, 'study: --start must be of base, vft: got "bas": did you mean base?\n');
+  const methods = await study("--methods", "AFT,DPQ", "--out", out);
+  assert.equal(methods.code, 2);
+  assert.match(methods.err, /^study: --methods must be of VFT, .*: got "DPQ": did you mean DPO\?\n$/);
   assert.throws(() => statSync(out));
 });

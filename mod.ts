@@ -17,6 +17,7 @@
 export { type BackendChoice, openDevice } from "./lib/backend/backend.ts";
 export { type AssemblyKernels } from "./lib/backend/instantiate.ts";
 export { type Job, type Threads, useThreads } from "./lib/backend/threads.ts";
+export { type GpuChoice, useGpu } from "./lib/runtime/gpu.ts";
 export {
   type AnyDevice,
   type CpuDevice,

@@ -6,6 +6,7 @@
 import { findAdapter } from "../lib/backend/webgpu.ts";
 import { openDevice } from "../lib/backend/backend.ts";
 import { machine, runtime } from "../lib/runtime/environment.ts";
+import { gpuInUse } from "../lib/runtime/gpu.ts";
 import { findBlas } from "../lib/runtime/native.ts";
 import { availableMpi, installMpi } from "../lib/runtime/world.ts";
 import { runTask } from "./cli/run_task.ts";
@@ -43,6 +44,7 @@ await runTask({
         runtime: { name, version },
         machine: host,
         backend: reason,
+        webgpu: gpuInUse(),
         adapter: adapter ? { description, isCpu, limits, features: Object.fromEntries(features) } : null,
         blas: blas ? { path: blas.path, description: blas.description } : null,
         mpi,
@@ -59,6 +61,7 @@ await runTask({
           gib(host.memoryTotal)
         } memory, ${gib(host.memoryAvailable)} free`,
       ],
+      ["WebGPU", gpuInUse() === "dawn" ? "Dawn" : "the runtime's own (--gpu dawn takes Dawn)"],
       ["adapter", adapter ? `${description}${isCpu ? " (a CPU: software Vulkan)" : ""}` : "none"],
       ...Object.entries(limits ?? {}).map(([key, value]): [string, string] => [
         `  ${key}`,

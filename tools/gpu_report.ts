@@ -13,6 +13,7 @@ import { agrees, type GpuMeasurements } from "../lib/report/gpu_measurements.ts"
 import { gpuPage } from "../lib/report/gpu_page.ts";
 import { machine, runtime } from "../lib/runtime/environment.ts";
 import { InputError, UsageError } from "../lib/runtime/errors.ts";
+import { gpuInUse } from "../lib/runtime/gpu.ts";
 import { exists, makeDirectory, writeJson, writeText } from "../lib/runtime/files.ts";
 import { integer, preset, text, toggle } from "../tasks/cli/option.ts";
 import { runTask } from "../tasks/cli/run_task.ts";
@@ -35,6 +36,7 @@ await runTask({
     "beside the adapter's own copies and arithmetic, until the time is up. Needs no network.",
   examples: [
     { does: "The whole report, in about four minutes", command: "deno task gpu-report" },
+    { does: "The same by way of Dawn", command: "deno task gpu-report --gpu dawn" },
     { does: "To see that everything runs", command: "deno task gpu-report --quick --out runs/quick" },
   ],
   options: {
@@ -52,7 +54,7 @@ await runTask({
       throw new UsageError("Cannot measure a GPU: found no adapter", { code: "no-adapter" });
     }
     const { name, version } = runtime();
-    const path = join(out, slug(`${description} ${name}`));
+    const path = join(out, slug(`${description} ${name} ${gpuInUse()}`));
     if (!overwrite && await exists(`${path}.json`)) {
       throw new UsageError(`Cannot write ${path}.json: it already exists; use --overwrite or another --out`);
     }
@@ -68,7 +70,7 @@ await runTask({
       date: new Date().toISOString(),
       version: manifest.version,
       runtime: `${name} ${version}`,
-      webgpu: name === "deno" ? "native" : "dawn",
+      webgpu: gpuInUse(),
       machine: `${host.processor || host.architecture}, ${host.system}, ${host.cores} cores`,
       adapter: description,
       isCpu,

@@ -1,3 +1,4 @@
+import { awake } from "../runtime/gpu.ts";
 import { profile } from "./profile.ts";
 import type { WebgpuDevice } from "./device.ts";
 
@@ -73,7 +74,7 @@ export function startGpuTimer(): GpuTimer {
 }
 
 async function addTimes({ names, resolved, buffer }: Batch): Promise<void> {
-  await buffer.mapAsync(GPUMapMode.READ);
+  await awake(buffer.mapAsync(GPUMapMode.READ));
   const times = new BigUint64Array(buffer.getMappedRange());
   // A device may set its clock back between the two: that launch counts as none (the specification allows it).
   names.forEach((name, i) => profile.add(name, Math.max(0, Number(times[2 * i + 1]! - times[2 * i]!) / 1e6)));

@@ -4,7 +4,7 @@
  */
 
 import type * as TfModule from "@tensorflow/tfjs";
-import { findGpu } from "../runtime/gpu.ts";
+import { awake, findGpu } from "../runtime/gpu.ts";
 import { InputError } from "../runtime/errors.ts";
 import { oneLine } from "../runtime/one_line.ts";
 import { type Device, type Live, type Slot, Tensor, type WebgpuDevice } from "./device.ts";
@@ -44,7 +44,8 @@ const CPU_ADAPTER = /llvmpipe|lavapipe|swiftshader|software|basic render|\bcpu\b
 /** The adapter the runtime offers for compute, whether it is a CPU in disguise, and its name. */
 export async function findAdapter(): Promise<{ adapter?: GPUAdapter; isCpu: boolean; description: string }> {
   const gpu = await findGpu();
-  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" }) ?? undefined;
+  const adapter = (gpu && await awake(gpu.requestAdapter({ powerPreference: "high-performance" }))) ??
+    undefined;
   if (!adapter) return { isCpu: false, description: "none" };
   const { vendor, architecture, device, description } = adapter.info;
   const name = description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed adapter";
@@ -181,7 +182,7 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
       const staging = pool.acquireBuffer(bytes, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
       encoder().copyBufferToBuffer(buffer!, 0, staging, 0, bytes);
       submit();
-      await staging.mapAsync(GPUMapMode.READ);
+      await awake(staging.mapAsync(GPUMapMode.READ));
       const values = staging.getMappedRange().slice(0);
       staging.unmap();
       pool.releaseBuffer(staging);
@@ -195,7 +196,7 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
     submit,
     async finish() {
       submit();
-      await gpu.queue.onSubmittedWorkDone();
+      await awake(gpu.queue.onSubmittedWorkDone());
       check();
     },
     use: () => ({ tensors: live.tensors, used, held: pool.numBytesAllocated }),
@@ -263,7 +264,7 @@ async function requestDevice(tries = 3) {
   for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
   const requiredFeatures = FEATURES.filter((f) => adapter.features.has(f));
   try {
-    const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+    const device = await awake(adapter.requestDevice({ requiredLimits, requiredFeatures }));
     return { device, adapter, isCpu, description, requiredFeatures };
   } catch (error) {
     if (tries > 1) {

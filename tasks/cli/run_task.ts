@@ -14,6 +14,7 @@ import { inspect } from "node:util";
 import manifest from "../../package.json" with { type: "json" };
 import { runtime } from "../../lib/runtime/environment.ts";
 import { useThreads } from "../../lib/backend/threads.ts";
+import { useGpu } from "../../lib/runtime/gpu.ts";
 import { InputError } from "../../lib/runtime/errors.ts";
 import { alone, launched, type World } from "../../lib/runtime/world.ts";
 import { InterruptedError, interruptedExitCode, watchInterrupts } from "../../lib/runtime/signals.ts";
@@ -53,7 +54,7 @@ export interface TaskIo {
   readonly configuration: TaskConfiguration;
 }
 
-/** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `threads`, `profile`. */
+/** The options of every task: `config`, `dryRun`, `quiet`, `debug`, `threads`, `gpu`, `profile`. */
 export type CommonValues = Values<typeof common>;
 
 /** A task: what a file in `tasks/` declares. */
@@ -145,6 +146,7 @@ async function execute<O extends Options>(
   const options = resolve({ ...task.options, ...common }, command.given, file) as Values<O> & CommonValues;
   state.debug ||= options.debug;
   if (options.threads !== undefined) useThreads(options.threads);
+  if (options.gpu !== undefined) useGpu(options.gpu);
   const configuration: TaskConfiguration = {
     task: task.name,
     version: manifest.version,

@@ -119,11 +119,15 @@ export const common = {
     help:
       "Threads of the CPU; default: as many as it has cores for this process. Results do not depend on it",
   }),
+  gpu: choice("--gpu", {
+    choices: ["native", "dawn"],
+    help: "Whose WebGPU: the runtime's own, which Deno alone has (its default), or Dawn",
+  }),
   profile: toggle("--profile", { help: "Print launches and time of each kernel at the end" }),
 } as const satisfies Record<string, Option<unknown>>;
 
 // The others say how to ask and with what to work, not what to do: a configuration has none of them.
-const { config: _, dryRun: __, threads: ___, ...kept } = common;
+const { config: _, dryRun: __, threads: ___, gpu: ____, ...kept } = common;
 
 /** Those of them that a configuration has. */
 export const lasting = kept;

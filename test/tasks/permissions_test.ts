@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { DAWN_PATHS } from "../../lib/runtime/gpu.ts";
 import { BLAS_PATHS } from "../../lib/runtime/native.ts";
 import { root, write } from "../_commands.ts";
 
@@ -19,9 +20,12 @@ const network = [
 ];
 const local = ["doctor", "make-base", "gpu-report"];
 
-test("a user's task may load the BLAS libraries that are looked for and no others, and run no program", () => {
+test("a user's task may load the BLAS libraries that are looked for, Dawn and no others, and run no program", () => {
   assert.deepEqual(permissions, {
-    compute: { read: true, write: true, env: true, sys: true, ffi: Object.values(BLAS_PATHS).flat() },
+    compute: {
+      ...{ read: true, write: true, env: true, sys: true },
+      ffi: [...Object.values(BLAS_PATHS).flat(), ...DAWN_PATHS],
+    },
   });
   for (const name of network) {
     assert.equal(
@@ -35,6 +39,11 @@ test("a user's task may load the BLAS libraries that are looked for and no other
     assert.equal(tasks[name].command, `deno run -q --no-prompt -P=compute ${folder}/${file}.ts`, name);
   }
   assert.equal(tasks.table.command, "deno run -q --no-prompt --allow-read --allow-env tasks/table.ts");
+});
+
+test("Dawn's version in the permission to load it is the package's", () => {
+  const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  for (const path of DAWN_PATHS) assert.ok(path.includes(`/webgpu@${dependencies.webgpu}/`), path);
 });
 
 test("what is not permitted fails, without a question", { skip: !("Deno" in globalThis) }, () => {

@@ -197,7 +197,9 @@ for (const name of options.only.split(",")) {
       if (ended.code !== 0) ended = await run(one.task, [...words, ...await again(one, path)]);
     }
     const same = ended.code === 0 && digestOf(path) === expected && !existsSync(`${path}.partial`);
-    const left = readdirSync(folder).filter((entry) => entry.startsWith(".") || entry.endsWith(".lock"));
+    const left = readdirSync(folder).filter((entry) =>
+      entry.includes(`${name}-${kill}.`) && (entry.startsWith(".") || entry.endsWith(".lock"))
+    );
     const fine = same && left.length === 0, key = `${name} ${stage}`.trim();
     const row = tally.get(key) ?? { tried: 0, same: 0 };
     tally.set(key, { tried: row.tried + 1, same: row.same + Number(fine) });

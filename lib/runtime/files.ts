@@ -5,7 +5,7 @@
 
 import { readSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { InputError } from "./errors.ts";
 import { nameToBe, syncToDisk, temporaryName } from "./temporary_name.ts";
 import {
@@ -158,6 +158,16 @@ export async function removeTemporaries(directory: string): Promise<void> {
   );
   for (const entry of entries) {
     if (entry.isFile() && nameToBe(entry.name) !== undefined) await remove(join(directory, entry.name));
+  }
+}
+
+/** Removes what killed processes left of one file, for whoever writes it next: parts that had not got its name yet. */
+export async function removeTemporariesOf(path: string): Promise<void> {
+  const folder = dirname(path), name = basename(path);
+  // A folder that cannot be listed may still be written to.
+  const entries = await fs.readdir(folder, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    if (entry.isFile() && nameToBe(entry.name) === name) await remove(join(folder, entry.name));
   }
 }
 

@@ -48,6 +48,19 @@ function outputName(): string {
   }
 }
 
+/** Whether what was written last ended within a line: an answer that is shown as it comes. */
+let withinLine = false;
+/** What the last line of the terminal shows while work goes on. */
+let statusLine: string | undefined;
+
+/** Back to the line's first column, and what stood there is gone. No place is saved: other programs scroll the screen. */
+const CLEAR = "\r\x1b[K";
+
+/** Whether a status line may stand where this process writes next: its own, or that of another program of its pipe. */
+function mayCover(): boolean {
+  return statusLine !== undefined || !isTerminal("input") || !isTerminal("output");
+}
+
 let lastWrite: Promise<void> = Promise.resolve();
 
 async function writeAll(bytes: Uint8Array): Promise<void> {
@@ -71,9 +84,18 @@ async function writeAll(bytes: Uint8Array): Promise<void> {
  */
 export function writeOutput(content: string | Uint8Array): Promise<void> {
   const bytes = typeof content === "string" ? encoder.encode(content) : content;
-  const write = lastWrite.then(() => writeAll(bytes));
+  const write = lastWrite.then(() => isTerminal("output") ? writeAbove(bytes) : writeAll(bytes));
   lastWrite = write.catch(() => {});
   return write;
+}
+
+/** Writes to a terminal, which may show a status line. */
+async function writeAbove(bytes: Uint8Array): Promise<void> {
+  if (bytes.length === 0) return;
+  const clear = isTerminal("error") && !withinLine && mayCover() ? encoder.encode(CLEAR) : new Uint8Array();
+  withinLine = bytes.at(-1) !== 0x0a;
+  await writeAll(new Uint8Array([...clear, ...bytes]));
+  drawStatusLine();
 }
 
 /** Standard input, in chunks as they come. Ends at once when there is none. */
@@ -81,18 +103,24 @@ export async function* readInput(): AsyncGenerator<Uint8Array> {
   yield* process.stdin as AsyncIterable<Uint8Array>;
 }
 
-let statusLine: { readonly redraw: () => void } | undefined;
-
 /**
- * Says that the last line of the terminal is a status line (a progress bar): {@linkcode writeError} then writes
- * above it and calls `redraw`. Returns the function that ends this.
+ * Shows a text on the last line of the terminal in place of what it showed before; {@linkcode writeError} and
+ * {@linkcode writeOutput} write above it. One character less than {@linkcode columns}, or it would wrap.
  */
-export function holdStatusLine(redraw: () => void): () => void {
-  const held = { redraw };
-  statusLine = held;
-  return () => {
-    if (statusLine === held) statusLine = undefined;
-  };
+export function showStatusLine(text: string): void {
+  statusLine = text;
+  drawStatusLine();
+}
+
+/** Leaves the status line as it stands and goes to the next line. */
+export function endStatusLine(): void {
+  // In one write: another program of the pipe may show its own in between.
+  if (statusLine !== undefined) writeErrorText(withinLine ? "\n" : `\r${statusLine}\x1b[K\n`);
+  statusLine = undefined;
+}
+
+function drawStatusLine(): void {
+  if (statusLine !== undefined && !withinLine) writeErrorText(`\r${statusLine}\x1b[K`);
 }
 
 function writeErrorText(text: string): void {
@@ -109,20 +137,12 @@ function writeErrorText(text: string): void {
 
 /** Writes one line to standard error, above the status line if there is one. Never throws, and loses nothing at exit. */
 export function writeError(line: string): void {
-  if (statusLine === undefined) return writeErrorText(`${line}\n`);
-  writeErrorText(`\r\x1b[K${line}\n`);
-  statusLine.redraw();
-}
-
-/** Leaves the status line as it stands and goes to the next line, so that the shell's prompt does not overwrite it. */
-export function endStatusLine(): void {
-  if (statusLine !== undefined) writeErrorText("\n");
-  statusLine = undefined;
-}
-
-/** The stream of standard error, for a progress bar that moves the cursor. Lines go through {@linkcode writeError}. */
-export function errorStream(): NodeJS.WriteStream {
-  return process.stderr;
+  if (!isTerminal("error")) return writeErrorText(`${line}\n`);
+  // An answer that has not ended its line keeps what it has of it.
+  const before = withinLine ? "\n" : mayCover() ? CLEAR : "";
+  withinLine = false;
+  writeErrorText(`${before}${line}\n`);
+  drawStatusLine();
 }
 
 /** Whether standard input, output or error is a terminal. */

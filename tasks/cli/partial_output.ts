@@ -9,6 +9,7 @@ import {
   readBytes,
   readJson,
   remove,
+  removeTemporariesOf,
   writeJson,
 } from "../../lib/runtime/files.ts";
 import type { TaskConfiguration } from "./task_configuration.ts";
@@ -91,6 +92,12 @@ const flow = [
 export function withoutFlow(configuration: TaskConfiguration): TaskConfiguration {
   const kept = Object.entries(configuration.options).filter(([name]) => !flow.includes(name));
   return { ...configuration, options: Object.fromEntries(kept) };
+}
+
+/** Removes what killed runs left of an output and of the note beside it, which had not got their names. */
+export async function removeNameless(output: string): Promise<void> {
+  await removeTemporariesOf(output);
+  await removeTemporariesOf(configurationPath(output));
 }
 
 /** Notes what an output is asked for with, for a run that goes on with it. */

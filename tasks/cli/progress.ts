@@ -3,9 +3,7 @@
  * with `--quiet`.
  */
 
-// @ts-types="./_cli_progress.d.ts"
-import { Presets, SingleBar } from "cli-progress";
-import { columns, errorStream, holdStatusLine, isTerminal, writeError } from "../../lib/runtime/stdio.ts";
+import { columns, endStatusLine, isTerminal, showStatusLine, writeError } from "../../lib/runtime/stdio.ts";
 
 /** What to show at a step. */
 export interface ProgressValues {
@@ -25,8 +23,8 @@ export interface ProgressOptions {
   readonly every?: number;
   /** Whether to draw a bar. Default: standard error is a terminal. */
   readonly terminal?: boolean;
-  /** Where the bar is drawn. Default standard error. */
-  readonly stream?: NodeJS.WritableStream;
+  /** Where the bar is drawn. Default the last line of standard error. */
+  readonly bar?: { readonly show: (line: string) => void; readonly end: () => void };
   /** Where a line is written. Default standard error. */
   readonly write?: (line: string) => void;
   /** The clock, in milliseconds. Default `performance.now`. */
@@ -60,6 +58,9 @@ const burst = 50;
 /** Length of the bar, in characters. */
 const barLength = 24;
 
+/** Milliseconds between two drawings of it. */
+const drawEvery = 50;
+
 /** Opens a display with the name of the step. */
 export function createProgress(label: string, options: ProgressOptions = {}): Progress {
   const { total, quiet = false, every = 5, write = writeError, now = () => performance.now() } = options;
@@ -92,31 +93,33 @@ export function createProgress(label: string, options: ProgressOptions = {}): Pr
   };
 
   if (options.terminal ?? isTerminal("error")) {
-    const bar = new SingleBar({
-      stream: options.stream ?? errorStream(),
-      format: total === undefined ? `${label} {text}` : `${label} {bar} {text}`,
-      barsize: barLength,
-      // Cursor and line wrap stay as they are: a killed process could not bring them back.
-      hideCursor: false,
-      linewrap: true,
-      forceRedraw: true,
-      // We measure the rates ourselves.
-      etaBuffer: 1,
-    }, Presets.shades_classic);
-    bar.start(total ?? 1, 0, { text: "" });
-    const release = holdStatusLine(() => bar.render());
-    let stopped = false;
+    const { show, end } = options.bar ?? { show: showStatusLine, end: endStatusLine };
+    let share = 0, drawn = -Infinity, stopped = false;
+    let later: ReturnType<typeof setTimeout> | undefined;
+    const draw = () => {
+      clearTimeout(later);
+      later = undefined;
+      drawn = performance.now();
+      const full = Math.round(share * barLength);
+      const bar = total === undefined ? "" : ` ${"█".repeat(full)}${"░".repeat(barLength - full)}`;
+      // One character in the last column, and the next redraw would start a new line.
+      show(`${label}${bar} ${text}`.slice(0, Math.max(1, columns("error") - 1)));
+    };
+    draw();
     const stop = () => {
       if (stopped) return;
       stopped = true;
-      release();
-      bar.stop();
+      draw();
+      end();
     };
     const update = (done: number, values: ProgressValues = {}) => {
-      // One character beyond the last column would wrap, and each redraw start a new line.
-      const room = columns("error") - label.length - (total === undefined ? 2 : barLength + 3);
-      text = describe(done, values).slice(0, Math.max(0, room));
-      bar.update(total === undefined ? 0 : Math.min(done, total), { text });
+      text = describe(done, values);
+      share = total === undefined ? 0 : Math.min(1, done / Math.max(1, total));
+      if (stopped || later !== undefined) return;
+      const wait = drawn + drawEvery - performance.now();
+      if (wait <= 0) return draw();
+      later = setTimeout(draw, wait);
+      (later as { unref?: () => void }).unref?.();
     };
     return { update, stop, [Symbol.dispose]: stop };
   }

@@ -23,6 +23,7 @@ import {
   findPartial,
   keepConfiguration,
   partialPath,
+  removeNameless,
   takeUp,
 } from "./partial_output.ts";
 import type { TaskConfiguration } from "./task_configuration.ts";
@@ -165,6 +166,7 @@ export async function openOutput(
     if (told) options.warn?.(told);
   }
   const file = await openAppend(place, { truncate: !resumed });
+  await removeNameless(path);
   // Behind the old lines' end: a kill in between must not leave them with the options of this run.
   if (configuration && !resumed) await keepConfiguration(path, configuration);
   let lines = resumed?.lines ?? 0, whole: string | undefined;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { createProgress, formatDuration } from "../../tasks/cli/progress.ts";
 import {
   csvTable,
@@ -145,22 +146,35 @@ test("updates that come all at once are one step of the rate", () => {
 });
 
 test("on a terminal, progress is a bar", () => {
-  let drawn = "";
-  const stream = { isTTY: true, columns: 100, write: (text: string) => (drawn += text, true) };
-  let clock = 0;
+  const drawn: string[] = [];
+  let clock = 0, ended = 0;
   const progress = createProgress("vft", {
     total: 4,
     terminal: true,
-    stream: stream as unknown as NodeJS.WritableStream,
+    bar: { show: (line) => void drawn.push(line), end: () => ended++ },
     now: () => clock,
   });
   progress.update(1, { loss: 2 });
   clock = 3000;
   progress.update(2, { loss: 1 });
   progress.stop();
-  assert.match(drawn, /vft █{12}░{12} 2\/4, loss 1, ETA 6s/);
-  assert.ok(drawn.endsWith("\n"));
-  assert.ok(!drawn.includes("\x1b[?")); // nothing that a killed process would leave behind
+  progress.stop();
+  progress.update(3, { loss: 1 }); // too late
+  assert.equal(drawn[0], `vft ${"░".repeat(24)} `);
+  assert.equal(drawn.at(-1), `vft ${"█".repeat(12)}${"░".repeat(12)} 2/4, loss 1, ETA 6s`);
+  assert.equal(ended, 1);
+});
+
+test("updates that come all at once are drawn once, and the last of them is", async () => {
+  const drawn: string[] = [];
+  using progress = createProgress("score", {
+    terminal: true,
+    bar: { show: (line) => void drawn.push(line), end: () => {} },
+  });
+  for (let i = 1; i <= 500; i++) progress.update(i);
+  await delay(200);
+  assert.equal(drawn.at(-1), "score 500");
+  assert.ok(drawn.length < 100, `${drawn.length} drawings`);
 });
 
 test("quiet progress says nothing", () => {

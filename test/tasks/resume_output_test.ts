@@ -50,6 +50,24 @@ for (const [task, args] of commands) {
   });
 }
 
+test("what a killed run left nameless beside its output goes with the next run of it, and nothing else does", async () => {
+  const part = at("nameless.jsonl"), beside = (name: string) => at(`.${name}.01234abc.aft-tmp`);
+  const own = [beside("nameless.jsonl"), beside("nameless.jsonl.partial.json")];
+  const others = [beside("other.jsonl"), at(".nameless.jsonl.01234abc.old")];
+  for (const path of [...own, ...others]) writeFileSync(path, "{");
+  const { code, err } = await run("score", [
+    "--quiet",
+    "--rank",
+    "steps",
+    "--input",
+    input,
+    "--output",
+    part,
+  ]);
+  assert.equal(code, 0, err);
+  assert.deepEqual([...own, ...others].map((path) => existsSync(path)), [false, false, true, true]);
+});
+
 test("SIGKILL at any moment of generate, and --resume, as often as it takes", async () => {
   const args = [...commands[0]![1], "--input", input],
     whole = at("generate-whole.jsonl"),

@@ -4,7 +4,9 @@ import { type Device, type Dtype, Tensor } from "./device.ts";
 import { profile } from "./profile.ts";
 
 function bytesOf(shape: readonly number[]): number {
-  return 4 * shape.reduce((product, length) => product * length, 1);
+  let bytes = 4;
+  for (const length of shape) bytes *= length;
+  return bytes;
 }
 
 /** A tensor whose contents are whatever its memory held: for outputs that a kernel writes whole. */

@@ -121,11 +121,10 @@ export function startThreads(heap: Heap, count: number, blas: NativeBlas | undef
     const at = own(scratchBytes);
     record({
       unit() {},
-      call: (kernel, ...values) =>
-        void kernels.kernelOf(kernel).apply(
-          undefined,
-          values.map((v) => v >= SCRATCH ? v - SCRATCH + at : v),
-        ),
+      call(kernel, ...values) {
+        for (let i = 0; i < values.length; i++) if (values[i]! >= SCRATCH) values[i]! += at - SCRATCH;
+        kernels.kernelOf(kernel)(...values);
+      },
     });
   };
   return {

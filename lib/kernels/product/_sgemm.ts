@@ -1,15 +1,18 @@
 import type { CpuDevice } from "../../backend/device.ts";
+import type { AssemblyKernels } from "../../backend/instantiate.ts";
 import { type Job, NATIVE_PRODUCT, SCRATCH } from "../../backend/threads.ts";
 import type { Sgemm } from "../../runtime/native.ts";
 import fused from "../built/sgemm_fused.wasm.ts";
 import plain from "../built/sgemm.wasm.ts";
+
+type Kernel = AssemblyKernels[string];
 
 /** A product on one thread: its number, and the scratch that it needs there. */
 interface Product {
   readonly kernel: number;
   readonly scratchBytes: number;
   /** Our product A·Bᵀ of few rows, which needs no scratch and copies nothing, and up to how many it is used. */
-  readonly few: { readonly kernel: number; readonly rows: number };
+  readonly few: { readonly kernel: number; readonly rows: number; readonly call: Kernel };
 }
 
 /**
@@ -19,6 +22,7 @@ interface Product {
 const FEW_ROWS = 12, FEW_ROWS_WITH_BLAS = 6;
 
 const products = new WeakMap<CpuDevice, Product>();
+const shared = new WeakMap<CpuDevice, Sgemm>();
 
 /**
  * C ← alpha·op(A)·op(B) + beta·C on the heap of a device, row-major, matrices by byte offset and row stride in elements:
@@ -26,7 +30,9 @@ const products = new WeakMap<CpuDevice, Product>();
  * threads; our own kernel sums every element up in the same order for any number of them.
  */
 export function sgemmOn(device: CpuDevice): Sgemm {
-  return sharedOut(device, productOf(device));
+  let sgemm = shared.get(device);
+  if (!sgemm) shared.set(device, sgemm = sharedOut(device, productOf(device)));
+  return sgemm;
 }
 
 /** {@linkcode sgemmOn} by our own SIMD kernel: what machines without a BLAS use. */
@@ -66,7 +72,11 @@ function ownProduct({ threads }: CpuDevice): Product {
   const module = isFused(threads) ? fused : plain;
   return {
     kernel: threads.kernel(module, "sgemm"),
-    few: { kernel: threads.kernel(module, "dots"), rows: FEW_ROWS },
+    few: {
+      kernel: threads.kernel(module, "dots"),
+      rows: FEW_ROWS,
+      call: threads.module(module).dots!,
+    },
     scratchBytes: threads.module(module).scratchBytes!(),
   };
 }
@@ -105,6 +115,10 @@ function sharedOut(device: CpuDevice, product: Product): Sgemm {
   const { threads } = device;
   return (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
     const [byRows, size] = partsOf({ m, n, k }, threads.count, device.blas !== undefined);
+    if (!ta && tb && m <= product.few.rows && k > 0 && size >= (byRows ? m : n)) {
+      product.few.call(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc); // nothing to write down: decoding has many
+      return;
+    }
     const run = size >= (byRows ? m : n) ? threads.alone : threads.run;
     run(product.scratchBytes, (job) => {
       const sgemm = callsOf(product, job, m);

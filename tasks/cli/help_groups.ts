@@ -4,7 +4,17 @@
 const groups: readonly (readonly [title: string, names: readonly string[]])[] = [
   ["Model", ["model", "adapter", "base-dtype", "lora", "unknown-tensors", "dtype"]],
   ["Data", [
-    ...["data", "test-data", "ranked-data", "input", "output", "data-directory", "limit", "test-limit"],
+    ...[
+      "data",
+      "test-data",
+      "ranked-data",
+      "input",
+      "output",
+      "data-directory",
+      "limit",
+      "test-limit",
+      "test-samples",
+    ],
     ...["calculator", "fields", "answer-index", "allow-partial", "too-long"],
   ]],
   ["Prompts", ["template", "chat", "system", "few-shot", "template-variables", "template-date"]],
@@ -13,7 +23,17 @@ const groups: readonly (readonly [title: string, names: readonly string[]])[] = 
     ...["keep-duplicates", "token-ids"],
   ]],
   ["Training", [
-    ...["objective", "constraint", "constraints", "label", "train-turns", "rounds", "epochs", "align-epochs"],
+    ...[
+      "objective",
+      "constraint",
+      "constraints",
+      "label",
+      "train-turns",
+      "rounds",
+      "start",
+      "epochs",
+      "align-epochs",
+    ],
     ...["steps", "batch-size"],
     ...["learning-rate", "align-learning-rate", "warmup", "decay", "weight-decay", "clip", "seed"],
   ]],

@@ -54,6 +54,10 @@ await runTask({
         "--learning-rate 2e-4 --max-tokens 256 --out runs/qwen",
     },
     {
+      does: "From the base model, references and candidates together: what the constraint does shows most",
+      command: "deno task align --start base --out runs/base",
+    },
+    {
       does: "Three rounds of sampling and alignment",
       command: "deno task align --rounds 3 --constraints dc --out runs/rounds",
     },
@@ -81,11 +85,21 @@ await runTask({
     ...pick("stop"),
     votes: preset(integer("--votes", { min: 0, help: "Samples for the majority vote of maj@k" }), 8),
     epochs: preset(shared.epochs, 4, "Passes of VFT over the training problems"),
-    alignEpochs: preset(integer("--align-epochs", { help: "Passes of alignment, and of the control" }), 3),
+    start: preset(
+      choice("--start", {
+        choices: ["vft", "base"],
+        help:
+          "What alignment starts from: the VFT model, or --model itself, references and candidates together",
+      }),
+      "vft",
+    ),
+    alignEpochs: integer("--align-epochs", {
+      help: "Passes of alignment, and of the control; default 3, from the base those of VFT",
+    }),
     learningRate: preset(shared.learningRate, 1e-3, "Peak learning rate of VFT"),
     alignLearningRate: number("--align-learning-rate", {
       above: 0,
-      help: "Peak learning rate of alignment; default: a tenth of VFT's",
+      help: "Peak learning rate of alignment; default: a tenth of VFT's, from the base VFT's",
     }),
     batchSize: preset(shared.batchSize, 16),
     ...pick("microBatch", "recompute", "lora", "baseDtype", "unknownTensors"),

@@ -22,7 +22,7 @@ import { countProblems, type ProblemCounts } from "./held_out.ts";
 import { checkSources } from "./check_sources.ts";
 import { evaluatedRecords, learnedRecords, tokensIn } from "./learned_records.ts";
 import { checkOut, configurationDifference } from "./out_directory.ts";
-import { plannedStages } from "./planned_stages.ts";
+import { hasControl, plannedStages } from "./planned_stages.ts";
 import { TimeLeft } from "./time_left.ts";
 import { readRecords, Stages } from "./stages.ts";
 import type { Listener } from "../runtime/listener.ts";
@@ -164,8 +164,9 @@ class AlignRun {
 
   /**
    * One round: candidates of the newest models, and each kind of model trained on them once more. In the first, all
-   * start from VFT and share its candidates; later each goes on from itself with its own. The control has no candidates
-   * to use, and is trained on the same questions' references as often as the others.
+   * start from VFT (or from the base, where that was asked for) and share its candidates; later each goes on from itself
+   * with its own. The control has no candidates to use, and is trained on the same questions' references as often as the
+   * others; where that would make the VFT model once more there is none.
    */
   async round(round: number, models: readonly Trained[]): Promise<Trained[]> {
     const { options } = this, last = round === 1 ? "" : ` round ${round}`;
@@ -174,18 +175,21 @@ class AlignRun {
       learningRate: options.alignLearningRate,
       seed: options.seed + round - 1, // other samples and another order in every round
     };
+    const vft = models[0]!.directory, start = options.start === "base" ? options.model : vft;
     const newest = (kind: string) =>
-      (round === 1 ? models[0] : models.findLast((model) => model.kind === kind))!.directory;
+      round === 1 ? start : (models.findLast((model) => model.kind === kind) ?? models[0]!).directory;
     const first = round === 1
-      ? await this.candidates("candidates", { from: newest("vft"), problems: options.train })
+      ? await this.candidates("candidates", { from: vft, problems: options.train })
       : undefined;
     const made: Trained[] = [];
-    const control = await this.train(fileName(`control${last}`), {
-      from: newest("control"),
-      records: first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
-      settings: { ...settings, objective: "vft", trainTurns: options.trainTurns },
-    });
-    made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
+    if (hasControl(options, round)) {
+      const control = await this.train(fileName(`control${last}`), {
+        from: newest("control"),
+        records: first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
+        settings: { ...settings, objective: "vft", trainTurns: options.trainTurns },
+      });
+      made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
+    }
     for (const { kind, settings: method } of options.methods) {
       const name = kind + last, from = newest(kind);
       const groups = first ??

@@ -16,6 +16,7 @@ import type { Listener } from "../runtime/listener.ts";
 import { type AlignMethod, alignMethods } from "./align_methods.ts";
 import { problemsFrom, type ProblemSource } from "./problem_source.ts";
 import { testSpecOf } from "./held_out.ts";
+import type { Objective } from "../objectives/objective.ts";
 
 /** What `align` is asked to do. Everything has a default: the embedded model on the embedded arithmetic problems. */
 export interface AlignOptions {
@@ -63,11 +64,17 @@ export interface AlignOptions {
   readonly recompute?: boolean | undefined;
   /** Passes of VFT over the training problems (default 4). */
   readonly epochs?: number | undefined;
-  /** Passes of alignment, and of the control (default 3). */
+  /**
+   * What alignment starts from: `vft` (default), the VFT model, which it goes on training at a lower rate; `base`, the model
+   * that VFT starts from, with references and candidates together (L_VFT + L_A), as long and as fast as VFT. Candidates are
+   * the VFT model's in both.
+   */
+  readonly start?: "vft" | "base" | undefined;
+  /** Passes of alignment, and of the control (default 3; from the base those of VFT). */
   readonly alignEpochs?: number | undefined;
   /** Peak learning rate of VFT (default 1e-3). */
   readonly learningRate?: number | undefined;
-  /** Peak learning rate of alignment (default: a tenth of VFT's). */
+  /** Peak learning rate of alignment (default: a tenth of VFT's; from the base VFT's). */
   readonly alignLearningRate?: number | undefined;
   /** Questions per optimizer step (default 16). */
   readonly batchSize?: number | undefined;
@@ -184,7 +191,7 @@ const defaults = {
   unknownTensors: "refuse",
   recompute: false,
   epochs: 4,
-  alignEpochs: 3,
+  start: "vft" as "vft" | "base",
   learningRate: 1e-3,
   batchSize: 16,
   microBatch: 4096,
@@ -205,6 +212,7 @@ const namesIn = <T extends object>(options: T) =>
 
 const names: NamesOf<AlignOptions> = {
   ...namesIn(defaults),
+  alignEpochs: true,
   model: true,
   testData: true,
   dataDirectory: true,
@@ -270,10 +278,21 @@ const words = {
   unknownTensors: ["refuse", "keep"],
   constraints: ["all", "none", "dc", "bc"],
   label: ["answer", "majority"],
+  start: ["vft", "base"],
   calculator: ["keep", "drop"],
   answerIndex: ["0", "1", "letter", "text"],
   trainTurns: ["all", "last"],
 } as const;
+
+/** A gradient at the model that sampled is none at the base, and what compares alone teaches nobody to write. */
+function checkFromBase(objective: Objective): void {
+  const { name, trainsOn, needsReferenceLogprobs } = objective;
+  if (trainsOn === "samples" && !needsReferenceLogprobs) {
+    throw new UsageError(
+      `Cannot start from the base with objective ${name}: it is a gradient at the model that sampled, the VFT model`,
+    );
+  }
+}
 
 /** Fills in defaults. Throws UsageError for a name that is none (with a suggestion) or a value that has no meaning. */
 export function resolveAlign(options: AlignOptions, listener?: Listener): AlignSettings {
@@ -311,6 +330,8 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
     });
   const { objective, label, constraints, beta } = filled;
   const methods = alignMethods({ objective, constraints, beta, options: filled.options, labels: label });
+  const fromBase = filled.start === "base";
+  if (fromBase) { for (const { objective } of methods) checkFromBase(objective); }
   const { signal: _, configuration: __, ...plain } = filled;
   return {
     ...rest,
@@ -324,7 +345,8 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
     stop: filled.stop,
     signal: filled.signal,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
-    alignLearningRate: filled.alignLearningRate ?? filled.learningRate / 10,
+    alignEpochs: filled.alignEpochs ?? (fromBase ? filled.epochs : 3),
+    alignLearningRate: filled.alignLearningRate ?? filled.learningRate / (fromBase ? 1 : 10),
     prompt: filled.prompt ?? {},
     configuration: filled.configuration ??
       { options: JSON.parse(JSON.stringify({ ...plain, model })) },

@@ -48,8 +48,12 @@ export async function alignReport(
       ["Fine-tuning", `${passes(options.epochs)}, learning rate ${options.learningRate}`],
       [
         "Alignment",
-        [passes(options.alignEpochs), `learning rate ${options.alignLearningRate}`, ...ownOptions(options)]
-          .join(", "),
+        [
+          options.start === "base" ? "from the base model" : "from the VFT model",
+          passes(options.alignEpochs),
+          `learning rate ${options.alignLearningRate}`,
+          ...ownOptions(options),
+        ].join(", "),
       ],
       ["Batches", `${options.batchSize} questions`],
       [
@@ -71,7 +75,7 @@ export async function alignReport(
       ...commandText(options.configuration),
     ],
     models,
-    rows: explainRows(rows.map(({ name }) => name)),
+    rows: explainRows(rows.map(({ name }) => name), options.start),
     examples: groups.map((group, g) => ({
       question: group.question,
       answer: group.answer,

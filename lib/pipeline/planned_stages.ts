@@ -3,6 +3,17 @@ import { fileName } from "./align_report.ts";
 import type { ProblemCounts } from "./held_out.ts";
 import type { PlannedStage } from "./time_left.ts";
 
+/** Whether a round trains a control: in the first from the base, one that is trained as VFT was would be VFT. */
+export function hasControl(
+  { start, epochs, alignEpochs, learningRate, alignLearningRate }: Pick<
+    AlignSettings,
+    "start" | "epochs" | "alignEpochs" | "learningRate" | "alignLearningRate"
+  >,
+  round: number,
+): boolean {
+  return start === "vft" || round > 1 || alignEpochs !== epochs || alignLearningRate !== learningRate;
+}
+
 /** The stages of a run of `align`, in order, under the names that their progress has. */
 export function plannedStages(
   options: AlignSettings,
@@ -28,8 +39,10 @@ export function plannedStages(
       units: trained * samples,
     });
     if (round === 1) stages.push(candidates("candidates"));
-    stages.push({ label: `control${last}`, kind: "train", units: trained * alignEpochs });
-    models.push(`control${last}`);
+    if (hasControl(options, round)) {
+      stages.push({ label: `control${last}`, kind: "train", units: trained * alignEpochs });
+      models.push(`control${last}`);
+    }
     for (const { kind } of options.methods) {
       const name = `${fileName(kind)}${last}`;
       if (round > 1) stages.push(candidates(`candidates-${name}`));

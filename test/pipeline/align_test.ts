@@ -1,6 +1,6 @@
 /** `align` as a program calls it: results, a listener, an end in the middle, options that have no meaning. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -61,6 +61,46 @@ test("one that is ended in the middle throws the reason at once and can be resum
   assert.deepEqual(resumed.rows.map(({ summary }) => summary), whole.rows.map(({ summary }) => summary));
 });
 
+test("from the base: as long and as fast as VFT, no control that would be VFT again, and it can be resumed", async () => {
+  const out = join(folder, "base"), steps: string[] = [];
+  const options = { ...small, start: "base", epochs: 2, alignEpochs: undefined, out } as const;
+  const made = await align(options, {
+    metrics: (model, line) => steps.push(`${model} ${line.step} ${line.learning_rate}`),
+  });
+  assert.deepEqual(made.rows.map(({ name }) => name), ["vft", "aft-dc"]);
+  // 8 problems in batches of 4, twice: as many steps at the same rates, from the same weights.
+  const of = (model: string) =>
+    steps.filter((line) => line.startsWith(model)).map((line) => line.split(" ").slice(1));
+  assert.equal(of("vft").length, 4);
+  assert.deepEqual(of("aft-dc"), of("vft"));
+  assert.match(readFileSync(made.report, "utf8"), /from the base model, 2 passes, learning rate 0\.001/);
+  assert.match(readFileSync(made.report, "utf8"), /The others start where it starts/);
+
+  const stopped = { ...options, out: join(folder, "base-stopped") }, controller = new AbortController();
+  await assert.rejects(
+    align({ ...stopped, signal: controller.signal }, {
+      metrics: (model) => model === "aft-dc" && controller.abort(new Error("enough")),
+    }),
+    /enough/,
+  );
+  const again = await align({ ...stopped, resume: true });
+  assert.deepEqual(again.rows.map(({ summary }) => summary), made.rows.map(({ summary }) => summary));
+  await assert.rejects(align({ ...options, start: "vft", resume: true }), {
+    name: "UsageError",
+    message: `Cannot resume ${out}: it was started with option \`start: base\`, not vft`,
+  });
+
+  // Other passes make a control of their own.
+  const other = await align({
+    ...small,
+    start: "base",
+    epochs: 2,
+    alignEpochs: 1,
+    out: join(folder, "control"),
+  });
+  assert.deepEqual(other.rows.map(({ name }) => name), ["vft", "control", "aft-dc"]);
+});
+
 test("one that is ended before it begins leaves no folder", async () => {
   const out = join(folder, "never"), reason = new Error("not now");
   await assert.rejects(
@@ -74,6 +114,11 @@ test("options that have no meaning are told in one line, before there is a folde
   const out = join(folder, "none");
   const cases: readonly (readonly [Record<string, unknown>, string])[] = [
     [{ epoch: 1 }, "Unknown option epoch of align: did you mean epochs?"],
+    [{ start: "bass" }, 'Option start must be one of vft, base: got "bass"'],
+    [
+      { start: "base", objective: "rloo", constraints: undefined },
+      "Cannot start from the base with objective rloo: it is a gradient at the model that sampled, the VFT model",
+    ],
     [{ limit: "8" }, 'Option limit must be a whole number of at least 1: got "8"'],
     [{ model: 5 }, "Option model must be a text that is not empty: got 5"],
     [{ out: 5 }, "Option out must be a text that is not empty: got 5"],

@@ -105,14 +105,19 @@ export interface WebgpuDevice extends AnyDevice {
   readonly features: ReadonlySet<string>;
   /** What it allows: the adapter's own limits. */
   readonly limits: GPUSupportedLimits;
+  /** Operations after which a submission is sent, and about the most of one launch. */
+  readonly submissionWork: number;
   /** The encoder of the submission that is being recorded, no pass open. */
   encoder(): GPUCommandEncoder;
   /** The pass that launches are recorded into; a new one where timestamps are to be written. */
   pass(timestampWrites?: GPUComputePassTimestampWrites): GPUComputePassEncoder;
   /** Ends the pass that is open, if any. */
   endPass(): void;
-  /** Says that a launch was recorded; after 64 of them the submission is sent. */
-  launched(): void;
+  /**
+   * Says that a launch of so many operations was recorded: after 64 launches, and after
+   * `submissionWork` operations, the submission is sent.
+   */
+  launched(work: number): void;
   /** Calls `before` ahead of every submission. */
   onSubmit(before: () => void): void;
   /** Throws the first GPU error that was reported, as one line. Called wherever results are read. */

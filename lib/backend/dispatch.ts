@@ -48,13 +48,15 @@ const recorders = new WeakMap<GPUDevice, Recorder>();
  *
  * @param program what to run
  * @param call `tensors` by binding name, `params` by name, and workgroups along x, y, z; x may exceed the device's
- * limit when y and z are 1, and then the body must return where `row` is past its end
+ * limit when y and z are 1, and then the body must return where `row` is past its end; `work`, about how many operations it
+takes, of what may take long: a submission is bounded by it (default 0)
  * @throws {InputError} when a binding is larger than the device allows
  */
 export function dispatch(program: Program, call: {
   readonly tensors: Readonly<Record<string, Binding>>;
   readonly params: Readonly<Record<string, number>>;
   readonly groups: readonly [number, number?, number?];
+  readonly work?: number;
 }): void {
   const bound = Object.entries(call.tensors).map(([name, given]) => [name, tensorOf(given)] as const);
   const device = deviceOf(Object.fromEntries(bound), program.name);
@@ -114,7 +116,7 @@ export function dispatch(program: Program, call: {
   pass.dispatchWorkgroups(x, y, z);
   if (timestampWrites) device.endPass();
   profile.count(program.name);
-  device.launched();
+  device.launched(call.work ?? 0);
 }
 
 function tensorOf(binding: Binding): Tensor {

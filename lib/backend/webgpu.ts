@@ -69,6 +69,12 @@ const FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as GPUFeatureNam
 /** Launches of a submission: with our own dispatcher 64 keep the GPU fed and the host free. */
 const LAUNCHES = 64;
 
+/**
+ * Operations of a submission: 0.2 s where a GPU does 10¹² a second, 2 s where it does 10¹¹, as the slowest do. Drivers
+ * reset a device that works on one submission for longer than that.
+ */
+const SUBMISSION_WORK = 2e11;
+
 /** Bytes from which a write has a submission of its own: through a staging buffer they would be copied twice. */
 const LARGE = 2 ** 18;
 
@@ -77,8 +83,13 @@ const LARGE = 2 ** 18;
  *
  * GPU errors are silent by nature (a binding over the limit gives zeros), so the first one reported is kept and thrown
  * by `check()`.
+ *
+ * @param options `submissionWork`: operations after which a submission is sent (2e11)
  */
-export async function openWebgpu(why: string): Promise<WebgpuDevice> {
+export async function openWebgpu(
+  why: string,
+  { submissionWork = SUBMISSION_WORK }: { readonly submissionWork?: number } = {},
+): Promise<WebgpuDevice> {
   const { device: gpu, adapter, isCpu, description, requiredFeatures } = await requestDevice();
   let failure: string | undefined;
   gpu.addEventListener("uncapturederror", (event) => {
@@ -100,11 +111,12 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
   const { bufferManager: pool } = backend,
     live: Live = { tensors: 0, scopes: [] },
     before: (() => void)[] = [];
-  let used = 0;
+  let used = 0, work = 0; // bytes; operations of the submission that is being recorded
   const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
   const submitQueue = backend.submitQueue.bind(backend);
   backend.submitQueue = () => { // whoever submits, TF.js or we
     before.forEach((call) => call());
+    work = 0;
     submitQueue();
   };
   const encoder = () => {
@@ -140,6 +152,7 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
     isCpu,
     features: new Set(requiredFeatures),
     limits: gpu.limits,
+    submissionWork,
     live,
     encoder,
     endPass: () => backend.endComputePassEncoder(),
@@ -150,8 +163,9 @@ export async function openWebgpu(why: string): Promise<WebgpuDevice> {
         timestampWrites ? { timestampWrites } : {},
       );
     },
-    launched() {
-      if (++backend.dispatchCountInPass >= LAUNCHES) submit();
+    launched(more) {
+      work += more;
+      if (++backend.dispatchCountInPass >= LAUNCHES || work >= submissionWork) submit();
     },
     onSubmit: (call) => void before.push(call),
     check,

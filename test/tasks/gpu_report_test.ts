@@ -11,7 +11,8 @@ import { checkKernel, largestError } from "../../tools/gpu/check.ts";
 import { Inputs } from "../../tools/gpu/_inputs.ts";
 import type { Kernel } from "../../tools/gpu/kernel.ts";
 import { kernels } from "../../tools/gpu/kernels.ts";
-import { Devices } from "../../tools/gpu/measure.ts";
+import { median, time } from "../../tools/gpu/clock.ts";
+import { Devices, measure } from "../../tools/gpu/measure.ts";
 import { checkedShapes, quickShape } from "../../tools/gpu/shapes.ts";
 import { at, root, run } from "../_commands.ts";
 
@@ -165,3 +166,31 @@ test(
     assert.ok(after.error! <= after.tolerance);
   },
 );
+
+test("nothing is begun after the time is up, and all that was left out is named", { skip }, async () => {
+  const gpu = await openWebgpu("asked for"), cpu = await openDevice("wasm") as CpuDevice;
+  const found = await measure(new Devices(gpu, cpu, () => openWebgpu("asked for")), {
+    ...{ seconds: 1e-6, quick: true, listener: {}, signal: new AbortController().signal },
+  });
+  assert.deepEqual([found.checks, found.models, found.kernels], [[], [], []]);
+  assert.equal(found.skipped.length, 2 * kernels.length + 1);
+  for (const { why } of found.skipped) assert.equal(why, "the time was up");
+  assert.ok(found.ceilings.arithmetic > 0 && found.ceilings.product === undefined);
+});
+
+test("a device without a clock of its own is timed by what the program waits", async () => {
+  let calls = 0, freed = 0;
+  const device = {
+    features: new Set<string>(),
+    finish: async () => await new Promise((done) => setTimeout(done, 8)),
+  };
+  const timed = await time(device as unknown as WebgpuDevice, () => {
+    calls++;
+    return [{ dispose: () => freed++ }];
+  }, 5);
+  // Once to warm up, and once more, which took long enough.
+  assert.deepEqual([calls, freed, timed.device, timed.launches], [2, 2, undefined, 0]);
+  assert.ok(timed.wall >= 7, `${timed.wall}`);
+  assert.equal(median([3, 1, 2]), 2);
+  assert.equal(median([4, 1, 2, 3]), 2.5);
+});

@@ -100,6 +100,9 @@ export async function measure(devices: Devices, options: MeasureOptions): Promis
   };
 }
 
+/** Why something was not begun. */
+const UP = "the time was up";
+
 /** A part of the run. */
 interface Part extends MeasureOptions {
   /** When nothing more is begun. */
@@ -118,7 +121,7 @@ async function compare(
     for (const kernel of kernels) {
       signal.throwIfAborted();
       if (performance.now() > until) {
-        skipped.push({ what: `${kernel.name} beside the CPU's, ${shape.name}`, why: "the time was up" });
+        skipped.push({ what: `${kernel.name} beside the CPU's, ${shape.name}`, why: UP });
         continue;
       }
       const checked = await devices.survive(() => checkKernel(kernel, shape, devices));
@@ -150,7 +153,8 @@ async function modelsUntil(
     // The first of a size compiles its kernels, so its time is an upper bound.
     const expected = before ? before.elapsed * work(shape) / work(before.shape) : 0;
     if (expected > left) {
-      skipped.push({ what: `steps and decoding of ${shape.name}`, why: lateBy(expected, left) });
+      const why = left < 0 ? UP : lateBy(expected, left);
+      skipped.push({ what: `steps and decoding of ${shape.name}`, why });
       continue;
     }
     listener.note?.(`a step and decoding: ${shape.name}`);
@@ -180,7 +184,7 @@ async function timesUntil(
       const left = until - performance.now();
       const what = `${kernel.name} at the sizes of ${shape.name}`;
       if (left < 0) {
-        skipped.push({ what, why: "the time was up" });
+        skipped.push({ what, why: UP });
         continue;
       }
       const timed = await devices.survive(() =>

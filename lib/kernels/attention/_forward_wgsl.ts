@@ -161,8 +161,12 @@ ${
     }
   if (part == 0u) {
     let all = select(${f}(-1e30), (most + log2(max(sum, ${f}(1e-30)))) * 0.6931471805599453, sum > ${f}());
-    for (var i = 0u; i < min(${held}u, max(params.rows, first_row) - first_row); i++) {
-      lse[(first_row + i) * params.heads + head] = all[i];
+${
+      times(
+        held,
+        (i) =>
+          `    if (first_row + ${i}u < params.rows) { lse[(first_row + ${i}u) * params.heads + head] = all[${i}]; }`,
+      )
     }
   }`,
   };
@@ -187,7 +191,7 @@ export function decodingProgram(shape: Shape): Program {
 var<workgroup> query: array<vec4<f32>, ${width}>;
 var<workgroup> scores: array<f32, ${chunk}>;
 var<workgroup> largest: array<f32, ${THREADS}>;
-var<workgroup> eighths: array<vec4<f32>, 2>;
+var<workgroup> eighths: array<f32, 8>;
 var<workgroup> sums: array<f32, ${THREADS}>;
 var<workgroup> outputs: array<vec4<f32>, ${THREADS}>;
 ${reader("q", shape)}
@@ -231,11 +235,11 @@ ${own.map((t) => `      if (j${t} < count) { a${t} += four * read_k(start${t}, x
     if (lane < 8u) {
       var eighth = largest[lane];
       for (var t = lane + 8u; t < ${THREADS}u; t += 8u) { eighth = max(eighth, largest[t]); }
-      eighths[lane / 4u][lane % 4u] = eighth;
+      eighths[lane] = eighth;
     }
     workgroupBarrier();
-    let four = max(eighths[0], eighths[1]);
-    let larger = max(most, max(max(four.x, four.y), max(four.z, four.w)));
+    var larger = most;
+    for (var t = 0u; t < 8u; t++) { larger = max(larger, eighths[t]); }
     let keep = exp2(most - larger);
     most = larger;
     sum *= keep;

@@ -137,8 +137,12 @@ ${
     }
   ${writeHeld(shape, { names: ["dq"], write: `write_dqkv(row_at(i) + head * ${d}u, x, dq4);` })}
   if (part == 0u) {
-    for (var i = 0u; i < min(${held}u, max(params.rows, first_row) - first_row); i++) {
-      pull[(first_row + i) * params.heads + head] = down[i];
+${
+      times(
+        held,
+        (i) =>
+          `    if (first_row + ${i}u < params.rows) { pull[(first_row + ${i}u) * params.heads + head] = down[${i}]; }`,
+      )
     }
   }`,
   };

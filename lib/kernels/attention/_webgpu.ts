@@ -56,6 +56,7 @@ export function attendOnGpu(
       scale2: scale * Math.LOG2E,
     },
     groups: [groups, heads],
+    work: 4 * layout.rows * layout.keyRows * heads * d, // at most
   });
 }
 
@@ -88,11 +89,13 @@ export function gradientOnGpu(
   dispatch(cached(queriesProgram, shape), {
     tensors: { qkv, out, dout, lse, spans, dqkv, pull },
     params,
+    work: 6 * rows * rows * heads * d,
     groups: [blocks, heads],
   });
   dispatch(cached(keysProgram, shape), {
     tensors: { qkv, dout, lse, pull, spans, key_spans, dqkv },
     params,
+    work: 8 * rows * rows * heads * d,
     groups: [blocks, kvHeads],
   });
   pull.dispose();

@@ -80,9 +80,9 @@ export function reader(name: string, { d, aligned, width }: Shape): string {
 }`;
   }
   return `fn read_${name}(at: u32, c: u32) -> vec4<f32> {
-  var four = vec4<f32>();
+  var four = array<f32, 4>(); // FXC takes no index into a vector that is known at run time alone
   for (var i = 0u; i < 4u; i++) { if (4u * c + i < ${d}u) { four[i] = ${name}[at + 4u * c + i]; } }
-  return four;
+  return vec4(four[0], four[1], four[2], four[3]);
 }`;
 }
 
@@ -91,9 +91,8 @@ export function writer(name: string, { d, aligned, width }: Shape): string {
   const guard = width * 4 === d ? "" : `if (c >= ${Math.ceil(d / 4)}u) { return; }\n  `;
   return `fn write_${name}(at: u32, c: u32, value: vec4<f32>) {
   ${guard}${
-    aligned
-      ? `${name}[at / 4u + c] = value;`
-      : `for (var i = 0u; i < 4u; i++) { if (4u * c + i < ${d}u) { ${name}[at + 4u * c + i] = value[i]; } }`
+    aligned ? `${name}[at / 4u + c] = value;` : `var four = array<f32, 4>(value.x, value.y, value.z, value.w);
+  for (var i = 0u; i < 4u; i++) { if (4u * c + i < ${d}u) { ${name}[at + 4u * c + i] = four[i]; } }`
   }
 }`;
 }
@@ -189,6 +188,9 @@ ${names.map(choose).join("\n")}
  * All threads together walk over the rows of the other side that any of them needs (`hull` holds a thread's own
  * ranges), run by run: what nobody attends to is jumped over. `load` fills tile element t from row \`at + t / width\`;
  * `use` works on rows `at…min(at + tile, end)`.
+ *
+ * Where the loop ends must be known to be the same for all threads, which `workgroupUniformLoad` says. Its own barriers
+ * are not relied on: wgpu has compiled them wrongly for Metal (wgpu #4500).
  */
 export function walk({ tile, width, threads }: Shape, { load, use }: { load: string; use: string }): string {
   return `
@@ -197,12 +199,16 @@ export function walk({ tile, width, threads }: Shape, { load, use }: { load: str
     atomicMin(&nearest, next_in(hull, at));
     workgroupBarrier();
     if (lane == 0u) { run_start = atomicLoad(&nearest); atomicStore(&furthest, 0u); }
+    workgroupBarrier();
     at = workgroupUniformLoad(&run_start);
+    workgroupBarrier();
     if (at == NONE) { break; }
     atomicMax(&furthest, end_in(hull, at));
     workgroupBarrier();
     if (lane == 0u) { run_end = atomicLoad(&furthest); atomicStore(&nearest, NONE); }
+    workgroupBarrier();
     let end = workgroupUniformLoad(&run_end);
+    workgroupBarrier();
     for (; at < end; at += ${tile}u) {
       for (var t = lane; t < ${tile * width}u; t += ${threads}u) {
         ${load}

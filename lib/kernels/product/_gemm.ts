@@ -124,7 +124,34 @@ type Axes = { readonly rows: Axis; readonly columns: Axis };
 
 type Transposes = { readonly transposeA: boolean; readonly transposeB: boolean };
 
-/** The product in parts whose operands each fit a binding: by rows of the operand that does not, then of the next. */
+/** A part of a product: `count` of one of its sizes, from the `from`-th on. */
+function part(
+  product: Product,
+  axes: ReturnType<typeof axesOf>,
+  { along, from, count }: { readonly along: Axis; readonly from: number; readonly count: number },
+): Product {
+  const cut = (name: "a" | "b" | "c"): Side => {
+    const side = product[name];
+    if (axes[name].rows === along) return { ...side, offset: side.offset + from * side.stride, rows: count };
+    return axes[name].columns === along ? { ...side, column: side.column + from } : side;
+  };
+  return {
+    a: cut("a"),
+    b: cut("b"),
+    c: cut("c"),
+    bias: product.bias && along === "n"
+      ? { tensor: tensorOf(product.bias), offset: from, length: count }
+      : product.bias,
+    sizes: { ...product.sizes, [along]: count },
+    scale: product.scale,
+    add: product.add || (along === "k" && from > 0),
+  };
+}
+
+/**
+ * The product in parts whose operands each fit a binding, by rows of the operand that does not, then of the next; and
+ * none of which takes a GPU too long, by rows of C.
+ */
 function* partsThatFit(product: Product, layout: Transposes): Generator<Product> {
   const axes = axesOf(layout), names = ["a", "b", "c"] as const;
   for (const name of names) {
@@ -132,28 +159,18 @@ function* partsThatFit(product: Product, layout: Transposes): Generator<Product>
       along = axes[name].rows;
     if (runs.length === 1) continue;
     for (const { from, count } of runs) {
-      const cut = (name: "a" | "b" | "c"): Side => {
-        const side = product[name];
-        if (axes[name].rows === along) {
-          return { ...side, offset: side.offset + from * side.stride, rows: count };
-        }
-        return axes[name].columns === along ? { ...side, column: side.column + from } : side;
-      };
-      yield* partsThatFit({
-        a: cut("a"),
-        b: cut("b"),
-        c: cut("c"),
-        bias: product.bias && along === "n"
-          ? { tensor: tensorOf(product.bias), offset: from, length: count }
-          : product.bias,
-        sizes: { ...product.sizes, [along]: count },
-        scale: product.scale,
-        add: product.add || (along === "k" && from > 0),
-      }, layout);
+      yield* partsThatFit(part(product, axes, { along, from, count }), layout);
     }
     return;
   }
-  yield product;
+  const { device } = product.c.tensor, { m, n, k } = product.sizes;
+  // A multiple of 64, on which bindings may begin.
+  const most = device.name === "webgpu"
+    ? Math.max(64, Math.floor(device.submissionWork / (2 * n * k) / 64) * 64)
+    : m;
+  for (let from = 0; from < m; from += most) {
+    yield m <= most ? product : part(product, axes, { along: "m", from, count: Math.min(most, m - from) });
+  }
 }
 
 function launch(product: Product, layout: Transposes): void {
@@ -191,6 +208,7 @@ function launch(product: Product, layout: Transposes): void {
       scale,
     },
     groups: [Math.ceil(n / variant.tileN), Math.ceil(m / variant.tileM)],
+    work: 2 * m * n * k,
   });
 }
 

@@ -30,6 +30,15 @@ export interface Loader {
   readonly header: string;
 }
 
+/**
+ * WGSL of `of_four(v, j)`, element j of a vector. FXC, by which Deno compiles on Windows, takes no index into a vector
+ * that is known at run time alone (wgpu #8334).
+ */
+export const OF_FOUR = `
+fn of_four(v: vec4<f32>, j: u32) -> f32 {
+  return select(select(v.x, v.y, j == 1u), select(v.z, v.w, j == 3u), j > 1u);
+}`;
+
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 
 /**
@@ -123,6 +132,7 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
     header: `
 var<workgroup> tile_a: array<${v.quadA ? "vec4<f32>" : "f32"}, ${tileK * v.tileM / (v.quadA ? 4 : 1)}>;
 var<workgroup> tile_b: array<${v.quadB ? "vec4<f32>" : "f32"}, ${tileK * v.tileN / (v.quadB ? 4 : 1)}>;
+${v.quadC ? "" : OF_FOUR}
 ${v.loader?.header ?? ""}${get("a", !v.transposeA)}
 ${get("b", v.transposeB)}`,
     body: `
@@ -167,7 +177,7 @@ ${get("b", v.transposeB)}`,
       v.quadC
         ? `if (c1 < params.n) { ${put("start / 4u", "block[i]", "c1 / 4u")} }`
         : `for (var j = 0u; j < min(4u, max(params.n, c1) - c1); j++) { ${
-          put("start + j", "block[i][j]", "c1 + j")
+          put("start + j", "of_four(block[i], j)", "c1 + j")
         } }`
     }
   }`,

@@ -1,5 +1,5 @@
 import type { Program } from "../../backend/dispatch.ts";
-import { type GemmVariant, type Loader, tiledGemm } from "./_gemm_tiled.ts";
+import { type GemmVariant, type Loader, OF_FOUR, tiledGemm } from "./_gemm_tiled.ts";
 import type { QuantizedDtype } from "./quantize.ts";
 
 /** Columns of C that a workgroup computes. */
@@ -105,6 +105,7 @@ fn get_a(i: u32, kk: u32) -> f32 {
   if (i < params.m && kk < params.k) { value = a[i * params.a_stride + params.a_column + kk]; }
   return value;
 }
+${OF_FOUR}
 ${widen[dtype]}`,
     body: `
   let i0 = group.y * ${tileM}u; let j0 = group.x * ${TILE_N}u;
@@ -131,7 +132,9 @@ ${widen[dtype]}`,
     let i = i1 + e / 4u; let j = j1 + e % 4u;
     if (i < params.m && j < params.n) {
       let at = i * params.c_stride + params.c_column + j;
-      c[at] = block[e / 4u][e % 4u]${bias ? " + bias[j]" : ""} + select(0.0, c[at], params.add == 1u);
+      c[at] = of_four(block[e / 4u], e % 4u)${
+      bias ? " + bias[j]" : ""
+    } + select(0.0, c[at], params.add == 1u);
     }
   }`,
   });

@@ -70,6 +70,7 @@ export function quantizedLinear(
           ...{ a_stride: k, a_column: 0, c_stride: n, c_column: run.from, add: 0 },
         },
         groups: few ? [Math.ceil(run.count / 8)] : [Math.ceil(run.count / TILE_N), Math.ceil(m / tile)],
+        work: 2 * m * k * run.count,
       });
     }
     return y;
@@ -203,6 +204,7 @@ function asWide(weight: QuantizedMatrix, product: {
         ...{ scale: 1, words_a_row: paddedColumns(columns) / weightsPerWord[dtype] },
       },
       groups: [Math.ceil(n / tile.tileN), Math.ceil(m / tile.tileM)],
+      work: 2 * m * n * (transposed ? columns : run.count),
     });
   }
 }

@@ -111,7 +111,8 @@ fn block_sum(value: f32, lane: u32) -> f32 {
     if (lane < s) { numbers[lane] += numbers[lane + s]; }
     workgroupBarrier();
   }
-  let total = workgroupUniformLoad(&numbers[0]);
+  let total = numbers[0];
+  workgroupBarrier(); // the next call writes there
   return total;
 }
 fn block_count(value: u32, lane: u32) -> u32 {
@@ -121,7 +122,8 @@ fn block_count(value: u32, lane: u32) -> u32 {
     if (lane < s) { wholes[lane] += wholes[lane + s]; }
     workgroupBarrier();
   }
-  let total = workgroupUniformLoad(&wholes[0]);
+  let total = wholes[0];
+  workgroupBarrier();
   return total;
 }
 fn count(start: u32, limit: f32, lane: u32) -> u32 {
@@ -166,24 +168,25 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
     }
     workgroupBarrier();
   }
-  let best_logit = workgroupUniformLoad(&numbers[0]);
-  let best_id = workgroupUniformLoad(&wholes[0]);
-  if (best_id == 0xffffffffu || best_logit <= -3.4e38) {
-    if (lane == 0u) { ids[params.first_row + row] = -1; }
-    return;
-  }
+  let best_logit = numbers[0];
+  let best_id = wholes[0];
+  // What is read from workgroup memory counts as another number in each thread, so that no thread may leave for it
+  // before the last barrier: a row from which nothing can be drawn goes all the way.
+  let drawable = best_id != 0xffffffffu && best_logit > -3.4e38;
   if (params.inverse_temperature == 0.0) {
-    if (lane == 0u) { ids[params.first_row + row] = i32(best_id); }
+    if (lane == 0u) { ids[params.first_row + row] = select(-1, i32(best_id), drawable); }
     return;
   }
+  workgroupBarrier(); // both are written again
   let top = best_logit * params.inverse_temperature;
   var limit = -3.4e38;
   if (params.top_k > 0u && params.top_k < params.v) {
     var low = 0u;
     var high = key_of(top);
-    while (low < high) {
+    for (var halving = 0u; halving < 32u; halving++) {
       let middle = low + ((high - low) >> 1u) + ((high - low) & 1u);
-      if (count(start, float_of(middle), lane) >= params.top_k) { low = middle; } else { high = middle - 1u; }
+      let enough = count(start, float_of(middle), lane) >= params.top_k;
+      if (low < high) { if (enough) { low = middle; } else { high = middle - 1u; } }
     }
     limit = float_of(low);
   }
@@ -191,9 +194,10 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
     let wanted = params.top_p * mass(start, top, limit, lane);
     var low = key_of(limit);
     var high = key_of(top);
-    while (low < high) {
+    for (var halving = 0u; halving < 32u; halving++) {
       let middle = low + ((high - low) >> 1u) + ((high - low) & 1u);
-      if (mass(start, top, float_of(middle), lane) >= wanted) { low = middle; } else { high = middle - 1u; }
+      let enough = mass(start, top, float_of(middle), lane) >= wanted;
+      if (low < high) { if (enough) { low = middle; } else { high = middle - 1u; } }
     }
     limit = float_of(low);
   }
@@ -233,6 +237,6 @@ fn mass(start: u32, top: f32, limit: f32, lane: u32) -> f32 {
       passed += exp(z - top);
       if (passed > target_mass) { chosen = i32(i); break; }
     }
-    ids[params.first_row + row] = chosen;
+    ids[params.first_row + row] = select(-1, chosen, drawable);
   }`,
 };

@@ -195,6 +195,14 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
       unit: "",
     },
     {
+      figure: "stories",
+      what: "generation, stories260K, one sequence",
+      ours: rate(at("stories", `one sequence, ${speed}`)),
+      theirs: "",
+      ratio: at("stories", `one sequence, ${speed}`),
+      unit: "",
+    },
+    {
       figure: "start",
       what: "start of `deno task score` to its first record",
       ours: at("start", "seconds") === undefined ? "" : `${at("start", "seconds")!.toFixed(2)} s`,
@@ -280,6 +288,22 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
             theirs: at(name, `${count} at once, f32, tokens a second`),
             name: "f32",
             target: 1,
+          },
+        )
+      )
+    )),
+    ...(["decoding-smol", "decoding-smol-no-blas"].flatMap((name) =>
+      ([[1, "int8", 1.5], [1, "int4", 2], [8, "int8", 1], [8, "int4", 1]] as const).map((
+        [count, dtype, target],
+      ) =>
+        compared(
+          {
+            figure: name,
+            what: `decoding, SmolLM2-135M's shape, ${dtype}, ${backendOf(name)}, ${count} at once`,
+            ours: at(name, `${count} at once, ${dtype}, tokens a second`),
+            theirs: at(name, `${count} at once, f32, tokens a second`),
+            name: "f32",
+            target,
           },
         )
       )

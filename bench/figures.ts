@@ -17,10 +17,12 @@ import {
 } from "../lib/kernels/vocabulary/linear_logprob.ts";
 import { matmul } from "../lib/kernels/product/matmul.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { decodingInt4, loading, lora } from "./_adapters.ts";
+import { loading, lora } from "./_adapters.ts";
 import { groupsOf, ourStep, type StepCase, stepCases, stockStep, tokensOf } from "./_cases.ts";
+import { decodingNarrow, decodingSmol } from "./_decoding.ts";
 import { decode, generationCases, oneTokenAgain, oneTokenOfStock, sampleAll } from "./_generation.ts";
 import { inTurn, launches, median, peakBytes } from "./_peak.ts";
+import { products } from "./_products.ts";
 import { benchDevice, openBench, twin, upload, uploadBoth, zeros } from "./_device.ts";
 
 const RUNS = 5;
@@ -198,23 +200,28 @@ const figures: Record<string, () => Promise<Figures>> = {
   "lora-webgpu": () => lora("webgpu"),
   loading: () => loading("wasm"),
   "loading-webgpu": () => loading("webgpu"),
-  "decoding-int4": () => decodingInt4("wasm"),
+  "decoding-int4": () => decodingNarrow("wasm"),
   "decoding-int4-no-blas": () => {
     process.env.AFT_BLAS = "none"; // read when the backend opens
-    return decodingInt4("wasm");
+    return decodingNarrow("wasm");
   },
-  "decoding-int4-webgpu": () => decodingInt4("webgpu"),
+  "decoding-smol": () => decodingSmol(),
+  products: () => products(),
+  "decoding-int4-webgpu": () => decodingNarrow("webgpu"),
   generation: () => generation("wasm"),
   "generation-webgpu": () => generation("webgpu"),
   stories: async () => {
     const directory = process.env.AFT_STORIES ?? "../shared/models/stories260K";
     const model = await loadModel(directory, { backend: "wasm" });
     const given = { questions: 32, samples: 1, prompt: 1, tokens: 200 };
-    let tokens = 0;
-    const { time } = await inTurn(RUNS, {
-      time: async () => void (tokens = await decode(model.decoder, given)),
+    const times = await inTurn(RUNS, {
+      many: async () => void await decode(model.decoder, given),
+      one: async () => void await decode(model.decoder, { ...given, questions: 1 }),
     });
-    return { "tokens a second": 1000 * tokens / time };
+    return {
+      "tokens a second": 1000 * 32 * 200 / times.many,
+      "one sequence, tokens a second": 1000 * 200 / times.one,
+    };
   },
 };
 

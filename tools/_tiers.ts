@@ -26,8 +26,11 @@ export const slow: readonly string[] = [
   "test/house/indexed_test.ts",
 ];
 
-/** What `test:full` alone runs: it asks the package registry, and takes minutes. */
-export const full: readonly string[] = ["test/tools/npm_install_test.ts"];
+/** What `test:full` alone runs: one asks the package registry, one takes 6 GB of memory, and both take minutes. */
+export const full: readonly string[] = [
+  "test/tools/npm_install_test.ts",
+  "test/train/large_training_test.ts",
+];
 
 /**
  * The files of the fast tier, in the order of `files`.

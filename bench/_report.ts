@@ -151,12 +151,6 @@ function ablation({ figures }: Measurements): string[] {
       "ms",
     ],
     [
-      "our kernels without BLAS, not stock TF.js (VFT step)",
-      ms("vft-wasm-no-blas", "milliseconds"),
-      ms("vft-wasm-no-blas", "stock TF.js, milliseconds"),
-      "ms",
-    ],
-    [
       "logits in chunks, not whole (N 2,048, V 32,000)",
       ms("loss", "milliseconds"),
       ms("loss-whole", "milliseconds"),

@@ -40,7 +40,6 @@ const programs: Readonly<
   "vft-wasm": ["vft-wasm"],
   "vft-wasm-no-blas": ["vft-wasm", { AFT_BLAS: "none" }],
   "aft-wasm": ["aft-wasm"],
-  "aft-wasm-stock": ["aft-wasm-stock"],
   "without-recompute": ["without-recompute"],
   "without-sharing": ["without-sharing"],
   loss: ["loss"],

@@ -1,6 +1,5 @@
 /**
- * Programs about real checkpoints: loading one, a step with an adapter against one of the whole model, and decoding on
- * narrow weights.
+ * Programs about real checkpoints: loading one, and a step with an adapter against one of the whole model.
  */
 import { execFile } from "node:child_process";
 import * as fs from "node:fs";
@@ -8,28 +7,16 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { Device, Tensor } from "../lib/backend/device.ts";
-import { read } from "../lib/backend/tensors.ts";
-import { quantize, type QuantizedMatrix } from "../lib/kernels/product/quantize.ts";
+import type { Device } from "../lib/backend/device.ts";
 import { attachAdapter } from "../lib/model/adapter.ts";
 import { parseConfig } from "../lib/checkpoint/config.ts";
-import { type Decoder, makeDecoder } from "../lib/model/state.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { parameterPlan, partShape } from "../lib/checkpoint/parameter_plan.ts";
 import { writeTensors } from "../lib/checkpoint/sharded_tensors.ts";
-import { isQuantizable } from "../lib/checkpoint/stored_bytes.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
 import { accumulateGradients } from "../lib/train/step.ts";
 import { groupsOf, type StepCase } from "./_cases.ts";
-import {
-  alignmentLoss,
-  disposeDecoder,
-  parameterCount,
-  randomDecoder,
-  type Size,
-  tokenLoss,
-} from "./_decoder.ts";
-import { decode } from "./_generation.ts";
+import { alignmentLoss, disposeDecoder, randomDecoder, tokenLoss } from "./_decoder.ts";
 import { inTurn, median, peakBytes } from "./_peak.ts";
 import { benchDevice, openBench } from "./_device.ts";
 
@@ -231,55 +218,6 @@ export async function lora(backend: Device["name"]): Promise<Figures> {
     found[`${name}, LoRA computed again, bytes ratio`] = bytes.again / bytes.full;
     [full, low, again].forEach((step) => step.dispose());
     benchDevice().trim();
-  }
-  return found;
-}
-
-/** Decoding cases: sequences at once. 1: a person who waits; 6: a question's samples; 96: what `generate` fills. */
-export const decodingCases: Readonly<Record<Device["name"], { size: Size; sequences: readonly number[] }>> = {
-  wasm: { size: { layers: 8, width: 512, vocabulary: 4096 }, sequences: [1, 6, 96] },
-  webgpu: { size: { layers: 2, width: 512, vocabulary: 512 }, sequences: [1, 6, 48] },
-};
-
-/** The same decoder with the matrices of its layers kept in 4 bits. The embedding, its head, stays as it is. */
-export async function fourBits(decoder: Decoder): Promise<Decoder> {
-  const parameters = new Map<string, Tensor>(), quantized = new Map<string, QuantizedMatrix>();
-  for (const { name, shape } of decoder.plan) {
-    const tensor = decoder.parameters.get(name)!;
-    if (isQuantizable(name, shape)) {
-      quantized.set(
-        name,
-        quantize(decoder.device, await read(tensor) as Float32Array, {
-          shape: shape as [number, number],
-          dtype: "int4",
-        }),
-      );
-    } else parameters.set(name, tensor.share());
-  }
-  return makeDecoder({ ...decoder, parameters, quantized });
-}
-
-/** Tokens a second of decoding on float32 and on 4 bits, by sequences at once. */
-export async function decodingInt4(backend: Device["name"]): Promise<Figures> {
-  await openBench(backend);
-  const { size, sequences } = decodingCases[backend];
-  const wide = randomDecoder(size), narrow = await fourBits(wide);
-  const found: Figures = { backend: benchDevice().reason, parameters: parameterCount(wide) };
-  for (const samples of sequences) {
-    const given = {
-      questions: 1,
-      samples,
-      prompt: 16,
-      tokens: backend === "webgpu" ? 8 : samples > 16 ? 16 : 64,
-    };
-    const times = await inTurn(RUNS, {
-      wide: async () => void await decode(wide, given),
-      narrow: async () => void await decode(narrow, given),
-    });
-    const rate = (time: number) => 1000 * samples * given.tokens / time;
-    found[`${samples} at once, f32, tokens a second`] = rate(times.wide);
-    found[`${samples} at once, int4, tokens a second`] = rate(times.narrow);
-    found[`${samples} at once, ratio`] = times.wide / times.narrow;
   }
   return found;
 }

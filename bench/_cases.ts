@@ -1,4 +1,4 @@
-/** The training steps that are timed, by ours and by stock TF.js, on one backend. */
+/** The training steps that are timed, by ours and, on WebGPU, by stock TF.js. */
 import type { Device } from "../lib/backend/device.ts";
 import type { Decoder } from "../lib/model/state.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
@@ -22,8 +22,6 @@ export interface StepCase {
   readonly size: Size;
   /** Questions with candidates, or sequences with a label on every token. */
   readonly batch: AlignmentBatch | { readonly sequences: number; readonly length: number };
-  /** What stock TF.js gets where the whole batch does not fit its heap: times are compared by token. */
-  readonly stockBatch?: AlignmentBatch;
 }
 
 const aftBatch = { candidates: 6, prompt: 100, response: 120 };
@@ -49,7 +47,6 @@ export const stepCases: Readonly<Record<"vft-webgpu" | "vft-wasm" | "aft-webgpu"
     backend: "wasm",
     size: { layers: 8, width: 256, vocabulary: 4096 },
     batch: { questions: 8, ...aftBatch },
-    stockBatch: { questions: 1, ...aftBatch },
   },
 };
 
@@ -114,11 +111,11 @@ export async function ourStep(
 }
 
 /** The same step of stock TF.js, which reads its loss back, as a training loop does. */
-export async function stockStep({ backend, size, batch, stockBatch }: StepCase): Promise<Step> {
+export async function stockStep({ backend, size, batch }: StepCase): Promise<Step> {
   await openBench(backend);
   const decoder: Decoder = randomDecoder(size), stock = await StockDecoder.copy(decoder);
   disposeDecoder(decoder);
-  const groups = groupsOf(stockBatch ?? batch, size.vocabulary);
+  const groups = groupsOf(batch, size.vocabulary);
   return {
     async run() {
       await openBench(backend);

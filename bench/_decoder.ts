@@ -9,21 +9,34 @@ import { vft } from "../lib/objectives/vft.ts";
 import type { LossOptions, TrainingGroup } from "../lib/train/step.ts";
 import { benchDevice, upload } from "./_device.ts";
 
-/** Sizes of a decoder: layers, width D, vocabulary V. Heads are max(4, D/64) and F = 3D, as in the peers' programs. */
+/** Sizes of a decoder: layers, width D, vocabulary V. */
 export interface Size {
   readonly layers: number;
   readonly width: number;
   readonly vocabulary: number;
+  /** Default max(4, D/64), as in the peers' programs. */
+  readonly heads?: number;
+  /** Default as many. */
+  readonly kvHeads?: number;
+  /** F (default 3D, as there). */
+  readonly inner?: number;
 }
 
+/** Random numbers of one parameter, after which they come again: sizes matter here, not what is computed. */
+const NOISE = 2 ** 20;
+
 /** A LLaMA decoder with a tied head on the active backend: matrices normal with deviation 0.02, norms 1. */
-export function randomDecoder({ layers, width, vocabulary }: Size, seed = 1): Decoder {
+export function randomDecoder(
+  { layers, width, vocabulary, heads = Math.max(4, width / 64), kvHeads = heads, inner = 3 * width }: Size,
+  seed = 1,
+): Decoder {
   const config = parseConfig({
     model_type: "llama",
     hidden_size: width,
-    intermediate_size: 3 * width,
+    intermediate_size: inner,
     num_hidden_layers: layers,
-    num_attention_heads: Math.max(4, width / 64),
+    num_attention_heads: heads,
+    num_key_value_heads: kvHeads,
     vocab_size: vocabulary,
     max_position_embeddings: 4096,
     rms_norm_eps: 1e-5,
@@ -34,7 +47,11 @@ export function randomDecoder({ layers, width, vocabulary }: Size, seed = 1): De
   const plan = parameterPlan(config), parameters = new Map<string, Tensor>();
   for (const { name, shape, decay } of plan) {
     const random = new Random(seed, { stream: name }), size = shape.reduce((a, b) => a * b, 1);
-    const values = Float32Array.from({ length: size }, () => decay ? 0.02 * random.normal() : 1);
+    const values = new Float32Array(size).fill(1), first = values.subarray(0, Math.min(size, NOISE));
+    if (decay) {
+      for (let i = 0; i < first.length; i++) first[i] = 0.02 * random.normal();
+      for (let at = NOISE; at < size; at += NOISE) values.copyWithin(at, 0, Math.min(NOISE, size - at));
+    }
     parameters.set(name, upload(values, [...shape]));
   }
   return makeDecoder({ device: benchDevice(), config, plan, parameters });

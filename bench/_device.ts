@@ -1,7 +1,5 @@
-/** The device of a benchmark, and beside it the same kind of backend for stock TF.js, the baseline. */
+/** The device of a benchmark, and beside it a backend for stock TF.js, the baseline on GPUs. */
 
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { type BackendChoice, openDevice } from "../lib/backend/backend.ts";
 import type { Device, Tensor } from "../lib/backend/device.ts";
@@ -15,15 +13,13 @@ export function benchDevice(): Device {
   return device;
 }
 
-/** Opens a device, and makes TF.js compute with the same kind: its own WASM backend, or WebGPU on our device. */
+/**
+ * Opens a device, and makes TF.js compute beside it: by WebGPU on our device, or in plain JavaScript, whose results and
+ * bytes can be compared with those of our CPU, but not its time.
+ */
 export async function openBench(choice?: BackendChoice): Promise<Device> {
   device = await openDevice(choice);
-  if (device.name === "wasm") {
-    const { setWasmPaths } = await import("@tensorflow/tfjs-backend-wasm");
-    const manifest = createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm/package.json");
-    setWasmPaths(join(dirname(manifest), "dist/"));
-  }
-  await tf.setBackend(device.name);
+  await tf.setBackend(device.name === "wasm" ? "cpu" : "webgpu");
   await tf.ready();
   return device;
 }

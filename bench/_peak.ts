@@ -1,4 +1,5 @@
 /** Measurements that `deno bench` does not make: medians of two programs taken in turn, bytes, launches. */
+import process from "node:process";
 import * as tf from "@tensorflow/tfjs";
 import type { Device } from "../lib/backend/device.ts";
 import { profile } from "../lib/backend/profile.ts";
@@ -8,6 +9,16 @@ import { benchDevice } from "./_device.ts";
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b), middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/**
+ * Milliseconds: of the clock, or with AFT_BENCH_CLOCK=cpu of this process on its processors, for machines that others
+ * use meanwhile. With AFT_THREADS=1 the two are the same on a quiet one.
+ */
+function now(): number {
+  if (process.env.AFT_BENCH_CLOCK !== "cpu") return performance.now();
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 /**
@@ -24,9 +35,9 @@ export async function inTurn<Name extends string>(
   const times = Object.fromEntries(names.map((n) => [n, [] as number[]])) as Record<Name, number[]>;
   for (let run = 0; run <= runs; run++) {
     for (const name of names) {
-      const start = performance.now();
+      const start = now();
       await programs[name]();
-      if (run > 0) times[name].push(performance.now() - start);
+      if (run > 0) times[name].push(now() - start);
     }
   }
   return Object.fromEntries(names.map((n) => [n, median(times[n])])) as Record<Name, number>;

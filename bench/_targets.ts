@@ -112,26 +112,6 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
       target: 0.5,
       unit: "%",
     },
-    compared(
-      {
-        figure: "aft-wasm-stock",
-        what: "the same, stock on 1×6, since more does not fit its heap",
-        ours: at("aft-wasm", speed),
-        theirs: at("aft-wasm-stock", speed),
-        name: "stock TF.js",
-        target: 30,
-      },
-    ),
-    compared(
-      {
-        figure: "vft-wasm-no-blas",
-        what: "VFT step, WASM without BLAS",
-        ours: at("vft-wasm-no-blas", speed),
-        theirs: at("vft-wasm-no-blas", stock),
-        name: "stock TF.js",
-        target: 5,
-      },
-    ),
     {
       figure: "loss",
       what: "peak bytes of the loss, N 2,048, V 32,000",
@@ -173,7 +153,9 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
       unit: "",
     }))),
     ...(["generation", "generation-webgpu"].flatMap((name) =>
-      ["prefix again, our kernels", "prefix again, stock TF.js"].map((baseline) =>
+      ["prefix again, our kernels", ...(name === "generation" ? [] : ["prefix again, stock TF.js"])].map((
+        baseline,
+      ) =>
         compared(
           {
             figure: name,
@@ -192,6 +174,14 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
       ours: rate(at("stories", speed)),
       theirs: "",
       ratio: at("stories", speed),
+      unit: "",
+    },
+    {
+      figure: "stories",
+      what: "generation, stories260K, one sequence",
+      ours: rate(at("stories", `one sequence, ${speed}`)),
+      theirs: "",
+      ratio: at("stories", `one sequence, ${speed}`),
       unit: "",
     },
     {
@@ -280,6 +270,22 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
             theirs: at(name, `${count} at once, f32, tokens a second`),
             name: "f32",
             target: 1,
+          },
+        )
+      )
+    )),
+    ...(["decoding-smol", "decoding-smol-no-blas"].flatMap((name) =>
+      ([[1, "int8", 1.5], [1, "int4", 2], [8, "int8", 1], [8, "int4", 1]] as const).map((
+        [count, dtype, target],
+      ) =>
+        compared(
+          {
+            figure: name,
+            what: `decoding, SmolLM2-135M's shape, ${dtype}, ${backendOf(name)}, ${count} at once`,
+            ours: at(name, `${count} at once, ${dtype}, tokens a second`),
+            theirs: at(name, `${count} at once, f32, tokens a second`),
+            name: "f32",
+            target,
           },
         )
       )

@@ -10,8 +10,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findAdapter } from "../lib/backend/webgpu.ts";
 import {
-  decodingCases,
-  fourBits,
   loadAndFree,
   loraSizes,
   randomCheckpoints,
@@ -20,6 +18,7 @@ import {
   writeRandomCheckpoint,
 } from "./_adapters.ts";
 import { randomDecoder } from "./_decoder.ts";
+import { decodingCases, narrowed } from "./_decoding.ts";
 import { decode } from "./_generation.ts";
 import { openBench } from "./_device.ts";
 
@@ -83,7 +82,7 @@ for (const backend of ["wasm", "webgpu"] as const) {
         warmup: 1,
         async fn() {
           await openBench(backend);
-          decoder ??= dtype === "f32" ? randomDecoder(size) : await fourBits(randomDecoder(size));
+          decoder ??= dtype === "f32" ? randomDecoder(size) : await narrowed(randomDecoder(size), "int4");
           await decode(decoder, { questions: 1, samples, prompt: 16, tokens: 8 });
         },
       });

@@ -17,10 +17,12 @@ import {
 } from "../lib/kernels/vocabulary/linear_logprob.ts";
 import { matmul } from "../lib/kernels/product/matmul.ts";
 import { loadModel } from "../lib/model/load_model.ts";
-import { decodingInt4, loading, lora } from "./_adapters.ts";
+import { loading, lora } from "./_adapters.ts";
 import { groupsOf, ourStep, type StepCase, stepCases, stockStep, tokensOf } from "./_cases.ts";
+import { decodingNarrow, decodingSmol } from "./_decoding.ts";
 import { decode, generationCases, oneTokenAgain, oneTokenOfStock, sampleAll } from "./_generation.ts";
 import { inTurn, launches, median, peakBytes } from "./_peak.ts";
+import { products } from "./_products.ts";
 import { benchDevice, openBench, twin, upload, uploadBoth, zeros } from "./_device.ts";
 
 const RUNS = 5;
@@ -32,14 +34,14 @@ type Figures = Record<string, number | string>;
 async function against(given: StepCase): Promise<Figures> {
   const ours = await ourStep(given), stock = await stockStep(given);
   const times = await inTurn(RUNS, { ours: () => ours.run(), stock: () => stock.run() });
-  const tokens = tokensOf(given.batch), stockTokens = tokensOf(given.stockBatch ?? given.batch);
+  const tokens = tokensOf(given.batch);
   return {
     backend: benchDevice().reason,
     milliseconds: times.ours,
     "tokens a second": 1000 * tokens / times.ours,
     "stock TF.js, milliseconds": times.stock,
-    "stock TF.js, tokens a second": 1000 * stockTokens / times.stock,
-    ratio: (tokens / times.ours) / (stockTokens / times.stock),
+    "stock TF.js, tokens a second": 1000 * tokens / times.stock,
+    ratio: times.stock / times.ours,
   };
 }
 
@@ -99,12 +101,11 @@ async function loss(chunkBytes?: number, stock = true): Promise<Figures> {
     });
   const bytes = await peakBytes(ours), { time } = await inTurn(RUNS, { time: ours });
   if (!stock) return { "peak bytes": bytes, milliseconds: time };
-  const start = performance.now(), stockBytes = await peakBytes(theirs);
+  const stockBytes = await peakBytes(theirs);
   return {
     "peak bytes": bytes,
     milliseconds: time,
     "stock TF.js, peak bytes": stockBytes,
-    "stock TF.js, milliseconds": performance.now() - start,
     ratio: bytes / stockBytes,
   };
 }
@@ -118,7 +119,7 @@ const figures: Record<string, () => Promise<Figures>> = {
   },
   "aft-webgpu": () => against(stepCases["aft-webgpu"]),
   "vft-webgpu": () => against(stepCases["vft-webgpu"]),
-  "vft-wasm": () => against(stepCases["vft-wasm"]),
+  "vft-wasm": () => rate(stepCases["vft-wasm"]),
   "aft-wasm": async () => {
     const given = stepCases["aft-wasm"], step = await ourStep(given);
     const { time } = await inTurn(RUNS, { time: () => step.run() }), peak = await productPeak();
@@ -131,11 +132,6 @@ const figures: Record<string, () => Promise<Figures>> = {
       "products, GFLOP/s": peak / 1e9,
       "share of peak": operations / (time / 1000) / peak,
     };
-  },
-  "aft-wasm-stock": async () => {
-    const given = stepCases["aft-wasm"], stock = await stockStep(given);
-    const { time } = await inTurn(RUNS, { time: () => stock.run() });
-    return { milliseconds: time, "tokens a second": 1000 * tokensOf(given.stockBatch!) / time };
   },
   "without-recompute": async () => {
     const given = stepCases["aft-wasm"];
@@ -198,46 +194,49 @@ const figures: Record<string, () => Promise<Figures>> = {
   "lora-webgpu": () => lora("webgpu"),
   loading: () => loading("wasm"),
   "loading-webgpu": () => loading("webgpu"),
-  "decoding-int4": () => decodingInt4("wasm"),
+  "decoding-int4": () => decodingNarrow("wasm"),
   "decoding-int4-no-blas": () => {
     process.env.AFT_BLAS = "none"; // read when the backend opens
-    return decodingInt4("wasm");
+    return decodingNarrow("wasm");
   },
-  "decoding-int4-webgpu": () => decodingInt4("webgpu"),
+  "decoding-smol": () => decodingSmol(),
+  products: () => products(),
+  "decoding-int4-webgpu": () => decodingNarrow("webgpu"),
   generation: () => generation("wasm"),
   "generation-webgpu": () => generation("webgpu"),
   stories: async () => {
     const directory = process.env.AFT_STORIES ?? "../shared/models/stories260K";
     const model = await loadModel(directory, { backend: "wasm" });
     const given = { questions: 32, samples: 1, prompt: 1, tokens: 200 };
-    let tokens = 0;
-    const { time } = await inTurn(RUNS, {
-      time: async () => void (tokens = await decode(model.decoder, given)),
+    const times = await inTurn(RUNS, {
+      many: async () => void await decode(model.decoder, given),
+      one: async () => void await decode(model.decoder, { ...given, questions: 1 }),
     });
-    return { "tokens a second": 1000 * tokens / time };
+    return {
+      "tokens a second": 1000 * 32 * 200 / times.many,
+      "one sequence, tokens a second": 1000 * 200 / times.one,
+    };
   },
 };
 
 async function generation(backend: "wasm" | "webgpu"): Promise<Figures> {
-  const given = generationCases[backend];
-  const [cached, again, stock] = [
-    await sampleAll(given),
-    await oneTokenAgain(given),
-    await oneTokenOfStock(given),
-  ];
-  const times = await inTurn(RUNS, {
+  const given = generationCases[backend], sequences = given.questions * given.samples;
+  const cached = await sampleAll(given), again = await oneTokenAgain(given);
+  const stock = backend === "webgpu" ? await oneTokenOfStock(given) : undefined;
+  const times: Record<string, number> = await inTurn<string>(RUNS, {
     cached: () => cached.run(),
     again: () => again.run(),
-    stock: () => stock.run(),
+    ...(stock && { stock: () => stock.run() }),
   });
-  const sequences = given.questions * given.samples;
-  const rate = 1000 * sequences * given.tokens / times.cached, slow = 1000 * sequences / times.again;
+  const rate = 1000 * sequences * given.tokens / times.cached!, slow = 1000 * sequences / times.again!;
   return {
     "tokens a second": rate,
     "prefix again, our kernels, tokens a second": slow,
-    "prefix again, stock TF.js, tokens a second": 1000 * sequences / times.stock,
     ratio: rate / slow,
-    "ratio to stock TF.js": rate / (1000 * sequences / times.stock),
+    ...(times.stock !== undefined && {
+      "prefix again, stock TF.js, tokens a second": 1000 * sequences / times.stock,
+      "ratio to stock TF.js": rate / (1000 * sequences / times.stock),
+    }),
   };
 }
 

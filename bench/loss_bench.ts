@@ -1,6 +1,6 @@
 /**
- * The head's loss, forward and backward: linear-log-prob in chunks of the vocabulary, against stock TF.js's
- * softmaxCrossEntropy on full logits with its tape. The backend is the machine's own choice, or AFT_BENCH_BACKEND.
+ * The head's loss, forward and backward: linear-log-prob in chunks of the vocabulary, on WebGPU against stock
+ * TF.js's softmaxCrossEntropy on full logits with its tape. The backend is the machine's own choice, or AFT_BENCH_BACKEND.
  *
  *   deno bench -A bench/loss_bench.ts
  */
@@ -44,6 +44,7 @@ for (const [rows, vocabulary] of [[256, 512], [1024, 512], [1024, 4096], [256, 3
     name: "stock TF.js",
     group,
     baseline: true,
+    ignore: device.name !== "webgpu",
     // Stock TF.js takes seconds here: few runs tell enough.
     ...(rows * vocabulary > 1e6 && { n: 3, warmup: 1 }),
     async fn() {

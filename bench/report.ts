@@ -16,12 +16,13 @@ import { median } from "./_peak.ts";
 
 const page = `Measure and write docs/performance.md
 
-Usage: deno task bench:report [FIGURE...] [--bench FILES] [--peers DIR] [--store FILE] [--output FILE]
+Usage: deno task bench:report [FIGURE...] [--bench FILES] [--peers DIR] [--store FILE] [--output FILE] [--only-measured]
 
 Without figures all are measured, and deno bench is run.
 
 Options:
   --bench FILES  files of bench/ that deno bench runs, with commas (default: all, where no figures are named)
+  --only-measured  leave out the lines of figures that were not measured: for another machine's page
   --no-measure   write the page of what was measured before
   --peers DIR    directory of pytorch_step.py and jaxjs_step.ts (with @jax-js/jax in node_modules)
   --store FILE   measurements of earlier calls (default bench/measured.json)
@@ -39,7 +40,6 @@ const programs: Readonly<
   "vft-wasm": ["vft-wasm"],
   "vft-wasm-no-blas": ["vft-wasm", { AFT_BLAS: "none" }],
   "aft-wasm": ["aft-wasm"],
-  "aft-wasm-stock": ["aft-wasm-stock"],
   "without-recompute": ["without-recompute"],
   "without-sharing": ["without-sharing"],
   loss: ["loss"],
@@ -56,6 +56,9 @@ const programs: Readonly<
   "decoding-int4": ["decoding-int4"],
   "decoding-int4-no-blas": ["decoding-int4", { AFT_BLAS: "none" }],
   "decoding-int4-webgpu": ["decoding-int4-webgpu"],
+  "decoding-smol": ["decoding-smol"],
+  "decoding-smol-no-blas": ["decoding-smol", { AFT_BLAS: "none" }],
+  products: ["products"],
 };
 
 const { values, positionals } = parseArgs({
@@ -63,6 +66,7 @@ const { values, positionals } = parseArgs({
   options: {
     bench: { type: "string" },
     "no-measure": { type: "boolean" },
+    "only-measured": { type: "boolean" },
     peers: { type: "string" },
     store: { type: "string", default: join(root, "bench/measured.json") },
     output: { type: "string", default: join(root, "docs/performance.md") },
@@ -139,12 +143,16 @@ await writeFile(
     versions: {
       Deno: (globalThis as { Deno?: { version: { deno: string } } }).Deno?.version.deno ?? process.version,
       "TF.js": packages["@tensorflow/tfjs"],
+      ...(process.env.AFT_THREADS && { Threads: process.env.AFT_THREADS }),
+      ...(process.env.AFT_BENCH_CLOCK === "cpu" &&
+        { Clock: "time on the processor, since others used the machine (`AFT_BENCH_CLOCK=cpu`)" }),
       ...(store.figures.machine &&
         { WASM: `${store.figures.machine.wasm}`, "WebGPU adapter": `${store.figures.machine.adapter}` }),
     },
     date: new Date().toISOString().slice(0, 10),
     figures: store.figures,
     bench: store.bench,
+    onlyMeasured: values["only-measured"],
   }),
 );
 await run("deno", ["fmt", "-q", resolve(values.output), resolve(values.store)]);

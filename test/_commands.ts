@@ -30,6 +30,8 @@ export interface RunOptions {
   /** Called once, with the process. */
   readonly onStart?: (child: ReturnType<typeof spawn>) => void;
   readonly env?: Readonly<Record<string, string>>;
+  /** Milliseconds after which it is killed (default 170,000). */
+  readonly timeout?: number;
 }
 
 const deno = "Deno" in globalThis;
@@ -74,7 +76,7 @@ export function program(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<Result> {
-  const { input = "", onOutput, onStart, env } = options;
+  const { input = "", onOutput, onStart, env, timeout = 170_000 } = options;
   const child = spawn(command, args, {
     cwd: root,
     // A Vulkan loader without XDG_RUNTIME_DIR prints a line of its own.
@@ -88,7 +90,7 @@ export function program(
       COLUMNS: "80",
       ...env,
     },
-    timeout: 170_000,
+    timeout,
     killSignal: "SIGKILL",
   });
   onStart?.(child);

@@ -26,8 +26,12 @@ export const slow: readonly string[] = [
   "test/house/indexed_test.ts",
 ];
 
-/** What `test:full` alone runs: it asks the package registry, or packs the runtime, and takes minutes. */
-export const full: readonly string[] = ["test/tools/npm_install_test.ts", "test/tools/pack_run_test.ts"];
+/** What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, or takes 6 GB of memory. */
+export const full: readonly string[] = [
+  "test/tools/npm_install_test.ts",
+  "test/tools/pack_run_test.ts",
+  "test/train/large_training_test.ts",
+];
 
 /**
  * The files of the fast tier, in the order of `files`.

@@ -130,11 +130,19 @@ GB. Activations at ${rows} rows: all products kept, or only each layer's input (
 ${parts}
 
 - Narrow dtypes serve the matrices of the layers; embedding, head, norms and biases stay in float32.
-- int8: one scale a row; int4: one scale for 32 weights, 5 bits a weight. Both are widened as they are multiplied.
+- int8: one scale a row; int4: one scale for 32 weights, 5 bits a weight. Both are widened as they are
+  multiplied, so training, scoring and prompts are exact products of what is kept. The steps of decoding on the
+  CPU are not: there each row is rounded beside its weights, which makes sums of whole numbers of the products.
+  Beside int8 a number is kept within max|row|/16,254, beside int4 within the largest of 32 numbers/254: a 64th
+  and an 18th of what its weights may lose. Samples can differ from those of exact products.
 - On WebGPU each parameter is one buffer, of at most \`maxBufferSize\` (256 MiB to several GiB, by GPU and driver):
   the largest here, in float32, is ${largestParameter()}. Weights larger than one
   binding (\`maxStorageBufferBindingSize\`) are computed by parts. \`deno task doctor\` prints both limits.
 - The WASM backend's heap is 4 GiB. The moments of models of 67 million trained parameters and more lie outside
   it (8 of the 16 bytes a parameter). A run that cannot fit is refused before it starts, with the option that
   would do.
+- SmolLM2-360M's shape, fine-tuned whole on the CPU, took 6.11 GB at its peak, the process and all:
+  \`deno task vft --model DIR --data arithmetic --limit 4 --steps 3 --batch-size 1 --recompute --backend wasm\`
+  under \`/usr/bin/time -v\` (random weights, one thread, Intel Xeon, Deno 2.9.6).
+  \`test/train/large_training_test.ts\` (\`test:full\`) holds it below 6.5 GB.
 `);

@@ -83,3 +83,28 @@ test("deno bench's output becomes a table for each group, with the factor over i
   assert.deepEqual(row(page, "ours |"), ["2 ms", "1 ms", "4.00×"]);
   assert.doesNotMatch(page, /failed/);
 });
+
+test("another machine's page has its own figures alone, and the ladder of products a column for each number of rows", () => {
+  const figures = {
+    products: {
+      backend: "wasm",
+      "1 rows, f32 dots, GFLOP/s": 4,
+      "1 rows, int4 dots, fused, GFLOP/s": 20.04,
+      "96 rows, int4 dots, fused, GFLOP/s": 35,
+    },
+    "decoding-smol": { "1 at once, f32, tokens a second": 10, "1 at once, int4, tokens a second": 25 },
+  };
+  const page = performancePage({ ...none, figures, onlyMeasured: true });
+  assert.deepEqual(row(page, "decoding, SmolLM2-135M's shape, int4, WASM with BLAS, 1 at once"), [
+    "25 tokens/s",
+    "f32: 10 tokens/s",
+    "2.5×",
+    "≥ 2×",
+    "yes",
+    "`decoding-smol`",
+  ]);
+  assert.doesNotMatch(page, /not measured/);
+  assert.deepEqual(row(page, "f32 dots"), ["4.0", ""]);
+  assert.deepEqual(row(page, "int4 dots, fused"), ["20.0", "35.0"]);
+  assert.match(page, /\| 1 row +\| 96 rows \|/);
+});

@@ -4,6 +4,7 @@
  */
 
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import { printed, textFilters, textMethods } from "./_python_text.ts";
 
 /** Expressions evaluated, and each 1,024 characters that they give; Llama 3's template takes some hundred a turn. */
 const MAX_WORK = 500_000;
@@ -42,7 +43,7 @@ export function renderBounded(
   };
   for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
   const interpreter = new Interpreter(environment);
-  const evaluate = interpreter.evaluate.bind(interpreter);
+  const evaluate = asPython(interpreter);
   let work = 0;
   interpreter.evaluate = (statement, scope) => {
     if (++work > MAX_WORK) throw new Error(`it takes more than ${MAX_WORK} steps`);
@@ -56,6 +57,65 @@ export function renderBounded(
     return result;
   };
   return String(interpreter.run(template.parsed).value);
+}
+
+type Evaluate = Interpreter["evaluate"];
+type Node = Parameters<Evaluate>[0] & Readonly<Record<string, unknown>>;
+
+/** The interpreter's way to evaluate, with texts as Python has them; what it prints is changed in place. */
+function asPython(interpreter: Interpreter): Evaluate {
+  const evaluate = interpreter.evaluate.bind(interpreter);
+  Object.assign(interpreter, {
+    evaluateBlock(this: Interpreter, statements: readonly Node[], scope: Environment) {
+      let text = "", made: ReturnType<Evaluate> | undefined;
+      for (const statement of statements) {
+        made = this.evaluate(statement, scope);
+        // A statement gives nothing where an expression gives None.
+        if (made.type !== "NullValue" || isExpression.test(statement.type)) text += printed(made);
+      }
+      return evaluate({ type: "StringLiteral", value: text } as unknown as Node, scope);
+    },
+  });
+  return (statement, scope) => {
+    const call = textCall(statement as Node);
+    if (!call) return evaluate(statement, scope);
+    const text = interpreter.evaluate(call.text, scope),
+      signs = call.signs && interpreter.evaluate(call.signs, scope);
+    if (text.type !== "StringValue") return evaluate(statement, scope);
+    const value = call.change(
+      text.value as string,
+      signs?.type === "StringValue" ? signs.value as string : undefined,
+    );
+    return evaluate({ type: "StringLiteral", value } as unknown as Node, scope);
+  };
+}
+
+const isExpression = /Expression$|Literal$|^Identifier$|^Ternary$/;
+
+/** A call of a text's method or filter that the library has otherwise: what it is called on, and with. */
+function textCall(statement: Node | undefined): {
+  readonly text: Node;
+  readonly signs?: Node | undefined;
+  readonly change: (text: string, signs?: string) => string;
+} | undefined {
+  if (statement === undefined) return undefined; // a slice without a beginning
+  const { type, callee, filter, operand } = statement as Readonly<Record<string, Node>> & {
+    readonly type: string;
+  };
+  const [kind, called] = [type === "CallExpression", filter?.type === "CallExpression" ? filter : undefined];
+  const named = (node: unknown) => String((node as Node | undefined)?.value);
+  const signsOf = (args: unknown) => (args as Node[] | undefined)?.[0];
+  if (kind && callee?.type === "MemberExpression" && callee.computed !== true) {
+    const change = own(textMethods, named(callee.property));
+    return change && { text: callee.object as Node, signs: signsOf(statement.args), change };
+  }
+  if (type !== "FilterExpression") return undefined;
+  const change = own(textFilters, named(called ? called.callee : filter));
+  return change && { text: operand!, signs: signsOf(called?.args), change };
+}
+
+function own<T>(of: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(of, name) ? of[name] : undefined;
 }
 
 /** Python's `range`, of at most {@linkcode MAX_ITEMS} numbers. */

@@ -34,7 +34,8 @@ const addedSchema = z.looseObject({
   content: z.string({ error: "a string" }).check(
     z.maxLength(LONGEST_TOKEN, { error: `a string of at most ${LONGEST_TOKEN} characters` }),
   ),
-  single_word: flag,
+  // The library would find it inside words too, and so give other ids than the file means.
+  single_word: z.nullish(z.literal(false, { error: "false (tokens that stand alone are not supported)" })),
   lstrip: flag,
   rstrip: flag,
   normalized: flag,

@@ -170,6 +170,10 @@ test("normalizers, pre-tokenizers and decoders that grow a text are refused; `$`
     refusal(sequence([replace({ String: "a" }, "x".repeat(2000))])),
     /a string of at most 1024 characters/,
   );
+  assert.match(
+    refusal((j) => j.added_tokens[0].single_word = true),
+    /added_tokens\[0\]\.single_word must be false \(tokens that stand alone are not supported\): got true/,
+  );
   // ALBERT's and T5's own.
   assert.equal(
     refusal(sequence([

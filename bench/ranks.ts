@@ -1,14 +1,15 @@
 /**
- * What several processes cost and bring: the time of a sum, and steps a second at an equal global batch.
+ * What several processes cost and bring: the time of a sum, and of a training step at an equal global batch.
  *
- *   mpirun -n 2 --bind-to none deno run -A bench/ranks.ts sum
- *   deno run -A bench/ranks.ts step && mpirun -n 2 --bind-to none deno run -A bench/ranks.ts step
+ *   mpirun --bind-to none -n 2 deno run -A bench/ranks.ts sum
+ *   AFT_THREADS=1 mpirun --bind-to none -n 2 deno run -A bench/ranks.ts step [QUESTIONS] [TURNS]
  *
- * Each prints one line of JSON from rank 0: medians, in milliseconds, of the slowest rank.
+ * Rank 0 prints a line of JSON with medians, in milliseconds of the slowest rank. A step is done in turns by rank 0 alone
+ * and by all, so that whatever else the machine does weighs on both; efficiency is T1/(N·TN), the median over turns.
  */
 
 import process from "node:process";
-import { openWorld } from "../lib/runtime/world.ts";
+import { alone, openWorld } from "../lib/runtime/world.ts";
 import { Optimizer } from "../lib/train/optimizer.ts";
 import { sumTensors } from "../lib/train/rank_tensors.ts";
 import { accumulateTogether } from "../lib/train/ranks.ts";
@@ -16,47 +17,63 @@ import { groupsOf, stepCases } from "./_cases.ts";
 import { alignmentLoss, parameterCount, randomDecoder } from "./_decoder.ts";
 import { benchDevice, openBench } from "./_device.ts";
 
-const world = await openWorld(), [what = "step"] = process.argv.slice(2);
+const world = await openWorld(), [what = "step", questions = "8", turns = "5"] = process.argv.slice(2);
 
-/** The median over some calls of the milliseconds of the slowest rank. */
-async function timed(times: number, call: () => Promise<void>): Promise<number> {
-  const took: number[] = [];
-  for (let i = -1; i < times; i++) {
-    await world.barrier();
-    const start = performance.now();
-    await call();
-    const slowest = Float64Array.of(performance.now() - start);
-    await world.max(slowest);
-    if (i >= 0) took.push(slowest[0]!); // the first warms up
-  }
-  return Math.round(100 * took.sort((a, b) => a - b)[Math.floor(times / 2)]!) / 100;
+/** Milliseconds that the slowest rank took. */
+async function timed(call: () => Promise<void>): Promise<number> {
+  await world.barrier();
+  const start = performance.now();
+  await call();
+  const slowest = Float64Array.of(performance.now() - start);
+  await world.max(slowest);
+  return slowest[0]!;
 }
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+const round = (value: number, digits: number) => Number(value.toFixed(digits));
 
 /** Sums of 4, 64 and 540 MB of float32. */
 async function sums(): Promise<Record<string, number>> {
   const result: Record<string, number> = {};
   for (const megabytes of [4, 64, 540]) {
     const values = new Float32Array(megabytes * 250_000);
-    result[`sum of ${megabytes} MB`] = await timed(7, () => world.sum(values));
+    const took: number[] = [], sum = () => world.sum(values);
+    await sum(); // the first one connects
+    for (let i = 0; i < 7; i++) took.push(await timed(sum));
+    result[`sum of ${megabytes} MB`] = round(median(took), 1);
   }
   return result;
 }
 
-/** The AFT step of docs/performance.md, whose 8 questions are dealt over the ranks, and its sum alone. */
+/** The AFT step of docs/performance.md, dealt over the ranks, and its sum alone. */
 async function steps(): Promise<Record<string, number>> {
   const { size, batch } = stepCases["aft-wasm"];
   await openBench("wasm");
-  const decoder = randomDecoder(size), groups = groupsOf(batch, size.vocabulary);
+  const decoder = randomDecoder(size);
+  const groups = groupsOf({ ...batch, questions: Number(questions) }, size.vocabulary);
   const adamw = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clip: 1 };
   const optimizer = new Optimizer(decoder, adamw), { gradients } = optimizer;
   const options = { ...alignmentLoss, microBatchTokens: 4096, keep: "products", report: false } as const;
-  const step = await timed(5, async () => {
-    await accumulateTogether(decoder, groups, { ...options, gradients, world, interrupted: false });
+  const stepOf = (ranks: typeof world) => async () => {
+    await accumulateTogether(decoder, groups, { ...options, gradients, world: ranks, interrupted: false });
     optimizer.update(1e-5).dispose();
     await benchDevice().finish();
-  });
-  const sum = world.size === 1 ? 0 : await timed(5, () => sumTensors(world, gradients.values()));
-  return { parameters: parameterCount(decoder), step, "its sum": sum };
+  };
+  const one: number[] = [], all: number[] = [], sum: number[] = [];
+  for (let turn = 0; turn < Number(turns); turn++) {
+    one.push(await timed(world.rank === 0 ? stepOf(alone) : () => Promise.resolve()));
+    all.push(await timed(stepOf(world)));
+    sum.push(await timed(() => sumTensors(world, gradients.values())));
+  }
+  const efficiency = median(one.map((t, i) => t / (world.size * all[i]!)));
+  return {
+    ...{ questions: groups.length, turns: one.length, parameters: parameterCount(decoder) },
+    ...{ one: round(median(one), 0), all: round(median(all), 0), sum: round(median(sum), 1) },
+    efficiency: round(efficiency, 3),
+  };
 }
 
 const result = await (what === "sum" ? sums() : steps());

@@ -19,11 +19,15 @@ export const fast: readonly string[] = [
   "test/tools",
 ];
 
-/** Files in those folders that take too long: one waits until a thread that hangs is ended (16 s), one builds an archive. */
+/**
+ * Files in those folders that take too long: one waits until a thread that hangs is ended (16 s), one builds an archive, one
+ * starts processes by mpirun.
+ */
 export const slow: readonly string[] = [
   "test/data/parquet_test.ts",
   "test/tools/npm_archive_test.ts",
   "test/house/indexed_test.ts",
+  "test/runtime/world_test.ts",
 ];
 
 /** What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, or takes 6 GB of memory. */
@@ -52,6 +56,7 @@ export function fastFiles(files: readonly string[]): string[] {
 /** The files that take longest, begun first, so that no core waits for the last of them. */
 export const longest: readonly string[] = [
   "test/kill_test.ts",
+  "test/tasks/mpi_test.ts",
   "test/tasks/reading_test.ts",
   "test/tasks/align_test.ts",
   "test/tasks/signals_test.ts",

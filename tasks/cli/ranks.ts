@@ -86,15 +86,15 @@ export const noOutput: EndingOutput = {
   abandon: () => Promise.resolve(undefined),
 };
 
-/** Milliseconds that rank 0 has to say first what fails in every rank alike. */
+/** Milliseconds that rank 0 has to say first what fails in every rank alike, or to keep what it has when all are interrupted. */
 const PATIENCE = 2000;
 
 /**
- * Whether a rank that failed has something to say: rank 0 does at once; another does unless the job is being ended
- * meanwhile, since rank 0 failed too and said so.
+ * Whether a rank that failed has something to say: rank 0 does at once; another waits, and does unless the job is being
+ * ended meanwhile, since rank 0 failed too and said so.
  */
 export async function hasToSay(rank: number, interrupted: AbortSignal): Promise<boolean> {
   if (rank === 0) return true;
-  if (!interrupted.aborted) await delay(PATIENCE);
+  await delay(PATIENCE);
   return !interrupted.aborted;
 }

@@ -93,7 +93,7 @@ mpiTest("the library of another launcher is found out by the number of processes
   assert.notEqual(code, 0);
   assert.match(
     err,
-    /Cannot join the 2 processes that mpirun of MPICH started: Open MPI \S+, \S+, knows of one alone: /,
+    /Cannot join the 2 processes that mpirun of MPICH started: Open MPI \S+, \S+, knows of one alone; AFT_MPI names the library of the launcher/,
   );
 });
 

@@ -52,6 +52,11 @@ await runTask({
       command: "deno task ca-align --model runs/vft --input scored.jsonl --objective dpo --out runs/dpo",
     },
     {
+      does: "On two machines of a cluster, equal to one process (docs/scale.md)",
+      command:
+        "srun -N 2 -n 2 --mpi=pmi2 deno task ca-align --model runs/vft --input scored.jsonl --out runs/aft",
+    },
+    {
       does: "Two objectives added, each with its weight",
       command:
         "deno task ca-align --model runs/vft --input scored.jsonl --objective dpo-norm:1,aft:0.5 --out runs/sum",

@@ -7,6 +7,7 @@ import { findAdapter } from "../lib/backend/webgpu.ts";
 import { openDevice } from "../lib/backend/backend.ts";
 import { machine, runtime } from "../lib/runtime/environment.ts";
 import { findBlas } from "../lib/runtime/native.ts";
+import { availableMpi, installMpi } from "../lib/runtime/world.ts";
 import { runTask } from "./cli/run_task.ts";
 import { toggle } from "./cli/option.ts";
 
@@ -15,10 +16,12 @@ await runTask({
   summary: "Show runtime, adapter, limits, BLAS and memory",
   examples: [{ does: "What would be used here, and what is missing", command: "deno task doctor" }],
   options: { json: toggle("--json", { help: "Print everything as JSON" }) },
+  together: true,
   async run(options, io) {
     const { adapter, isCpu, description } = await findAdapter();
     const { blas, why } = await findBlas();
     const { reason } = await openDevice("auto");
+    const mpi = await availableMpi(), { world } = io;
     const limits = adapter && Object.fromEntries(
       ([
         "maxStorageBufferBindingSize",
@@ -42,6 +45,8 @@ await runTask({
         backend: reason,
         adapter: adapter ? { description, isCpu, limits, features: Object.fromEntries(features) } : null,
         blas: blas ? { path: blas.path, description: blas.description } : null,
+        mpi,
+        world: { size: world.size, description: world.description },
       });
       return;
     }
@@ -63,6 +68,10 @@ await runTask({
       ["BLAS", blas ? blas.description : `none: ${why}`],
       ...blas && blas.path !== blas.description ? [["", blas.path] as [string, string]] : [],
       ["--backend auto", reason],
+      ...mpi.length > 0
+        ? mpi.map(({ version, path }, i): [string, string] => [i === 0 ? "MPI" : "", `${version}, ${path}`])
+        : [["MPI", `none: for several processes, ${installMpi()}`] as [string, string]],
+      ["world", world.size === 1 ? "one process" : `${world.size} processes, joined by ${world.description}`],
     ];
     // What belongs to the adapter is indented, and has a column of its own.
     const widthOf = (inner: boolean) =>

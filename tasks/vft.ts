@@ -37,6 +37,11 @@ await runTask({
         "--eval-share 0.05 --keep-best loss --patience 3 --out runs/vft",
     },
     {
+      does: "Train on two processes, equal to one (docs/scale.md)",
+      command:
+        "mpirun --bind-to none -n 2 deno task vft --model fixtures/base --data arithmetic --out runs/vft",
+    },
+    {
       does: "Train on GSM8K's own file",
       command: "deno task vft --model models/smol --input gsm8k/train.jsonl --out runs/vft > metrics.jsonl",
     },

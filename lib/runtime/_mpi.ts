@@ -50,6 +50,18 @@ export function findMpi(first?: MpiFamily): string | undefined {
   return paths.find((path) => existsSync(path));
 }
 
+/** The libraries that are there, one of each family, with what they say of themselves; loaded, but not begun. */
+export async function foundMpis(): Promise<{ readonly path: string; readonly version: string }[]> {
+  const paths = new Set([findMpi("Open MPI"), findMpi("MPICH")]);
+  const found: { path: string; version: string }[] = [];
+  for (const path of paths) {
+    if (path === undefined) continue;
+    const version = await loadMpi(path).then((mpi) => mpi.version, (error: Error) => error.message);
+    found.push({ path, version });
+  }
+  return found;
+}
+
 /** Numbers that are passed as they are; `handle` is an address or an integer, by the family. */
 type Kind = "i32" | "i64" | "buffer" | "handle";
 

@@ -4,11 +4,12 @@
  * Everything waits without keeping the event loop or a core busy: a call is begun, and asked about until it is done.
  */
 
+import process from "node:process";
 import { setImmediate } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
 import { environmentVariable, runtime } from "./environment.ts";
 import { InputError } from "./errors.ts";
-import { type Argument, findMpi, loadMpi, type Mpi, type MpiFamily } from "./_mpi.ts";
+import { type Argument, findMpi, foundMpis, loadMpi, type Mpi, type MpiFamily } from "./_mpi.ts";
 
 /**
  * Processes that compute together. Every member of a world calls what is for all (sum, min, max, broadcast, gather,
@@ -51,6 +52,8 @@ export interface Launch {
   readonly rank: number;
   /** The MPI that it belongs to; undefined where any may serve. */
   readonly family?: MpiFamily;
+  /** Whether it helps no MPI to join them: Slurm without a plugin for one. */
+  readonly apart?: boolean;
 }
 
 /** Which launcher started this process; undefined for a process of its own. Slurm is asked last: it may start mpirun. */
@@ -69,7 +72,9 @@ export function launched(): Launch | undefined {
     return { by: bySlurm ?? "mpirun of MPICH", size: pmi, rank: count("PMI_RANK") ?? 0, family: "MPICH" };
   }
   if (pmix !== undefined) return { by: bySlurm ?? "a launcher with PMIx", size: slurm, rank: pmix };
-  return bySlurm && { by: bySlurm, size: slurm, rank: count("SLURM_PROCID") ?? 0 };
+  // Cray's plugin sets others than these two.
+  const apart = !Object.keys(process.env).some((name) => name.startsWith("PMI"));
+  return bySlurm && { by: bySlurm, size: slurm, rank: count("SLURM_PROCID") ?? 0, apart };
 }
 
 /** A process by itself. */
@@ -116,6 +121,11 @@ export async function openWorld(): Promise<World> {
   if (runtime().name === "node") {
     throw new InputError(`${cannot}: Node has no foreign function interface; run this under Deno or Bun`);
   }
+  if (launch.apart) {
+    throw new InputError(
+      `${cannot}: Slurm does it by a plugin, pmi2 for MPICH or pmix for Open MPI; AFT_MPI=none keeps them apart`,
+    );
+  }
   const path = findMpi(launch.family);
   if (path === undefined) {
     const asked = environmentVariable("AFT_MPI");
@@ -124,16 +134,17 @@ export async function openWorld(): Promise<World> {
   }
   const world = makeWorld(await loadMpi(path));
   if (launch.size !== undefined && world.size !== launch.size) {
-    const hint = launch.by === "srun"
-      ? "Slurm joins them by its plugin pmi2 for MPICH, pmix for Open MPI; AFT_MPI=none keeps them apart"
-      : `it belongs to another launcher; AFT_MPI names the library of ${launch.by}`;
+    const known = world.size === 1 ? "one alone" : world.size;
     throw new InputError(
-      `${cannot}: ${world.description}, ${path}, knows of ${
-        world.size === 1 ? "one alone" : world.size
-      }: ${hint}`,
+      `${cannot}: ${world.description}, ${path}, knows of ${known}; AFT_MPI names the library of the launcher`,
     );
   }
   return world;
+}
+
+/** The MPI libraries that could join processes here, each by path and name; none under Node. */
+export async function availableMpi(): Promise<{ readonly path: string; readonly version: string }[]> {
+  return runtime().name === "node" ? [] : await foundMpis();
 }
 
 /** Which package has the library. */

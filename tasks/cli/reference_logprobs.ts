@@ -1,6 +1,7 @@
 import type { Group } from "../../lib/data/records.ts";
 import { score, type ScoreOptions } from "../../lib/evaluate/score.ts";
 import type { Model } from "../../lib/model/model.ts";
+import { gathered } from "../../lib/train/ranks.ts";
 import type { TaskIo } from "./run_task.ts";
 
 /** Groups that are scored at once: enough to fill micro-batches. */
@@ -14,16 +15,25 @@ const TOGETHER = 64;
 export async function* withReferenceLogprobs(
   model: Model,
   groups: AsyncIterable<Group>,
-  { io, ...options }: ScoreOptions & { readonly io: Pick<TaskIo, "listener" | "signal"> },
+  { io, ...options }: ScoreOptions & { readonly io: Pick<TaskIo, "listener" | "signal" | "world"> },
 ): AsyncGenerator<Group> {
+  const { rank, size } = io.world;
   let waiting: Group[] = [], made = 0;
   const scored = async function* () {
     const ready = waiting;
     waiting = [];
-    let next = 0;
-    for await (const { candidates, ...group } of score(model, ready, { ...options, signal: io.signal })) {
+    if (ready.length === 0) return;
+    const own: Group[] = [], isOwn = (at: number) => at % size === rank;
+    for await (
+      const group of score(model, ready.filter((_, at) => isOwn(at)), { ...options, signal: io.signal })
+    ) {
+      own.push(group);
+    }
+    // Each rank scores some; what the model adds to a group is the same in all of them.
+    const all = await gathered(io.world, own);
+    for (const [at, { candidates: given }] of ready.entries()) {
+      const { candidates, ...group } = all[at % size]![Math.floor(at / size)]!;
       // Log-probs alone: whether a candidate is right is for the record to say.
-      const given = ready[next++]!.candidates;
       yield { ...group, candidates: given.map((one, i) => ({ ...one, logprob: candidates[i]!.logprob })) };
     }
   };

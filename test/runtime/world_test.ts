@@ -72,6 +72,11 @@ test("a launcher without what joins its processes is told what to do", async () 
     await told({ PMI_SIZE: "2", AFT_MPI: "/usr/lib/x86_64-linux-gnu/libm.so.6" }),
     /^Cannot load the MPI library .*libm\.so\.6: .*MPI_Get_library_version/,
   );
+  // Each task would think that it is alone, and write what all write.
+  assert.match(
+    await told({ SLURM_STEP_NUM_TASKS: "2", SLURM_PROCID: "1" }),
+    /^Cannot join the 2 processes that srun started: Slurm does it by a plugin, pmi2 for MPICH or pmix for Open MPI; AFT_MPI=none keeps them apart$/,
+  );
   const { code } = await run(script, [], { env: { PMI_SIZE: "2", PMI_RANK: "0", AFT_MPI: "none" } });
   assert.equal(code, 0, "AFT_MPI=none makes each a world of its own");
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { findAdapter } from "../../lib/backend/webgpu.ts";
-import { base, lines, records, run } from "../_commands.ts";
+import { base, lines, records, root, run } from "../_commands.ts";
+import { mpirun, mpiTest } from "../_mpi.ts";
 
 const { adapter, description, isCpu } = await findAdapter();
 
@@ -11,7 +12,7 @@ test("doctor says what is here, for people and as JSON", async () => {
   const [report] = records(json.out);
   const { name, version } = report.runtime;
   assert.ok(page.out.startsWith(`runtime`) && page.out.includes(`${name} ${version}`));
-  for (const head of ["machine", "adapter", "BLAS", "--backend auto"]) {
+  for (const head of ["machine", "adapter", "BLAS", "--backend auto", "MPI", "world"]) {
     assert.match(page.out, new RegExp(`^${head} +\\S`, "m"));
   }
   assert.equal(report.adapter === null, adapter === undefined);
@@ -21,11 +22,34 @@ test("doctor says what is here, for people and as JSON", async () => {
     assert.match(page.out, /^ +maxStorageBufferBindingSize +\d+ MiB$/m);
   } else assert.match(page.out, /^hint: no WebGPU adapter: .*install|update/m);
   assert.ok(report.backend.startsWith(adapter && !isCpu ? "webgpu" : "wasm"));
+  assert.deepEqual(report.world, { size: 1, description: "one process" });
+  for (const { version, path } of report.mpi) assert.ok(page.out.includes(`${version}, ${path}`), page.out);
   if (!report.blas) assert.match(page.out, /^BLAS +none: /m);
 
   const without = await run("doctor", [], { env: { AFT_BLAS: "none" } });
   assert.match(without.out, /^BLAS +none: switched off by AFT_BLAS=none$/m);
   assert.equal(without.code, 0);
+});
+
+test("doctor names an MPI library that cannot serve, and what to install where there is none", async () => {
+  const [broken, none] = await Promise.all([
+    run("doctor", [], { env: { AFT_MPI: root + "README.md" } }),
+    run("doctor", [], { env: { AFT_MPI: "/nowhere/libmpi.so" } }),
+  ]);
+  assert.match(broken.out, /^MPI +Cannot load the MPI library .*README\.md: /m);
+  assert.match(
+    none.out,
+    /^MPI +none: for several processes, apt install libopenmpi3, or dnf install openmpi$/m,
+  );
+  assert.deepEqual([broken.code, none.code], [0, 0]);
+});
+
+mpiTest("doctor under mpirun says what joins its processes", async () => {
+  const { code, out, err } = await mpirun({ family: "MPICH", ranks: 2 }, ["doctor"]);
+  assert.equal(code, 0, err);
+  assert.match(out, /^MPI +Open MPI \d\S+, \/\S+\n +MPICH \d\S+, \/\S+$/m);
+  assert.match(out, /^world +2 processes, joined by MPICH \d/m);
+  assert.equal(out.match(/^runtime/gm)!.length, 1);
 });
 
 const skip = !adapter

@@ -110,7 +110,7 @@ await runTask({
     const { slots, tokenIds } = options;
     const sample = overRanks(
       io,
-      { part: "generate", block: 4 },
+      { part: "generate", block: 4, ahead: 12 },
       (problems: AsyncIterable<Problem>, listener) =>
         server
           ? generateFrom(problems, { ...sampling, ...server, listener })

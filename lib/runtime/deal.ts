@@ -7,6 +7,8 @@ import type { World } from "./world.ts";
 export interface DealOptions {
   /** Records that are given out together (default 4): a rank's share is whole blocks, in the order of the records. */
   readonly block?: number | undefined;
+  /** Records that a rank may have to do beyond the one that has least (default `block`): more keeps its store filled. */
+  readonly ahead?: number | undefined;
   /** Told of what a rank other than 0 has to say, by `tell` of its {@linkcode Work}. */
   readonly heard?: ((line: string, rank: number) => void) | undefined;
 }
@@ -25,14 +27,14 @@ type Told<T> =
   | { readonly kind: "line"; readonly line: string }
   | { readonly kind: "end" };
 
-/** Blocks that a rank has in store, beside those that its work has taken: an answer may take a turn of rank 0's computing. */
-const STORE = 3;
+/** Blocks that a rank has in store or has asked for, beside those that its work has taken: an answer may wait for rank 0's computing. */
+const STORE = 6;
 
 /**
  * The results of all records, in their order, in rank 0; in the others nothing, when all is done.
  *
  * Rank 0 reads the records, deals them in blocks and works on some itself. A block goes to the rank that asks, unless another
- * has more than a block less to do. Records and results must be what a structured clone holds. In a world of one this is
+ * has much less to do (`ahead`). Records and results must be what a structured clone holds. In a world of one this is
  * `work(records)`.
  *
  * ```ts
@@ -64,22 +66,24 @@ async function* each<R>(records: AsyncIterable<R> | Iterable<R>): AsyncGenerator
 /** What rank 0 does. */
 async function* lead<R, T>(
   world: World,
-  { records, work, block = 4, heard }: DealOptions & {
+  { records, work, block = 4, ahead = block, heard }: DealOptions & {
     readonly records: AsyncGenerator<R>;
     readonly work: Work<R, T>;
   },
 ): AsyncGenerator<T> {
   /** Places of the records that each rank has and has not done. */
   const left = Array.from({ length: world.size }, (): number[] => []);
+  /** Records of blocks that each is being given. */
+  const promised = new Array<number>(world.size).fill(0);
   const results = new Map<number, T>(), news = signal();
   let dealt = 0, ended = false, following = world.size - 1;
   let reading: Promise<unknown> = Promise.resolve();
   /** The next block for a rank, when it is its turn; an empty one at the end. */
   const next = async (rank: number): Promise<R[]> => {
-    const others = left.filter((_, other) => other !== rank);
-    const isTurn = () =>
-      ended || left[rank]!.length <= block + Math.min(...others.map(({ length }) => length));
-    while (!isTurn()) await news.next();
+    const load = (of: number) => left[of]!.length + promised[of]!;
+    const least = () => Math.min(...left.map((_, other) => other === rank ? Infinity : load(other)));
+    while (!ended && load(rank) > ahead + least()) await news.next();
+    promised[rank]! += block;
     const taken = reading.then(async () => {
       const some: R[] = [];
       while (!ended && some.length < block) {
@@ -87,6 +91,7 @@ async function* lead<R, T>(
         if (done) ended = true;
         else some.push(value);
       }
+      promised[rank]! -= block;
       for (const _ of some) left[rank]!.push(dealt++);
       return some;
     });
@@ -154,13 +159,20 @@ async function follow<R, T>(world: World, work: Work<R, T>): Promise<void> {
   const store: R[][] = [], news = signal();
   let ended = false;
   const asking = (async () => {
-    while (!ended) {
-      tell({ kind: "ask" });
+    for (let asked = 0; !ended || asked > 0;) {
+      while (!ended && store.length + asked < STORE) {
+        tell({ kind: "ask" });
+        asked++;
+      }
+      if (asked === 0) {
+        await news.next();
+        continue;
+      }
       const some: R[] = deserialize((await world.receive(0)).bytes);
+      asked--;
       if (some.length === 0) ended = true;
       else store.push(some);
       news.tell();
-      while (store.length >= STORE) await news.next();
     }
   })();
   asking.catch(news.fail);

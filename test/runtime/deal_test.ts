@@ -66,6 +66,21 @@ test("whoever is free gets the next: a rank ten times as slow does less than a t
   assert.ok(counts[0]! < 27 && counts[1]! > 53, counts.join());
 });
 
+test("few records are shared out, though every rank would take them all", async () => {
+  const hungry = () =>
+    async function* (records: AsyncIterable<number>) {
+      const all: number[] = [];
+      for await (const n of records) all.push(n);
+      await Promise.resolve();
+      yield* all;
+    };
+  for (const size of [2, 3]) {
+    const { results, counts } = await dealt(size, { records: numbers(24), work: hungry });
+    assert.deepEqual(results[0], numbers(24));
+    assert.ok(counts.every((count) => Math.abs(count - 24 / size) <= 4), counts.join());
+  }
+});
+
 test("work that wants records ahead of its results gets whole blocks, and all of them", async () => {
   // As `score` does: results come when the next block has begun, or at the end.
   const blocks: number[][] = [];

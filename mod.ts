@@ -31,7 +31,8 @@ export {
 } from "./lib/backend/device.ts";
 export { read, upload } from "./lib/backend/tensors.ts";
 export type { NativeBlas, Sgemm } from "./lib/runtime/native.ts";
-export { openWorld, type World } from "./lib/runtime/world.ts";
+export { alone, openWorld, type World } from "./lib/runtime/world.ts";
+export { deal, type DealOptions, type Work } from "./lib/runtime/deal.ts";
 export * from "./lib/data/mod.ts";
 export * from "./lib/objectives/mod.ts";
 export * from "./lib/pipeline/mod.ts";

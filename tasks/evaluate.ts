@@ -7,16 +7,20 @@ import type { Evaluated } from "../lib/evaluate/evaluate.ts";
 import { evaluate } from "../lib/evaluate/evaluate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
+import type { Problem } from "../lib/data/records.ts";
+import { blockRecords } from "../lib/data/shards.ts";
+import type { Listener } from "../lib/runtime/listener.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { summed } from "./cli/measured.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
-import { checkKept, resumeOption } from "./cli/resume.ts";
+import { overRanks } from "./cli/over_ranks.ts";
+import { behind, checkKept, fromBlock, resumeOption } from "./cli/resume.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
-import { dealt, shardOption } from "./cli/shard.ts";
+import { sharded, shardOption } from "./cli/shard.ts";
 
 await runTask({
   name: "evaluate",
@@ -66,11 +70,12 @@ await runTask({
     microBatch: preset(integer("--micro-batch", { help: "Tokens scored at once" }), 4096),
   },
   resumes: "records",
+  together: "dealt",
   plan: (options) => planMemory("generate", options),
   async run(options, io) {
     const { votes, voteTemperature, maxTokens, seed, slots } = options;
     const stop = stopTexts(options.stop, io.listener);
-    await checkData(options, io, "test");
+    if (io.world.rank === 0) await checkData(options, io, "test");
     const prompt = await promptsOf(options);
     const model = await loadModel(options.model, {
       adapter: options.adapter,
@@ -81,29 +86,40 @@ await runTask({
       listener: io.listener,
       signal: io.signal,
     });
-    const { keeps, kept } = io.output;
-    const records = dealt(problemsOf(options, io, "test"), options, io);
+    const { keeps, kept } = io.output, { from, again } = fromBlock(kept);
+    const records = sharded(problemsOf(options, io, "test"), options, io);
     const results: Evaluated[] = [];
     for await (const result of io.output.keptRecords()) results.push(result as Evaluated);
-    const measured = evaluate(model, checkKept(records.records, io), {
-      skip: kept,
-      greedy: !options.scoresOnly,
-      votes: options.scoresOnly ? 0 : votes,
-      voteTemperature,
-      options: options.options,
-      maxTokens,
-      stop,
-      seed,
-      slots,
-      prompt,
-      microBatchTokens: options.microBatch,
-      listener: io.listener,
-      signal: io.signal,
-    });
+    const measure = (problems: AsyncIterable<Problem> | Iterable<Problem>, listener: Listener) =>
+      evaluate(model, problems, {
+        greedy: !options.scoresOnly,
+        votes: options.scoresOnly ? 0 : votes,
+        voteTemperature,
+        options: options.options,
+        maxTokens,
+        stop,
+        seed,
+        slots,
+        prompt,
+        microBatchTokens: options.microBatch,
+        listener,
+        signal: io.signal,
+      });
+    // A rank cannot wait for as many records as one process measures together.
+    const block = 2 * blockRecords;
+    const measuring = overRanks(
+      io,
+      { part: "evaluate", block },
+      io.world.size === 1 ? measure : async function* (problems: AsyncIterable<Problem>, listener) {
+        for await (const some of inBlocks(problems, block)) yield* measure(some, listener);
+      },
+    );
+    const measured = behind(measuring(behind(checkKept(records.records, io), from)), again);
     for await (const result of measured) {
       results.push(result);
       if (options.details || keeps || options.shard) await io.output.writeRecord(result);
     }
+    if (io.world.rank > 0) return;
     if (options.shard) return await records.end();
     if (results.length === 0) {
       throw new InputError(`Cannot evaluate: ${options.data ?? io.input.name} has no records`);
@@ -114,3 +130,15 @@ await runTask({
     else await io.output.writeRecord(line);
   },
 });
+
+/** Lists of so many records; the last may be shorter. */
+async function* inBlocks<T>(records: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let some: T[] = [];
+  for await (const record of records) {
+    some.push(record);
+    if (some.length < size) continue;
+    yield some;
+    some = [];
+  }
+  if (some.length > 0) yield some;
+}

@@ -7,13 +7,15 @@ import type { Problem } from "../lib/data/records.ts";
 import { generate } from "../lib/model/generate.ts";
 import { generateFrom } from "../lib/model/generate_from.ts";
 import { loadModel } from "../lib/model/load_model.ts";
+import { UsageError } from "../lib/runtime/errors.ts";
+import { overRanks } from "./cli/over_ranks.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { behind, checkKept, resumeOption } from "./cli/resume.ts";
-import { dealt, shardOption } from "./cli/shard.ts";
+import { sharded, shardOption } from "./cli/shard.ts";
 import { pick } from "./cli/shared_options.ts";
 import { servedBy, servedOptions } from "./cli/served.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
@@ -80,15 +82,20 @@ await runTask({
   },
   feeds: true,
   resumes: "records",
+  together: "dealt",
   plan: (options) => servedBy(options) ? Promise.resolve({}) : planMemory("generate", options),
   async run(options, io) {
     const stop = stopTexts(options.stop, io.listener), server = servedBy(options, io.listener);
-    await checkData(options, io);
+    if (server && io.world.size > 1) {
+      throw new UsageError(
+        "Option --generate-from has no meaning for several processes: one keeps a server busy",
+      );
+    }
+    if (io.world.rank === 0) await checkData(options, io);
     const prompt = await promptsOf(options);
     const { samples, maxTokens, temperature, topK, topP, seed, tooLong, keepDuplicates } = options;
     const sampling = {
       ...{ samples, maxTokens, stop, temperature, topK, topP, seed, tooLong, keepDuplicates, prompt },
-      listener: io.listener,
       signal: io.signal,
     };
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
@@ -101,11 +108,15 @@ await runTask({
       signal: io.signal,
     });
     const { slots, tokenIds } = options;
-    const sample = (problems: AsyncIterable<Problem>) =>
-      server
-        ? generateFrom(problems, { ...sampling, ...server })
-        : generate(model!, problems, { ...sampling, slots, tokenIds });
-    const problems = dealt(problemsOf(options, io), options, io);
+    const sample = overRanks(
+      io,
+      { part: "generate", block: 4, ahead: 12 },
+      (problems: AsyncIterable<Problem>, listener) =>
+        server
+          ? generateFrom(problems, { ...sampling, ...server, listener })
+          : generate(model!, problems, { ...sampling, slots, tokenIds, listener }),
+    );
+    const problems = sharded(problemsOf(options, io), options, io);
     await writeUntilBroken(behind(checkKept(problems.records, io), io.output.kept), sample, io);
     await problems.end();
   },

@@ -6,6 +6,7 @@
  */
 import { normalizeResponses } from "../lib/data/prompts.ts";
 import type { Group } from "../lib/data/records.ts";
+import { blockRecords } from "../lib/data/shards.ts";
 import { rank } from "../lib/feedback/rank.ts";
 import { label } from "../lib/feedback/label.ts";
 import { labelByMajority } from "../lib/feedback/majority.ts";
@@ -18,8 +19,9 @@ import { openRewardSource, rankOptions } from "./cli/ranking.ts";
 import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
-import { checkKept, resumeOption } from "./cli/resume.ts";
-import { dealt, shardOption } from "./cli/shard.ts";
+import { overRanks } from "./cli/over_ranks.ts";
+import { behind, checkKept, fromBlock, resumeOption } from "./cli/resume.ts";
+import { sharded, shardOption } from "./cli/shard.ts";
 import { pick } from "./cli/shared_options.ts";
 import { writeUntilBroken } from "./cli/until_broken.ts";
 
@@ -105,6 +107,7 @@ await runTask({
   },
   feeds: true,
   resumes: "records",
+  together: "dealt",
   plan: (options) => planMemory("score", options),
   async run(options, io) {
     const { strict, relabel, endings, tooLong } = options, majority = options.label === "majority";
@@ -112,9 +115,10 @@ await runTask({
     if (majority && options.rank !== undefined) {
       throw new UsageError("Only one of --rank and --label majority can be given: both write rewards");
     }
-    await checkData(options, io);
+    const isFirst = io.world.rank === 0;
+    if (isFirst) await checkData(options, io);
     const prompt = await promptsOf(options);
-    await using ranking = await openRewardSource(options, io);
+    await using ranking = isFirst ? await openRewardSource(options, io) : undefined;
     const model = options.model === undefined ? undefined : await loadModel(options.model, {
       adapter: options.adapter,
       baseDtype: options.baseDtype,
@@ -125,26 +129,30 @@ await runTask({
       signal: io.signal,
     });
     const groups = groupsOf(options, io), voting = { strict, listener: io.listener, signal: io.signal };
-    const shard = dealt(majority ? labelByMajority(groups, voting) : groups, options, io);
+    const shard = sharded(majority ? labelByMajority(groups, voting) : groups, options, io);
+    const { from, again } = fromBlock(io.output.kept);
     const source = async function* (): AsyncGenerator<Group> {
-      for await (const group of checkKept(shard.records, io)) {
+      for await (const group of behind(checkKept(shard.records, io), from)) {
         yield endings === "keep" ? group : normalizeResponses(label(group, { strict, relabel }));
       }
     };
-    const scored = (groups: AsyncIterable<Group>) =>
-      score(model, groups, {
-        strict,
-        relabel,
-        tooLong,
-        skip: io.output.kept,
-        microBatchTokens: options.microBatch,
-        prompt,
-        // One bar for both: where there is a ranking, it is the slower part.
-        listener: ranking ? { ...io.listener, progress: undefined } : io.listener,
-        signal: io.signal,
-      });
+    const scored = overRanks(
+      io,
+      { part: "score", block: blockRecords },
+      (groups: AsyncIterable<Group>, listener) =>
+        score(model, groups, {
+          strict,
+          relabel,
+          tooLong,
+          microBatchTokens: options.microBatch,
+          prompt,
+          // One bar for both: where there is a ranking, it is the slower part.
+          listener: ranking ? { ...listener, progress: undefined } : listener,
+          signal: io.signal,
+        }),
+    );
     const ranked = (groups: AsyncIterable<Group>) =>
-      ranking === undefined ? scored(groups) : rank(scored(groups), {
+      ranking === undefined ? behind(scored(groups), again) : rank(behind(scored(groups), again), {
         source: ranking.source,
         unranked: options.unranked,
         listener: { ...io.listener, progress: (event) => io.listener.progress({ ...event, part: "score" }) },

@@ -1,6 +1,7 @@
 /** Records whose results an earlier run has written already. */
 
 import type { Problem } from "../../lib/data/records.ts";
+import { blockRecords } from "../../lib/data/shards.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { toggle } from "./option.ts";
 import type { TaskIo } from "./run_task.ts";
@@ -47,6 +48,17 @@ export async function* checkKept<P extends Problem>(
       `Cannot resume: ${kept} records are there already, and the input has ${at}; --overwrite begins anew`,
     );
   }
+}
+
+/**
+ * Where a run begins whose records are computed in blocks: with the whole block of the first record that is not there yet, so
+ * that its numbers are those of a run that was not cut off.
+ *
+ * @returns `from`, the records to leave out, and `again`, the results behind them that are there already
+ */
+export function fromBlock(kept: number): { readonly from: number; readonly again: number } {
+  const again = kept % blockRecords;
+  return { from: kept - again, again };
 }
 
 /** The records behind the first `count`. */

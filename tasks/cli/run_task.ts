@@ -82,9 +82,10 @@ export interface Task<O extends Options> {
   readonly outlivesOutput?: boolean;
   /**
    * Whether several processes that a launcher started do it together (default false: they are refused). Then `io.world`
-   * joins them; rank 0 alone has an output, a listener that shows something and its input, which comes to all.
+   * joins them; rank 0 alone has an output, a listener that shows something and its input, which comes to all (true), or to
+   * none, since rank 0 deals what it reads ("dealt").
    */
-  readonly together?: boolean;
+  readonly together?: boolean | "dealt";
   /** Does the work. */
   readonly run: (options: Values<O> & CommonValues, io: TaskIo) => Promise<void>;
   /** What `--dry-run` prints beside the configuration, such as the memory needed. Reads and writes nothing else. */
@@ -153,7 +154,7 @@ async function execute<O extends Options>(
     runtime: `${host} ${hostVersion}`,
     options: toConfiguration(kept, options),
   };
-  const world = state.world = await joinRanks(configuration, { together: task.together ?? false });
+  const world = state.world = await joinRanks(configuration, { together: Boolean(task.together) });
   const isFirst = world.rank === 0;
   if (options.dryRun) {
     if (!isFirst) return;
@@ -164,7 +165,11 @@ async function execute<O extends Options>(
   const closed = new AbortController();
   const signal = AbortSignal.any([interrupted, closed.signal]);
   const { input = "-", output = "-", overwrite, resume } = options as Readonly<Record<string, unknown>>;
-  const source = await openInputOfAll(world, input as string, signal);
+  const source = await openInputOfAll(
+    task.together === "dealt" && isFirst ? alone : world,
+    input as string,
+    signal,
+  );
   const sink = !isFirst ? noOutput : await openOutput(output as string, {
     overwrite: overwrite as boolean | undefined,
     ...(task.resumes && {

@@ -7,7 +7,7 @@ import { text } from "./option.ts";
 import { withoutFlow } from "./partial_output.ts";
 import type { TaskIo } from "./run_task.ts";
 
-/** The option of a task whose records can be dealt to several machines. */
+/** The option of a task whose records can be sharded to several machines. */
 export const shardOption = {
   shard: {
     ...text("--shard", {
@@ -23,7 +23,7 @@ export const shardOption = {
 const manners = ["shard", "resume", "overwrite", "quiet", "debug", "profile"];
 
 /** Records of which this run takes its part. */
-export interface Dealt<T> {
+export interface Sharded<T> {
   /** Those of this run, in order; all of them without `--shard`. */
   readonly records: AsyncIterable<T>;
   /** Writes the mark behind what became of them, where there is one to write. */
@@ -36,11 +36,11 @@ export interface Dealt<T> {
  *
  * Without the option, input that is a shard itself passes its mark on: a filter behind a shard writes a shard.
  */
-export function dealt<T extends object>(
+export function sharded<T extends object>(
   all: AsyncIterable<T>,
   { shard: asked }: { readonly shard?: string | undefined },
   { input, output, listener, configuration }: Pick<TaskIo, "input" | "output" | "listener" | "configuration">,
-): Dealt<T> {
+): Sharded<T> {
   const shard = asked === undefined ? undefined : parseShard(asked)!;
   const options = Object.fromEntries(
     Object.entries(withoutFlow(configuration).options).filter(([name]) => !manners.includes(name)),

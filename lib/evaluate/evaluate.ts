@@ -93,6 +93,8 @@ export interface Evaluated {
   };
   /** The answer most samples give; the earliest of equals. */
   readonly majority?: { readonly answer: string | null; readonly correct: boolean; readonly share: number };
+  /** Share of those samples that are right: pass@1, estimated from k samples. */
+  readonly sampled_accuracy?: number;
   /** The option whose letter is likeliest behind the prompt. */
   readonly option?: OptionResult;
   /** Log-prob and tokens of the reference, in nats. */
@@ -200,6 +202,7 @@ export async function* evaluate(
         ...(problem.dataset !== undefined && { dataset: problem.dataset }),
         ...greedyResult(problem, responses.get(problem)?.candidates[0]),
         ...majorityResult(problem, ballots.get(problem)?.candidates),
+        ...sampledResult(problem, ballots.get(problem)?.candidates),
         ...(chosen[i] && { option: chosen[i] }),
         ...scoreResult(scored.get(problem)!),
       };
@@ -258,6 +261,16 @@ export function majorityResult(
   return {
     majority: { answer, correct: isRight(problem, answer), share: (best?.votes ?? 0) / responses.length },
   };
+}
+
+/** The share of right samples; one without an answer is wrong. */
+export function sampledResult(
+  problem: Problem,
+  responses: readonly Candidate[] | undefined,
+): Pick<Evaluated, "sampled_accuracy"> {
+  if (!responses || responses.length === 0) return {};
+  const right = responses.filter(({ text }) => isRight(problem, findAnswer(problem, text))).length;
+  return { sampled_accuracy: right / responses.length };
 }
 
 function scoreResult(group: Group): Partial<Evaluated> {

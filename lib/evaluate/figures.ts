@@ -68,6 +68,17 @@ export const summaryFigures = {
     better: "higher",
     meaning: "The same when the model answers k times at random and the most frequent answer counts.",
   },
+  sampled_accuracy: {
+    key: "sampled_accuracy",
+    title: "pass@1",
+    short: "pass@1",
+    ...share,
+    better: "higher",
+    single: true,
+    meaning:
+      "Share of right answers when the model answers at random, as for maj@k, and every sample counts: less chance is in " +
+      "it than in one greedy answer.",
+  },
   option_accuracy: {
     key: "option_accuracy",
     title: "Letters",

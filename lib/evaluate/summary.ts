@@ -12,6 +12,8 @@ export interface Summary {
   readonly flexible_accuracy?: number | undefined;
   /** Share of right majority answers. */
   readonly majority_accuracy?: number | undefined;
+  /** Mean share of right samples: pass@1. */
+  readonly sampled_accuracy?: number | undefined;
   /** Share of right answers by the log-probs of the options' letters. */
   readonly option_accuracy?: number | undefined;
   /** exp(−Σ log-prob / Σ tokens) over the references. */
@@ -59,6 +61,7 @@ export function summarize(results: readonly Evaluated[]): Summary {
     strict_accuracy: mean(results.map((r) => asNumber(r.greedy?.strict))),
     flexible_accuracy: mean(results.map((r) => asNumber(r.greedy?.flexible))),
     majority_accuracy: mean(results.map((r) => r.majority && Number(r.majority.correct))),
+    sampled_accuracy: mean(results.map((r) => r.sampled_accuracy)),
     option_accuracy: mean(results.map((r) => r.option && Number(r.option.correct))),
     perplexity: tokens > 0 ? Math.exp(-logprob / tokens) : undefined,
     assessment_accuracy: mean(mixed.map((r) => r.assessment_accuracy)),

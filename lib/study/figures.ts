@@ -81,6 +81,14 @@ const shown = [
   "no_end_token",
 ] as const satisfies readonly FigureKey[];
 
+/** The same, with pass@1 where it was sampled. */
+export function modelColumnsOf(cells: StudyCells): readonly HtmlColumn[] {
+  const [method, accuracy, ...rest] = modelColumns;
+  return cells.settings.testSamples === 0
+    ? modelColumns
+    : [method!, accuracy!, pageColumn(summaryFigures.sampled_accuracy), ...rest];
+}
+
 /** Columns of a table of models. */
 export const modelColumns: readonly HtmlColumn[] = [
   { key: "method", title: "Method" },
@@ -97,6 +105,7 @@ export function pickColumns(...keys: readonly string[]): HtmlColumn[] {
 export function modelRow(method: string, all: BySeed): Row {
   return {
     method,
+    sampled_accuracy: overSeeds(figures(all, "sampled_accuracy")),
     ...Object.fromEntries(shown.map((key) => [key, overSeeds(figures(all, key))])),
     repetition: overSeeds(all.map(repetitionOf)),
   };

@@ -12,7 +12,7 @@ import {
   joined,
   mainMethod,
   mainMethods,
-  modelColumns,
+  modelColumnsOf,
   modelRow,
   numbersOf,
   overSeeds,
@@ -63,7 +63,7 @@ export async function main(cells: StudyCells): Promise<Outcome> {
     ...sets.map((data): OutcomeTable => ({
       name: `main_${data}`,
       title: `Everything measured on ${data}`,
-      columns: modelColumns,
+      columns: modelColumnsOf(cells),
       rows: names.map((name) => modelRow(name, found.get(data)!.get(name)!)),
     })),
   ];

@@ -13,3 +13,10 @@ export type { Cell, Column, Row, Spread } from "../report/table.ts";
 export { study } from "./run.ts";
 export type { StudyOptions } from "./study_options.ts";
 export type { Listener, ProgressEvent, Watched } from "../runtime/listener.ts";
+export {
+  type DifferenceVariances,
+  leastDifference,
+  type PlannedSize,
+  type PlanOptions,
+  planStudy,
+} from "./plan.ts";

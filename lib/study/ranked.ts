@@ -8,7 +8,7 @@ import {
   claimAbove,
   type ClaimWords,
   compares,
-  modelColumns,
+  modelColumnsOf,
   modelRow,
   type NamedMethod,
   numbersOf,
@@ -75,7 +75,7 @@ export async function ranked(cells: StudyCells): Promise<Outcome> {
     tables: [{
       name: "ranked",
       title: `Everything measured on ${data}.${aboutStart(start)}`,
-      columns: modelColumns,
+      columns: modelColumnsOf(cells),
       rows: [...found].map(([name, all]) => modelRow(name, all)),
     }],
     plots: [],

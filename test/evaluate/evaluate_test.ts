@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Group, Problem } from "../../lib/data/records.ts";
-import { evaluate, type Evaluated, majorityResult } from "../../lib/evaluate/evaluate.ts";
+import { evaluate, type Evaluated, majorityResult, sampledResult } from "../../lib/evaluate/evaluate.ts";
 import { label } from "../../lib/feedback/label.ts";
 import { score } from "../../lib/evaluate/score.ts";
 import { summarize } from "../../lib/evaluate/summary.ts";
@@ -160,6 +160,16 @@ test("majority vote by hand: the most frequent answer, the earliest of equals, n
   assert.deepEqual(majorityResult(problem, []), {});
 });
 
+test("pass@1 by hand: the share of right samples, whatever the majority says", () => {
+  const problem: Problem = { id: "m", question: "?", answer: "5" };
+  const sampled = (...texts: string[]) =>
+    sampledResult(problem, texts.map((text) => ({ text }))).sampled_accuracy;
+  assert.equal(sampled("#### 5", "#### 4", "so 5.0", "none"), 0.5);
+  assert.equal(sampled("#### 4", "#### 4", "#### 5"), 1 / 3);
+  assert.equal(sampled("none"), 0);
+  assert.deepEqual(sampledResult(problem, []), {});
+});
+
 test("summarize by hand", () => {
   const greedy = (correct: boolean, strict: boolean, finish: "stop" | "length") => ({
     greedy: {
@@ -193,6 +203,7 @@ test("summarize by hand", () => {
       id: "3",
       ...greedy(false, false, "length"),
       majority: { answer: "4", correct: true, share: 1 },
+      sampled_accuracy: 0.75,
       positives: -9,
     },
     { id: "4" },
@@ -205,6 +216,7 @@ test("summarize by hand", () => {
     strict_accuracy: 1 / 2, // of the two that ask for a number
     flexible_accuracy: 1 / 2,
     majority_accuracy: 1,
+    sampled_accuracy: 0.75,
     assessment_accuracy: 0.5,
     mixed_questions: 2,
     positives: -1.5, // the third question has one side only
@@ -249,6 +261,7 @@ onBothBackends(
         const drawn = await collect(generate(model, [group], { temperature: 0, maxTokens: 5 }));
         assert.deepEqual(result.greedy!.text, drawn[0].candidates[0].text);
         assert.ok(result.majority !== undefined);
+        assert.ok([0, 0.25, 0.5, 0.75, 1].includes(result.sampled_accuracy!)); // of four votes
       }
       assert.notEqual(results[0].greedy!.text, results[1].greedy!.text, "twins are two questions");
       assert.deepEqual(results[2], { id: "long" }, "nothing could be measured");

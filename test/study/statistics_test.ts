@@ -8,6 +8,7 @@ import { claimAbove, joined } from "../../lib/study/figures.ts";
 import { holm } from "../../lib/study/holm.ts";
 import { crossedVariance, pairedDifference } from "../../lib/study/paired_difference.ts";
 import { criticalT, twoSidedP } from "../../lib/study/students_t.ts";
+import { leastDifference, planStudy } from "../../lib/study/plan.ts";
 import { settle } from "../../lib/study/verdicts.ts";
 
 const near = (a: number, b: number, within = 1e-9) =>
@@ -155,4 +156,32 @@ test("a correlation over seeds is that of Fisher's z", () => {
   assert.equal(seeds, 2);
   assert.ok(Number.isFinite(correlationOverSeeds([1, 0.5])!.difference));
   assert.equal(correlationOverSeeds([undefined]), undefined);
+});
+
+test("a plan by hand, and by simulation: the difference planned for is seen in 8 of 10 studies", () => {
+  // Seeds alone: √(0.01²/5) · (2.776 + 0.941) for 4 degrees of freedom.
+  near(
+    leastDifference(5, 1e9, { seed: 1e-4, problem: 0, rest: 0 }),
+    0.01 / Math.sqrt(5) * (2.7764 + 0.941),
+    1e-5,
+  );
+  const variances = { seed: 0.02 ** 2, problem: 0.02, rest: 0.1 };
+  const difference = leastDifference(5, 80, variances), random = new Random(3);
+  const normal = (v: number) =>
+    Math.sqrt(-2 * v * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+  let seen = 0;
+  for (let run = 0; run < 400; run++) {
+    const ofProblems = Array.from({ length: 80 }, () => normal(variances.problem));
+    const table = Array.from({ length: 5 }, () => {
+      const ofSeed = difference + normal(variances.seed);
+      return ofProblems.map((own) => ofSeed + own + normal(variances.rest));
+    });
+    const { mean, variance, df } = crossedVariance(table);
+    if (twoSidedP(mean / Math.sqrt(variance), df) < 0.05 && mean > 0) seen++;
+  }
+  assert.ok(seen / 400 > 0.74 && seen / 400 < 0.88, `${seen / 400}`);
+  const [few, more] = planStudy({ difference: 0.015, seeds: [2, 8] });
+  assert.deepEqual(few, { seeds: 2, problems: undefined, hours: undefined });
+  assert.ok(leastDifference(8, more!.problems!) <= 0.015 && leastDifference(8, more!.problems! - 1) > 0.015);
+  assert.throws(() => planStudy({ difference: 1.5 }), /difference must be above 0 and below 1: got 1.5/);
 });

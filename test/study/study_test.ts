@@ -139,7 +139,7 @@ function models(out: string): Map<string, number> {
   );
 }
 
-test("a quick study: cells are made once, and all experiments are told", { timeout: 300_000 }, async () => {
+test("a quick study: cells are made once, and all experiments are told", { timeout: 900_000 }, async () => {
   const out = join(folder, "study"), quick = ["--quick", "--backend", "wasm", "--quiet", "--out", out];
   const first = await study(...quick, "--only", "main");
   assert.equal(first.code, 0, first.err);

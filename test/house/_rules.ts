@@ -63,7 +63,7 @@ export const rooms: Readonly<Record<string, readonly string[]>> = {
   "tasks": [...library, "tasks/cli", "."],
   "tools": [...library, "tasks/cli", "tools/fuzz", "."],
   "tools/fuzz": [...library, "."],
-  "bench": [...library, "tasks/cli"],
+  "bench": [...library, "tasks/cli", "lib/kernels/built"],
   "examples": [".", "lib/backend"],
   ".": library,
 };

@@ -112,6 +112,22 @@ export function targetRows(figures: Readonly<Record<string, Figures>>): TargetRo
       target: 0.5,
       unit: "%",
     },
+    compared({
+      figure: "aft-wasm-no-blas",
+      what: "AFT step, WASM without BLAS (8×6, L 8, D 256, V 4,096)",
+      ours: at("aft-wasm-no-blas", speed),
+      theirs: at("aft-wasm", speed),
+      name: "with",
+      target: 0.25,
+    }),
+    compared({
+      figure: "aft-wasm-one-thread",
+      what: "the same, all threads over one",
+      ours: at("aft-wasm-no-blas", speed),
+      theirs: at("aft-wasm-one-thread", speed),
+      name: "one thread",
+      target: 1.85,
+    }),
     {
       figure: "loss",
       what: "peak bytes of the loss, N 2,048, V 32,000",

@@ -133,6 +133,7 @@ const figures: Record<string, () => Promise<Figures>> = {
       "share of peak": operations / (time / 1000) / peak,
     };
   },
+  "aft-wasm-rate": () => rate(stepCases["aft-wasm"]),
   "without-recompute": async () => {
     const given = stepCases["aft-wasm"];
     const kept = await ourStep(given), again = await ourStep(given, { keep: "inputs" });

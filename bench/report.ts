@@ -40,6 +40,8 @@ const programs: Readonly<
   "vft-wasm": ["vft-wasm"],
   "vft-wasm-no-blas": ["vft-wasm", { AFT_BLAS: "none" }],
   "aft-wasm": ["aft-wasm"],
+  "aft-wasm-no-blas": ["aft-wasm-rate", { AFT_BLAS: "none" }],
+  "aft-wasm-one-thread": ["aft-wasm-rate", { AFT_BLAS: "none", AFT_THREADS: "1" }],
   "without-recompute": ["without-recompute"],
   "without-sharing": ["without-sharing"],
   loss: ["loss"],

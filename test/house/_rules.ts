@@ -64,7 +64,7 @@ export const rooms: Readonly<Record<string, readonly string[]>> = {
   "tools": [...library, "tasks/cli", "tools/fuzz", "tools/gpu", "."],
   "tools/fuzz": [...library, "."],
   "tools/gpu": library,
-  "bench": [...library, "tasks/cli"],
+  "bench": [...library, "tasks/cli", "lib/kernels/built"],
   "examples": [".", "lib/backend"],
   ".": library,
 };

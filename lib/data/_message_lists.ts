@@ -101,7 +101,7 @@ export function readMessages(list: readonly object[], place: ListPlace): Message
     return {
       role,
       content,
-      ...(weight === 0 && { trained: false }),
+      ...((weight === 0 || message.train === false || message.training === false) && { trained: false }),
       ...(calls && { tool_calls: calls }),
       ...(role === "tool" && typeof answers === "string" && { tool_call_id: answers }),
       ...(role === "tool" && typeof name === "string" && { name }),

@@ -3,6 +3,7 @@
 import { InputError } from "../runtime/errors.ts";
 import { isMessageList, type Message, readAnswer, readConversation, readMessages } from "./_message_lists.ts";
 import { knownFields } from "./_field_names.ts";
+import { readForeignFields } from "./_foreign_fields.ts";
 import { readTools } from "./_tool_calls.ts";
 import { describeValue, describeWhere, type Where } from "./where.ts";
 
@@ -22,7 +23,7 @@ const CONVERSATIONS = ["messages", "conversations", "conversation"];
  * @throws {InputError} for a part of a known shape that cannot be what it is there
  */
 export function readShape(record: Fields, where: Where): Fields {
-  let fields = withTools(fromCapitals(record), where);
+  let fields = withTools(readForeignFields(fromCapitals(record), where), where);
   fields = readPrompt(fields, where);
   if (isMessageList(fields.prompt)) fields = fromPromptList(fields, where);
   if (fields.chosen !== undefined && fields.rejected !== undefined && fields.candidates === undefined) {
@@ -167,7 +168,7 @@ function readLabel(label: unknown, where: Where): boolean {
 
 /** RRHF's responses, each with its score where there are scores. */
 function fromResponses(fields: Fields, where: Where): Fields {
-  const { responses, scores } = fields;
+  const { responses, scores, labels } = fields;
   if (!Array.isArray(responses)) return renamed(fields, "responses", "candidates");
   if (scores !== undefined && (!Array.isArray(scores) || scores.length !== responses.length)) {
     const found = Array.isArray(scores) ? `${scores.length} scores` : "no list";
@@ -180,13 +181,15 @@ function fromResponses(fields: Fields, where: Where): Fields {
   const candidates = responses.map((response, i) => {
     const text = readAnswer(response, { where, field: `responses[${i}]` });
     const reward: unknown = Array.isArray(scores) ? scores[i] : undefined;
+    if (Array.isArray(labels)) return { text, correct: !!labels[i], ...(reward != null && { reward }) };
     if (reward === undefined || reward === null) return { text };
     if (typeof reward !== "number") {
       throw refuse(where, `scores[${i}]`, `must be a number: got ${describeValue(reward)}`);
     }
     return { text, reward };
   });
-  return { ...renamed(without(fields, ["scores"]), "responses", "candidates"), candidates };
+  const read = Array.isArray(labels) ? ["scores", "labels"] : ["scores"];
+  return { ...renamed(without(fields, read), "responses", "candidates"), candidates };
 }
 
 /** Two answers of which one is better; where there is no prompt, it is what both begin with. */

@@ -40,14 +40,16 @@ export interface ExtractOptions {
  * - option, strict: the first letter behind `####` or "the answer is". Flexible: the last letter that is announced
  *   ("Answer D", "Correct answer - A", "option (B)"), or else the last that stands alone, or else the option whose
  *   text comes last.
- * - text: what follows `####` or "the answer is", up to the end of its line; flexible: or else the last line.
+ * - text: what follows `####` or "the answer is", up to the end of its line; flexible: or else what stands in the last
+ *   `\boxed{…}`, or else the last line.
  */
 export function extractAnswer(text: string, options: ExtractOptions = {}): string | null {
   const { kind = "number", strict = false, last = false, choices } = options;
   const visible = visibleText(text);
   if (kind === "option") return findOption(visible, { strict, choices });
   if (kind === "text") {
-    const found = statedText(cutNextQuestion(text)) ?? (strict ? undefined : lastLine(cutNextQuestion(text)));
+    const own = cutNextQuestion(text);
+    const found = statedText(own) ?? (strict ? undefined : boxed(own) ?? lastLine(own));
     return found ? normalizeAnswer(found) : null;
   }
   if (last) return lastNumber(visible);
@@ -116,7 +118,7 @@ export interface EqualityOptions {
 
 /**
  * Whether two answers are the same: integers exactly, other numbers within the tolerance (3/4 = 0.75); otherwise as
- * texts, in which case and runs of white space do not count. An answer that could not be extracted equals none.
+ * texts, in which case, runs of white space and blanks beside marks and brackets do not count. An answer that could not be extracted equals none.
  */
 export function answersEqual(
   a: string | null,
@@ -126,8 +128,13 @@ export function answersEqual(
   if (a === null || b === null) return false;
   const [left, right] = [normalizeAnswer(a), normalizeAnswer(b)];
   if (parseNumber(left) !== null && parseNumber(right) !== null) return numbersEqual(left, right, tolerance);
-  const fold = (text: string) => text.toLowerCase().replace(/\s+/g, " ");
-  return fold(left) === fold(right);
+  return foldedText(left) === foldedText(right);
+}
+
+/** A text without what does not make another answer: case, blanks beside marks and brackets, LaTeX's sizes of these. */
+function foldedText(text: string): string {
+  const bare = text.replace(/\\(?:left|right)(?![a-zA-Z])/g, "").replace(/^\$(.*)\$$/s, "$1");
+  return bare.toLowerCase().replace(/\s+/g, " ").replace(/ ?([,:;()[\]{}]) ?/g, "$1").trim();
 }
 
 /**

@@ -15,7 +15,7 @@
  * - **percent** is a unit, like dollars: 50% is 50, not 0.5; that is how GSM8K's answers are written, and what lm-eval does.
  *
  * What looks like a number and is none, or is two, has no value and is never cut to its first digits: `3:30`, `1.2.3`,
- * `2,34`, `3/4/2020`. Digits that belong to a word or an exponent are no number at all: `CO2`, `m2`, `m^2`, `x_1`.
+ * `2,34`, `3/4/2020`, `0b11`. Digits that belong to a word or an exponent are no number at all: `CO2`, `m2`, `m^2`, `x_1`.
  *
  * Everything takes time in proportion to the text: a scanner, no search that starts again.
  */
@@ -87,6 +87,8 @@ const MIXED = /[ \u00a0\u2009\u202f]{1,2}(?:and[ ])?(\d{1,9})[ ]?[/⁄∕][ ]?(\
 const LATEX = /\\[dtc]?frac[ ]?(?:\{([^{}]{1,60})\}|(\d))[ ]?(?:\{([^{}]{1,60})\}|(\d))/y;
 /** What a malformed number goes on with. */
 const MORE = /[.,:/]\d+/y;
+/** What follows the zero of a number in another base: 0x1F, 0b11, 0o17. */
+const BASED = /(?:[xX][\da-fA-F]+|[bB][01]+|[oO][0-7]+)(?![\p{L}\d])/uy;
 const PERCENT = /[ ]?\\?%/y;
 
 /**
@@ -127,6 +129,9 @@ const UNIT =
 const NO_UNIT =
   /^\s?(?:[xyzn](?![\p{L}])|π|√|\\(?:pi|sqrt|cdot|times)|[ap]\.?m\.?$|(?:and|or|to|plus|minus|times|over)(?!\p{L})|(?:January|February|March|April|May|June|July|August|September|October|November|December)(?!\p{L})|[-+*/^](?![\p{L}])|\^|[{}])/u;
 
+/** LaTeX's degrees, which are no power. */
+const DEGREES = /^\s?(?:\^\s?(?:\\circ|\{\s?\\circ\s?\})|\\degree)(?![a-z])/;
+
 /**
  * The value of a text that is one number and nothing else but a unit: `$1,234.50` → `1234.5`, `24 m^2` → `24`,
  * `+5` → `5`, `2⅔` → `8/3`, `1 1/2` → `1.5`, `x = 5` → `5`. Null for any other text.
@@ -150,7 +155,8 @@ function inner(text: string): string {
 
 /** Whether a text that follows a number is nothing, or the number's unit. */
 export function isUnit(rest: string): boolean {
-  return rest.length <= 60 && !NO_UNIT.test(rest) && UNIT.test(rest.trimEnd());
+  const unit = rest.replace(DEGREES, "°");
+  return unit.length <= 60 && !NO_UNIT.test(unit) && UNIT.test(unit.trimEnd());
 }
 
 /** The value of a number in the form of `parseNumber`; NaN for any other text. */
@@ -277,6 +283,8 @@ function readMagnitude(
     decimals = text.slice(end + 1, last);
     end = last;
   }
+  const based = whole.digits === "0" && decimals === "" ? match(BASED, text, end) : undefined;
+  if (based) return { end: based.end, value: null };
   if (!whole.groups || match(MORE, text, end)?.text.match(/^[.,:]/)) return malformed(text, end);
   if (decimals === "") {
     const slash = match(SLASH, text, end);

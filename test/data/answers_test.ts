@@ -150,3 +150,23 @@ test("finds GSM8K's gold answers, and the letters of AQuA's rationales", { skip 
   }
   assert.ok(found >= 503, `${found} of 508`); // the rest end without a letter or with two
 });
+
+test("texts are the same with and without blanks beside marks and brackets, and are found in a box", () => {
+  const same: [string, string][] = [
+    ["3 : 4", "3:4"],
+    ["(3, 4)", "(3,4)"],
+    ["$\\left(3,4\\right)$", "(3, 4)"],
+    ["[1,5)", "[1, 5)"],
+    ["{1,2}", "{ 1, 2 }"],
+    ["3:30 pm", "3:30 PM"],
+  ];
+  for (const [a, b] of same) assert.ok(answersEqual(a, b), `${a} and ${b}`);
+  const others: [string, string][] = [["3:4", "4:3"], ["[1,5)", "(1,5)"], ["3:30 AM", "3:30 PM"], [
+    "a b",
+    "ab",
+  ]];
+  for (const [a, b] of others) assert.ok(!answersEqual(a, b), `${a} and ${b}`);
+  assert.equal(extractAnswer("So it is \\boxed{3:4}.", { kind: "text" }), "3:4");
+  assert.equal(extractAnswer("So it is \\boxed{3:4}.\n#### 4:3", { kind: "text" }), "4:3");
+  assert.equal(extractAnswer("An angle of \\boxed{90^\\circ}", {}), "90");
+});

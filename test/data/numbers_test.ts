@@ -19,6 +19,15 @@ const CASES: readonly (readonly [string, string | null])[] = [
   ["+5", "5"],
   ["9007199254740993", "9007199254740993"],
   ["123456789012345678901234567890.10", "123456789012345678901234567890.1"],
+  // degrees are a unit, no power; another base is no decimal
+  ["90^\\circ", "90"],
+  ["90^{\\circ}", "90"],
+  ["20^\\circ C", "20"],
+  ["90\\degree", "90"],
+  ["5^\\circle", null],
+  ["0b11", null],
+  ["0x1F", null],
+  ["0o17", null],
   // thousands
   ["1,234", "1234"],
   ["1,234.50", "1234.5"],

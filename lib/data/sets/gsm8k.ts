@@ -12,11 +12,20 @@ export const gsm8k: DataSet = {
   ending: markedEnding,
   hub: { repo: "openai/gsm8k", folder: "main" },
   recognizes: (row) =>
-    "ground_truth" in row ||
+    hasSolutions(row) ||
     typeof row.question === "string" && typeof row.answer === "string" && row.reference === undefined &&
       /\n#### \S+\s*$/.test(row.answer),
-  read: (row) => "ground_truth" in row ? readSolutions(row) : row,
+  read: (row) => hasSolutions(row) ? readSolutions(row) : row,
 };
+
+/** Whether a row holds models' solutions; others have a `ground_truth` too. */
+function hasSolutions({ question, ground_truth, ...models }: RawRow): boolean {
+  const all = Object.values(models);
+  return question !== undefined && ground_truth !== undefined && all.length > 0 &&
+    all.every((model) =>
+      typeof model === "object" && model !== null && "is_correct" in model && "solution" in model
+    );
+}
 
 /** `{question, ground_truth, MODEL: {is_correct, solution}, …}` of `example_model_solutions.jsonl`. */
 function readSolutions({ question, ground_truth, ...models }: RawRow): RawRow {

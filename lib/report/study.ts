@@ -37,15 +37,19 @@ export type OutcomePlot =
 
 /** A mean difference and what is known of it. */
 export interface Estimate {
+  /** The mean over seeds and problems, in the unit of its claim. */
   readonly difference: number;
-  /** Ends of its 95% interval; NaN with one seed. */
+  /** Lower end of its 95% interval; NaN with one seed. */
   readonly low: number;
+  /** Upper end of its 95% interval; NaN with one seed. */
   readonly high: number;
   /** Probability of a difference this far from 0 where there is none. */
   readonly p: number;
   /** The same over all claims of the study together (Holm). */
   readonly adjusted?: number;
+  /** How many seeds it is a mean over. */
   readonly seeds: number;
+  /** How many problems of each seed. */
   readonly problems: number;
   /** 95% interval of a bootstrap over seeds and problems. */
   readonly bootstrap?: readonly [low: number, high: number];

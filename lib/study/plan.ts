@@ -29,17 +29,21 @@ const POWER = 0.8;
 export interface PlanOptions {
   /** The difference of accuracies to be seen: 0.015 is 1.5 points. */
   readonly difference: number;
+  /** Assumed variances (default {@linkcode assumedVariances}). */
   readonly variances?: DifferenceVariances;
   /** Numbers of seeds to look at (default 3, 5, 8 and 12). */
   readonly seeds?: readonly number[];
-  /** Training questions and passes of a method, and how many methods (default 320, 4, 6). */
+  /** Training questions (default 320). */
   readonly limit?: number;
+  /** Passes of a method over them (default 4). */
   readonly epochs?: number;
+  /** How many methods are compared (default 6). */
   readonly methods?: number;
 }
 
 /** What a number of seeds comes to. */
 export interface PlannedSize {
+  /** How many seeds. */
   readonly seeds: number;
   /** Fewest test problems; undefined where not even endlessly many would do. */
   readonly problems: number | undefined;

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { mpiPaths } from "../../lib/runtime/_mpi.ts";
 import { BLAS_PATHS } from "../../lib/runtime/native.ts";
 import { root, write } from "../_commands.ts";
 
@@ -19,10 +20,10 @@ const network = [
 ];
 const local = ["doctor", "make-base"];
 
-test("a user's task may load the BLAS libraries that are looked for and no others, and run no program", () => {
-  assert.deepEqual(permissions, {
-    compute: { read: true, write: true, env: true, sys: true, ffi: Object.values(BLAS_PATHS).flat() },
-  });
+test("a user's task may load the BLAS and MPI libraries that are looked for and no others, and run no program", () => {
+  const mpi = ["linux", "darwin"].map((system) => mpiPaths(system));
+  const ffi = [...Object.values(BLAS_PATHS), ...mpi].flat();
+  assert.deepEqual(permissions, { compute: { read: true, write: true, env: true, sys: true, ffi } });
   for (const name of network) {
     assert.equal(
       tasks[name].command,

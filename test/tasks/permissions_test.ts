@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { mpiPaths } from "../../lib/runtime/_mpi.ts";
 import { DAWN_PATHS } from "../../lib/runtime/gpu.ts";
 import { BLAS_PATHS } from "../../lib/runtime/native.ts";
 import { root, write } from "../_commands.ts";
@@ -20,13 +21,10 @@ const network = [
 ];
 const local = ["doctor", "make-base", "gpu-report"];
 
-test("a user's task may load the BLAS libraries that are looked for, Dawn and no others, and run no program", () => {
-  assert.deepEqual(permissions, {
-    compute: {
-      ...{ read: true, write: true, env: true, sys: true },
-      ffi: [...Object.values(BLAS_PATHS).flat(), ...DAWN_PATHS],
-    },
-  });
+test("a user's task may load the BLAS and MPI libraries that are looked for, Dawn and no others, and run no program", () => {
+  const mpi = ["linux", "darwin"].map((system) => mpiPaths(system));
+  const ffi = [...[...Object.values(BLAS_PATHS), ...mpi].flat(), ...DAWN_PATHS];
+  assert.deepEqual(permissions, { compute: { read: true, write: true, env: true, sys: true, ffi } });
   for (const name of network) {
     assert.equal(
       tasks[name].command,

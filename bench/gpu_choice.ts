@@ -2,15 +2,28 @@
  * The same work by Deno's own WebGPU and by Dawn, each in a process of its own, in turns: an AFT step, decoding, a
  * readback, and what a process computes while it does nothing. Prints medians.
  *
- *   deno run -A bench/gpu_choice.ts [RUNS]
+ *   deno run -A bench/gpu_choice.ts [RUNS] [small|large]
  */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { read } from "../lib/backend/tensors.ts";
-import { generationCases, sampleAll } from "./_generation.ts";
+import { sampleAll } from "./_generation.ts";
 import { benchDevice, zeros } from "./_device.ts";
 import { ourStep, stepCases } from "./_cases.ts";
 import { median } from "./_peak.ts";
+
+/** Small: what differs is the way to the GPU. Large: what differs is how each compiles the kernels. */
+const cases = {
+  small: {
+    size: { layers: 2, width: 64, vocabulary: 512 },
+    batch: { questions: 1, candidates: 4, prompt: 40, response: 40 },
+    decoded: { questions: 1, samples: 6, prompt: 40 },
+  },
+  large: {
+    ...stepCases["aft-webgpu"],
+    decoded: { questions: 2, samples: 6, prompt: 100 },
+  },
+};
 
 /** Milliseconds of the fastest of a few runs, after one that compiles. */
 async function fastest(run: () => Promise<unknown>, runs = 3): Promise<number> {
@@ -26,10 +39,11 @@ async function fastest(run: () => Promise<unknown>, runs = 3): Promise<number> {
 
 /** What one process measures. */
 async function measured(): Promise<Record<string, number>> {
-  const step = await ourStep(stepCases["aft-webgpu"]);
+  const { size, batch, decoded } = cases[process.argv[3] === "large" ? "large" : "small"];
+  const step = await ourStep({ backend: "webgpu", size, batch });
   const stepMs = await fastest(() => step.run());
   step.dispose();
-  const decoding = await sampleAll({ ...generationCases.webgpu, questions: 2, tokens: 32 });
+  const decoding = await sampleAll({ backend: "webgpu", size, ...decoded, tokens: 32 });
   const decodingMs = await fastest(() => decoding.run());
   decoding.dispose();
   const one = zeros([1]), readMs = await fastest(() => read(one), 20);
@@ -39,7 +53,7 @@ async function measured(): Promise<Record<string, number>> {
   const { user, system } = process.cpuUsage(before);
   return {
     "AFT step, ms": stepMs,
-    "decoding 12 × 32 tokens, ms": decodingMs,
+    [`decoding ${decoded.questions * decoded.samples} × 32 tokens, ms`]: decodingMs,
     "readback, ms": readMs,
     "computing while idle, % of a core": (user + system) / 10 / (performance.now() - start),
   };
@@ -53,7 +67,7 @@ const runs = Number(process.argv[2] ?? 3), choices = ["native", "dawn"] as const
 const found: Record<(typeof choices)[number], Record<string, number>[]> = { native: [], dawn: [] };
 for (let run = 0; run < runs; run++) {
   for (const choice of choices) {
-    const words = ["run", "-A", "--no-check", process.argv[1]!, "--measure"];
+    const words = ["run", "-A", "--no-check", process.argv[1]!, "--measure", process.argv[3] ?? "small"];
     const env = { ...process.env, AFT_GPU: choice };
     const { stdout, stderr, status } = spawnSync(process.execPath, words, { encoding: "utf8", env });
     if (status !== 0) throw new Error(stderr);

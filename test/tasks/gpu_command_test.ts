@@ -73,7 +73,7 @@ test("another word, and a way that the runtime has not, are refused in one line"
   else {
     assert.deepEqual([native.code, native.err], [
       2,
-      "doctor: Cannot use --gpu native: bun has no WebGPU of its own; expected dawn\n",
+      "doctor: Cannot use --gpu: bun has no WebGPU of its own; expected dawn\n",
     ]);
   }
 });

@@ -13,6 +13,7 @@ import type { Kernel } from "../../tools/gpu/kernel.ts";
 import { kernels } from "../../tools/gpu/kernels.ts";
 import { median, time } from "../../tools/gpu/clock.ts";
 import { Devices, measure } from "../../tools/gpu/measure.ts";
+import { timeModel } from "../../tools/gpu/models.ts";
 import { checkedShapes, quickShape } from "../../tools/gpu/shapes.ts";
 import { at, root, run } from "../_commands.ts";
 
@@ -176,6 +177,14 @@ test("nothing is begun after the time is up, and all that was left out is named"
   assert.equal(found.skipped.length, 2 * kernels.length + 1);
   for (const { why } of found.skipped) assert.equal(why, "the time was up");
   assert.ok(found.ceilings.arithmetic > 0 && found.ceilings.product === undefined);
+});
+
+test("a step is not begun where decoding already took half of what there was", { skip }, async () => {
+  const gpu = await openWebgpu("asked for"), budget = { runs: 0, tokens: 2 };
+  const soon = await timeModel(gpu, quickShape, { ...budget, until: performance.now() + 1 });
+  assert.deepEqual([soon.step, soon.trained], [undefined, undefined]);
+  const late = await timeModel(gpu, quickShape, { ...budget, until: Infinity });
+  assert.ok(late.step! > 0 && late.decoded.length === 2);
 });
 
 test("a device without a clock of its own is timed by what the program waits", async () => {

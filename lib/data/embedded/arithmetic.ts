@@ -61,6 +61,9 @@ const allKinds = [...shortStories, ...longStories, ...longestStories];
 /**
  * Problems `{id, question, reference, answer, dataset}` in the order of the draw; no question comes twice.
  *
+ * From the 501st test problem on each has a kind and numbers of its own. Kinds with few numbers run out first, so later
+ * ones are harder, and about 10,000 are all there are.
+ *
  * The same options give the same bytes. The split is decided by a hash of the story's kind and its numbers, so a test
  * problem is not even a training problem under other names. Throws UsageError for options out of range.
  */

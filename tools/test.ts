@@ -32,6 +32,12 @@ interface Ended {
   readonly signal: string | null;
 }
 
+/** Seconds that a file may take. */
+const LONGEST = 1800;
+
+/** What Deno says when all tests of a file have passed. */
+const WHOLE = /\nok \| \d+ passed[^\n]*\| 0 failed/;
+
 function run(command: string, args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
     const env = {
@@ -47,10 +53,23 @@ function run(command: string, args: readonly string[]): Promise<Ended> {
       }),
     };
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
-    let text = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => text += chunk);
-    child.on("error", (error) => resolve({ code: 1, text: `${error}\n`, signal: null }));
-    child.on("close", (code, signal) => resolve({ code: code ?? 1, text, signal }));
+    let text = "", done = false;
+    const stop = (after: number, signal: NodeJS.Signals) =>
+      setTimeout(() => child.kill(signal), 1000 * after);
+    const timers = [stop(LONGEST, "SIGKILL")];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk: string) => {
+        text += chunk;
+        // What follows is the end of the process, which the Vulkan driver may hang as well as abort.
+        if (!done && (done = WHOLE.test(text))) timers.push(stop(30, "SIGABRT"));
+      });
+    }
+    const end = (ended: Ended) => {
+      for (const timer of timers) clearTimeout(timer);
+      resolve(ended);
+    };
+    child.on("error", (error) => end({ code: 1, text: `${error}\n`, signal: null }));
+    child.on("close", (code, signal) => end({ code: code ?? 1, text, signal }));
   });
 }
 
@@ -78,7 +97,7 @@ const deno: Runtime = {
     const ended = { ...said, text: said.text.replace(`from ./${whole}`, `from ./${file}`) };
     // Of files that ask for an adapter, and do nothing else, about one in fifteen ends so: the file's thread frees its
     // memory while the process already unloads the Vulkan driver. Every test has passed by then.
-    const aborted = ended.signal === "SIGABRT" && /\nok \| \d+ passed[^\n]*\| 0 failed/.test(ended.text);
+    const aborted = ended.signal === "SIGABRT" && WHOLE.test(ended.text);
     return aborted
       ? { ...ended, code: 0, text: `${ended.text}The process was aborted after its last test had passed\n` }
       : ended;

@@ -58,6 +58,8 @@ export const longest: readonly string[] = [
   "test/kill_test.ts",
   "test/tasks/mpi_test.ts",
   "test/tasks/reading_test.ts",
+  "test/tasks/dealt_command_test.ts",
+  "test/tasks/shard_command_test.ts",
   "test/tasks/align_test.ts",
   "test/tasks/signals_test.ts",
   "test/examples/doc_comments_test.ts",

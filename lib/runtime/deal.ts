@@ -3,8 +3,10 @@
 import { deserialize, serialize } from "node:v8";
 import type { World } from "./world.ts";
 
-/** How records are dealt. */
-export interface DealOptions {
+/** What is done with records, and how they are dealt. */
+export interface DealOptions<R, T> {
+  /** What each rank does with those that it gets. */
+  readonly work: Work<R, T>;
   /** Records that are given out together (default 4): a rank's share is whole blocks, in the order of the records. */
   readonly block?: number | undefined;
   /** Records that a rank may have to do beyond the one that has least (default `block`): more keeps its store filled. */
@@ -43,7 +45,7 @@ const STORE = 6;
  * const squares = async function* (numbers: AsyncIterable<number>) {
  *   for await (const n of numbers) yield n * n;
  * };
- * for await (const square of deal(alone, [1, 2, 3], squares)) console.log(square); // 1, 4, 9
+ * for await (const square of deal(alone, [1, 2, 3], { work: squares })) console.log(square); // 1, 4, 9
  * ```
  *
  * @param records what rank 0 passes; what others pass is not looked at
@@ -51,11 +53,11 @@ const STORE = 6;
 export async function* deal<R, T>(
   world: World,
   records: AsyncIterable<R> | Iterable<R>,
-  work: Work<R, T>,
-  options: DealOptions = {},
+  options: DealOptions<R, T>,
 ): AsyncGenerator<T> {
-  if (world.size === 1) return yield* work(each(records), (line) => options.heard?.(line, 0));
-  if (world.rank === 0) yield* lead(world, { records: each(records), work, ...options });
+  const { work, heard } = options;
+  if (world.size === 1) return yield* work(each(records), (line) => heard?.(line, 0));
+  if (world.rank === 0) yield* lead(world, { ...options, records: each(records) });
   else await follow(world, work);
 }
 
@@ -66,9 +68,8 @@ async function* each<R>(records: AsyncIterable<R> | Iterable<R>): AsyncGenerator
 /** What rank 0 does. */
 async function* lead<R, T>(
   world: World,
-  { records, work, block = 4, ahead = block, heard }: DealOptions & {
+  { records, work, block = 4, ahead = block, heard }: DealOptions<R, T> & {
     readonly records: AsyncGenerator<R>;
-    readonly work: Work<R, T>;
   },
 ): AsyncGenerator<T> {
   /** Places of the records that each rank has and has not done. */

@@ -25,7 +25,7 @@ export function overRanks<R, T>(
   const heard = (line: string, rank: number) => listener.warn(`${line} (rank ${rank})`);
   return async function* (records) {
     let done = 0;
-    for await (const result of deal(world, records, each, { ...dealing, heard })) {
+    for await (const result of deal(world, records, { ...dealing, work: each, heard })) {
       listener.progress({ part, done: ++done });
       yield result;
     }

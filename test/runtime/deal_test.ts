@@ -7,7 +7,7 @@ import { worldOf } from "../_worlds.ts";
 /** Every rank's results and how many records each had. */
 async function dealt<R, T>(
   size: number,
-  { records, work, ...options }: DealOptions & {
+  { records, work, ...options }: Omit<DealOptions<R, T>, "work"> & {
     readonly records: Iterable<R> | AsyncIterable<R>;
     readonly work: (rank: number) => Work<R, T>;
   },
@@ -26,7 +26,7 @@ async function dealt<R, T>(
         tell,
       );
     // What others than rank 0 pass is not looked at.
-    for await (const result of deal(world, world.rank === 0 ? records : [], counted, options)) {
+    for await (const result of deal(world, world.rank === 0 ? records : [], { ...options, work: counted })) {
       all.push(result);
     }
     return all;
@@ -133,10 +133,12 @@ test("records that break off end the work behind those that came", async () => {
   };
   const world = worldOf(2), got: string[] = [];
   const other = (async () => {
-    for await (const _ of deal(world[1]!, [], waiting(() => 1))) assert.fail("results in rank 1");
+    for await (const _ of deal(world[1]!, [], { work: waiting(() => 1) })) assert.fail("results in rank 1");
   })().catch(() => {});
   await assert.rejects(async () => {
-    for await (const result of deal(world[0]!, records(), waiting(() => 1), { block: 2 })) got.push(result);
+    for await (const result of deal(world[0]!, records(), { work: waiting(() => 1), block: 2 })) {
+      got.push(result);
+    }
   }, /^Error: broken$/);
   assert.ok(got.length <= 6);
   world[0]!.abort(1); // as a task that fails does: then the others end too
@@ -146,7 +148,7 @@ test("records that break off end the work behind those that came", async () => {
 test("a rank that fails is not waited for by itself", async () => {
   const [first, second] = worldOf(2);
   const leading = (async () => {
-    for await (const _ of deal(first!, numbers(50), waiting(() => 1), { block: 2 }));
+    for await (const _ of deal(first!, numbers(50), { work: waiting(() => 1), block: 2 }));
   })();
   leading.catch(() => {});
   await assert.rejects(async () => {
@@ -154,7 +156,7 @@ test("a rank that fails is not waited for by itself", async () => {
     const work: Work<number, string> = async function* (records) {
       for await (const _ of records) throw new Error("rank 1 fails");
     };
-    for await (const _ of deal(second!, [], work));
+    for await (const _ of deal(second!, [], { work }));
   }, /^Error: rank 1 fails$/);
   second!.abort(1);
   await assert.rejects(leading, /^Error: Rank 1 aborts with 1$/);

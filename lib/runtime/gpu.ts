@@ -32,9 +32,11 @@ let dawn: GPU | undefined;
  * where there is one. Dawn has subgroups and reads back in a millisecond, where Deno's own takes ten.
  *
  * ```ts
- * import { useGpu } from "./mod.ts";
+ * import { openDevice, useGpu } from "./mod.ts";
  *
  * useGpu("dawn"); // loadModel and openDevice find GPUs by way of Dawn from here on
+ * const device = await openDevice("auto");
+ * console.log(device.reason);
  * ```
  *
  * @throws {UsageError} for another word, for `native` where the runtime has none, and after a GPU was looked for by the

@@ -9,7 +9,7 @@ import { loadModel } from "../lib/model/load_model.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { Conversation } from "../lib/pipeline/conversation.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
-import { isTerminal, writeError, writeOutput } from "../lib/runtime/stdio.ts";
+import { isTerminal, writeError, writeOutput, writeOutputText } from "../lib/runtime/stdio.ts";
 import { planMemory } from "./cli/memory_plan.ts";
 import { integer, number, preset, required } from "./cli/option.ts";
 import { promptOptions, promptsOf } from "./cli/records.ts";
@@ -65,14 +65,14 @@ await runTask({
     const talk = new Conversation(model, {
       ...{ samples, temperature, topK, topP, maxTokens, seed, prompt, listener, signal },
       // A reader that went away ends the task when the answer is whole.
-      heard: (piece) => void writes.push(writeOutput(piece)),
+      heard: (piece) => void writes.push(writeOutputText(piece)),
     });
     const answer = async (question: string) => {
       const candidates = await talk.ask(question);
       if (samples === 1) await writeOutput("\n");
       else {
         for (const { score, text, finish } of candidates) {
-          await writeOutput(
+          await writeOutputText(
             `score ${score?.toFixed(3)}${finish === "length" ? ", broke off" : ""}\n${text}\n\n`,
           );
         }

@@ -116,7 +116,8 @@ export async function* csvRows(path: string, head: CsvHead): AsyncGenerator<Row>
 
 function named(names: readonly string[], path: string): string[] {
   const trimmed = names.map((name) => name.trim());
-  const twice = trimmed.find((name, i) => name !== "" && trimmed.indexOf(name) !== i);
+  const seen = new Set<string>();
+  const twice = trimmed.find((name) => name !== "" && (seen.has(name) || !seen.add(name)));
   if (twice === undefined) return trimmed;
   throw new InputError(`Cannot read ${path}: its header names the column ${JSON.stringify(twice)} twice`);
 }

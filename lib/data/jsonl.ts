@@ -222,15 +222,26 @@ export async function* readGroups(bytes: Bytes, options: JsonlOptions = {}): Asy
  * JSON cannot hold: as null it would be refused by the next step, far from its cause.
  */
 export function formatRecord(record: object, where?: Where): string {
-  return JSON.stringify(record, (name, field) => {
-    if (typeof field === "bigint") return Number.isSafeInteger(Number(field)) ? Number(field) : String(field);
-    if (typeof field !== "number" || Number.isFinite(field)) return field;
+  const wrong = (reason: string) => {
     const { id } = record as { id?: unknown };
     const place = where
       ? describeWhere(where)
       : id === undefined
       ? "a record"
       : `record ${JSON.stringify(id)}`;
-    throw new InputError(`Cannot write ${place}: field "${name}" must be a finite number: got ${field}`);
-  }) + "\n";
+    return new InputError(`Cannot write ${place}: ${reason}`);
+  };
+  try {
+    return JSON.stringify(record, (name, field) => {
+      if (typeof field === "bigint") {
+        return Number.isSafeInteger(Number(field)) ? Number(field) : String(field);
+      }
+      if (typeof field !== "number" || Number.isFinite(field)) return field;
+      throw wrong(`field "${name}" must be a finite number: got ${field}`);
+    }) + "\n";
+  } catch (error) {
+    // The engine reads lists and objects of any depth, and writes some thousand.
+    if (error instanceof RangeError) throw wrong("its lists or objects are nested too deeply");
+    throw error;
+  }
 }

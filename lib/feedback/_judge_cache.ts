@@ -28,7 +28,7 @@ export async function openJudgeCache(path: string | undefined): Promise<JudgeCac
     };
   }
   const broken = await exists(path) ? await readReplies(path, replies) : false;
-  const file = await openAppend(path);
+  const file = await openAppend(path, { byUser: true });
   let last = broken ? file.write("\n") : Promise.resolve();
   return {
     get: (key) => replies.get(key),

@@ -211,11 +211,18 @@ export interface AppendFile extends FileSink, AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Opens a file for appending; `truncate` empties it first. */
+/**
+ * Opens a file for appending; `truncate` empties it first. A link is not followed unless the user named the path (`byUser`):
+ * what stands under a name of ours must be ours.
+ */
 export async function openAppend(
   path: string,
-  options: { readonly truncate?: boolean } = {},
+  options: { readonly truncate?: boolean; readonly byUser?: boolean } = {},
 ): Promise<AppendFile> {
+  const status = options.byUser ? undefined : await fs.lstat(path).catch(() => undefined);
+  if (status?.isSymbolicLink()) {
+    throw new InputError(`Cannot write ${path}: it is a link, which is not followed`);
+  }
   const handle = await named("write", path, () => fs.open(path, options.truncate ? "w" : "a"));
   const sink = bufferedSink(handle, path);
   const close = async () => {

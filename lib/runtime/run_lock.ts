@@ -80,6 +80,13 @@ export async function refuseLocked(folder: string): Promise<void> {
   if (await fs.readFile(path, "utf8").catch(() => undefined) === text) await fs.rm(path, { force: true });
 }
 
+/** Removes the lock of a run that was killed; one that is held, or may be, stays. */
+export async function removeDeadLock(folder: string): Promise<void> {
+  await refuseLocked(folder).catch((error) => {
+    if (!(error instanceof UsageError)) throw error;
+  });
+}
+
 function parse(text: string): Holder | undefined {
   try {
     const { pid, host, socket } = JSON.parse(text);

@@ -11,6 +11,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { inWords } from "./_file_sink.ts";
+import { shownText } from "./one_line.ts";
 
 /** Thrown when whoever reads standard output has gone away (`| head -1`): stop the work, and end quietly with 0. */
 export class ClosedOutputError extends Error {
@@ -87,6 +88,11 @@ export function writeOutput(content: string | Uint8Array): Promise<void> {
   const write = lastWrite.then(() => isTerminal("output") ? writeAbove(bytes) : writeAll(bytes));
   lastWrite = write.catch(() => {});
   return write;
+}
+
+/** {@linkcode writeOutput} for text that was read or generated: a terminal shows its control characters and does not obey them. */
+export function writeOutputText(text: string): Promise<void> {
+  return writeOutput(isTerminal("output") ? shownText(text) : text);
 }
 
 /** Writes to a terminal, which may show a status line. */

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { checkpointNames } from "../checkpoint/model_file_names.ts";
 import { exists, listDirectory, removeTemporaries } from "../runtime/files.ts";
+import { removeDeadLock } from "../runtime/run_lock.ts";
 import { removeOwned } from "../runtime/owned_files.ts";
 import { removeScratches } from "../runtime/scratch.ts";
 
@@ -35,4 +36,6 @@ export async function tidyFinished(path: string, { keepSteps = false } = {}): Pr
   }
   await removeScratches(path);
   await removeTemporaries(path);
+  // A run that was killed behind its last step left it.
+  await removeDeadLock(path);
 }

@@ -14,7 +14,7 @@ import {
   isTerminal,
   readInput,
   writeError,
-  writeOutput,
+  writeOutputText,
 } from "../../lib/runtime/stdio.ts";
 
 import {
@@ -233,7 +233,7 @@ function standardOutput(options: OutputOptions): EndingOutput {
   const write = async (line: string) => {
     written++;
     try {
-      await writeOutput(`${line}\n`);
+      await writeOutputText(`${line}\n`);
     } catch (error) {
       if (error instanceof ClosedOutputError) options.closed?.(error);
       throw error;
@@ -241,7 +241,7 @@ function standardOutput(options: OutputOptions): EndingOutput {
   };
   const fail = async (message: string) => {
     if (written === 0 || isTerminal("output")) return;
-    await writeOutput(formatRecord(errorRecord(message))).catch(() => {}); // a reader that is gone needs no word
+    await writeOutputText(formatRecord(errorRecord(message))).catch(() => {}); // a reader that is gone needs no word
   };
   const done = () => Promise.resolve(undefined);
   return { ...jsonLines(write), ...keepsNothing, fail, finish: done, abandon: done };
@@ -249,7 +249,7 @@ function standardOutput(options: OutputOptions): EndingOutput {
 
 async function deviceOutput(path: string, options: OutputOptions): Promise<EndingOutput> {
   refuseResume(options, path);
-  const file = await openAppend(path);
+  const file = await openAppend(path, { byUser: true });
   const close = async () => {
     await file.close();
     return undefined;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { formatRecord } from "../../lib/data/jsonl.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { oneLine } from "../../lib/runtime/one_line.ts";
+import { oneLine, shownText } from "../../lib/runtime/one_line.ts";
 
 test("control characters, escape sequences and marks of direction are shown, not obeyed", () => {
   assert.equal(oneLine("a\x1b[2Jb"), "a\\u001b[2Jb");
@@ -23,4 +24,18 @@ test("a long line keeps its beginning and its end", () => {
 test("every error of the library is such a line", () => {
   assert.equal(new InputError("a\nb\x1b[0m").message, "a b\\u001b[0m");
   assert.ok(new UsageError("x".repeat(1000)).message.length <= 400);
+});
+
+test("a text that a terminal shows keeps its lines and obeys nothing else", () => {
+  assert.equal(shownText("a\tb\n\x1b[2J\x9bc\r\u202ed\n"), "a\tb\n\\u001b[2J\\u009bc\\u000d\\u202ed\n");
+  const record = { text: "\x9b31m" };
+  assert.deepEqual(JSON.parse(shownText(JSON.stringify(record))), record);
+});
+
+test("a record that is nested too deeply to be written is named", () => {
+  const deep = JSON.parse("[".repeat(100_000) + "]".repeat(100_000));
+  assert.throws(() => formatRecord({ id: "a", deep }), {
+    name: "InputError",
+    message: 'Cannot write record "a": its lists or objects are nested too deeply',
+  });
 });

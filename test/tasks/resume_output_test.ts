@@ -1,6 +1,6 @@
 /** Work on records that was cut off goes on where it stopped, and gives the bytes of one that was not. */
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { at, base, lines, records, run, write } from "../_commands.ts";
 
@@ -66,6 +66,20 @@ test("what a killed run left nameless beside its output goes with the next run o
   ]);
   assert.equal(code, 0, err);
   assert.deepEqual([...own, ...others].map((path) => existsSync(path)), [false, false, true, true]);
+});
+
+test("a link under the name of a part is not followed", async () => {
+  const part = at("linked.jsonl"), photo = write("photo", "precious");
+  symlinkSync(photo, `${part}.partial`);
+  const words = ["--quiet", "--rank", "steps", "--input", input, "--output", part];
+  for (const more of [[], ["--overwrite"]]) {
+    assert.deepEqual(await run("score", [...words, ...more]), {
+      code: 1,
+      out: "",
+      err: `score: Cannot write ${part}.partial: it is a link, which is not followed\n`,
+    });
+    assert.equal(readFileSync(photo, "utf8"), "precious");
+  }
 });
 
 test("SIGKILL at any moment of generate, and --resume, as often as it takes", async () => {

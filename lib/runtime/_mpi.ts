@@ -65,8 +65,25 @@ export async function foundMpis(): Promise<{ readonly path: string; readonly ver
 /** Numbers that are passed as they are; `handle` is an address or an integer, by the family. */
 type Kind = "i32" | "i64" | "buffer" | "handle";
 
+/** The calls that are used. */
+type CallName =
+  | "MPI_Init_thread"
+  | "MPI_Comm_rank"
+  | "MPI_Comm_size"
+  | "MPI_Allreduce"
+  | "MPI_Iallreduce"
+  | "MPI_Ibcast"
+  | "MPI_Ibarrier"
+  | "MPI_Isend"
+  | "MPI_Irecv"
+  | "MPI_Iprobe"
+  | "MPI_Get_count"
+  | "MPI_Test"
+  | "MPI_Abort"
+  | "MPI_Finalize";
+
 /** Each call's parameters. All return 0, since an error ends the job by itself. */
-const calls = {
+const calls: Readonly<Record<CallName, readonly Kind[]>> = {
   MPI_Init_thread: ["i64", "i64", "i32", "buffer"],
   MPI_Comm_rank: ["handle", "buffer"],
   MPI_Comm_size: ["handle", "buffer"],
@@ -81,7 +98,7 @@ const calls = {
   MPI_Test: ["buffer", "buffer", "buffer"],
   MPI_Abort: ["handle", "i32"],
   MPI_Finalize: [],
-} as const satisfies Readonly<Record<string, readonly Kind[]>>;
+};
 
 /** An argument of a call. */
 export type Argument = number | bigint | ArrayBufferView;
@@ -93,7 +110,7 @@ export interface Mpi {
   readonly family: MpiFamily;
   /** What the library says of itself: `Open MPI 4.1.4`. */
   readonly version: string;
-  readonly call: Readonly<Record<keyof typeof calls, (...values: Argument[]) => number>>;
+  readonly call: Readonly<Record<CallName, (...values: Argument[]) => number>>;
   /** Handles: of the communicator, of kinds of numbers and of operations. An address is opaque under Deno. */
   readonly handle: Readonly<Record<HandleName, Argument>>;
   /** In place of a buffer to send: what is received is sent. */
@@ -200,11 +217,11 @@ type Open = <Name extends string>(
 const noHandles = { handle: "i32", variables: [] } as const;
 
 const openInDeno: Open = (path, calls, { handle, variables } = noHandles) => {
-  const names = Object.keys(calls) as (keyof typeof calls)[];
+  const entries = Object.entries<readonly Kind[]>(calls);
   const functions = Object.fromEntries(
-    names.map((name) => [
+    entries.map(([name, parameters]) => [
       name,
-      { parameters: calls[name].map((kind) => kind === "handle" ? handle : kind), result: "i32" as const },
+      { parameters: parameters.map((kind) => kind === "handle" ? handle : kind), result: "i32" as const },
     ]),
   );
   const statics = Object.fromEntries(variables.map((name) => [name, { type: "pointer" as const }]));
@@ -216,7 +233,7 @@ const openInDeno: Open = (path, calls, { handle, variables } = noHandles) => {
 async function openerInBun(): Promise<Open> {
   const { dlopen } = await import("bun:ffi");
   return (path, calls, { handle, variables } = noHandles) => {
-    const names = Object.keys(calls) as (keyof typeof calls)[];
+    const entries = Object.entries<readonly Kind[]>(calls);
     const kinds = {
       buffer: "ptr",
       handle: handle === "pointer" ? "ptr" : "i32",
@@ -224,7 +241,9 @@ async function openerInBun(): Promise<Open> {
       i64: "i64",
     } as const;
     const functions = Object.fromEntries(
-      names.map((name) => [name, { args: calls[name].map((kind) => kinds[kind]), returns: "i32" as const }]),
+      entries.map((
+        [name, parameters],
+      ) => [name, { args: parameters.map((kind) => kinds[kind]), returns: "i32" as const }]),
     );
     // A variable is loaded as if it were a function, which is never called: its place is what is wanted.
     const statics = Object.fromEntries(

@@ -8,9 +8,14 @@ import { isBare, textTable } from "../lib/report/table.ts";
 import { embeddedBase } from "../lib/pipeline/align_options.ts";
 import { runTask } from "./cli/run_task.ts";
 import { integer, number, preset, text, toggle } from "./cli/option.ts";
+import { evaluationOptions } from "./cli/evaluating.ts";
 import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
+import type { EvaluationMetric } from "../lib/train/evaluation_figures.ts";
 import { assumedVariances, planStudy } from "../lib/study/plan.ts";
 import { experiments, study } from "../lib/study/run.ts";
+
+/** Options of `align` for what is measured on the way; a study has several data sets, so each holds out a share. */
+const { evalShare, evalEvery, evalGenerate, keepBest, patience } = evaluationOptions;
 
 /** What `--plan` prints: a table, and where it comes from. */
 function planLines(points: number, sizes: { readonly limit?: number; readonly epochs?: number }): string[] {
@@ -123,12 +128,23 @@ await runTask({
       help: "Peak learning rate of every method; default: a third of VFT's",
     }),
     batchSize: integer("--batch-size", { help: "Questions per optimizer step; default 16, quick 2" }),
+    ...{ evalShare, evalEvery, evalGenerate, keepBest, patience },
     ...pick("temperature", "backend", "overwrite"),
     beta: preset(shared.beta, 0.2),
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
   },
   async run(options, io) {
-    const { only, data, start, methods, plan, difference, ...sizes } = withoutCommon(options);
+    const { only, data, start, methods, plan, difference, ...others } = withoutCommon(options);
+    const { evalShare: share, evalEvery: every, evalGenerate: generate, ...more } = others;
+    const { keepBest, patience, ...sizes } = more;
+    const evaluation = {
+      share,
+      every,
+      generate,
+      patience,
+      keepBest: keepBest as EvaluationMetric | undefined,
+    };
+    const measures = Object.values(evaluation).some((value) => value !== undefined);
     if (plan) {
       const { limit, epochs } = sizes;
       for (const line of planLines(difference, { ...(limit && { limit }), ...(epochs && { epochs }) })) {
@@ -141,6 +157,7 @@ await runTask({
       ...sizes,
       ...(only !== undefined && { only: named(only) }),
       data: named(data),
+      ...(measures && { evaluation }),
       ...(methods !== undefined && { methods: named(methods) }),
       start: named(start) as ("base" | "vft")[],
       signal: io.signal,

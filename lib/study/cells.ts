@@ -10,13 +10,16 @@ import { loadDataset } from "../data/load_dataset.ts";
 import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
 import { labelByMajority } from "../feedback/majority.ts";
+import { evaluationOfTraining } from "../pipeline/align_evaluation.ts";
 import { withoutAnswers } from "../pipeline/learned_records.ts";
 import { listDirectory, makeDirectory, readBytes } from "../runtime/files.ts";
 import type { Constraint } from "../objectives/objective.ts";
+import { findObjective } from "../objectives/objectives.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { type Measured, readRecords, type Source, type Stages } from "../pipeline/stages.ts";
-import type { StudySettings } from "./settings.ts";
+import type { EvaluationOptions } from "../train/evaluation_options.ts";
+import type { StudyEvaluation, StudySettings } from "./settings.ts";
 
 /** How a model is trained after VFT. */
 export interface Method {
@@ -221,17 +224,32 @@ export class StudyCells {
     },
   ): Promise<Cell> {
     const { limit, batchSize } = this.settings;
-    const key = digest({ from: from.key, settings, data, limit, seed, batchSize, more });
+    // What is watched on its way is measured there, whatever else is asked for.
+    const evaluation = probe ? undefined : this.settings.evaluation;
+    const key = digest({ from: from.key, settings, data, limit, seed, batchSize, more, evaluation });
     const folder = join(this.options.out, "cells"), label = `${name}-${key}`;
     await makeDirectory(folder);
     const directory = await this.stages.train(join(folder, label), {
       from: from.directory,
       records,
-      settings: { ...trainOptions(settings), seed, batchSize },
+      settings: {
+        ...trainOptions(settings),
+        seed,
+        batchSize,
+        ...(evaluation && { evaluation: this.#evaluated(evaluation, settings.objective as string) }),
+      },
       label,
       probe,
     });
     return { directory, key };
+  }
+
+  /** The evaluation of a cell's training. */
+  #evaluated(evaluation: StudyEvaluation, objective: string): EvaluationOptions {
+    const { trainsOn = "candidates" } = findObjective(objective), { maxTokens } = this.settings;
+    const compares = trainsOn === "candidates" || trainsOn === "samples";
+    // The questions held out are the same in every cell of a data set, whatever its seed.
+    return evaluationOfTraining(evaluation, { compares, data: undefined, seed: 0, maxTokens, prompt: {} });
   }
 
   async #base(): Promise<Cell> {

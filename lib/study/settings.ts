@@ -1,7 +1,15 @@
 /** The sizes of a study: everything that decides what its cells are. */
 
+import type { AlignEvaluation } from "../pipeline/align_evaluation.ts";
+
 /** What a method starts from. */
 export type Start = "vft" | "base";
+
+/**
+ * What is measured of every model of a study while it trains, on a share of its own training questions, and what is done
+ * with it: `keepBest` and `patience` decide which model a cell has.
+ */
+export type StudyEvaluation = Omit<AlignEvaluation, "data" | "limit">;
 
 /** What a study was asked to do. Two runs with the same settings share all cells. */
 export interface StudySettings {
@@ -35,6 +43,8 @@ export interface StudySettings {
   readonly learningRate: number;
   readonly alignLearningRate: number;
   readonly batchSize: number;
+  /** What is measured of every model while it trains; absent for nothing. */
+  readonly evaluation?: StudyEvaluation | undefined;
   /** Width of AFT-BC's boundary, in nats per token. */
   readonly beta: number;
   /** Checkpoints that the pilot measures. */

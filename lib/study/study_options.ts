@@ -1,11 +1,19 @@
 import { findDataset } from "../data/datasets.ts";
+import { checkAlignEvaluation } from "../pipeline/align_evaluation.ts";
 import { embeddedBase } from "../pipeline/align_options.ts";
 import { checkKinds } from "../runtime/check_kinds.ts";
 import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
-import { comparedMethods, fullShape, quickShape, type Start, type StudySettings } from "./settings.ts";
+import {
+  comparedMethods,
+  fullShape,
+  quickShape,
+  type Start,
+  type StudyEvaluation,
+  type StudySettings,
+} from "./settings.ts";
 
 /** What `study` is asked to do. Everything has a default. */
 export interface StudyOptions {
@@ -56,6 +64,8 @@ export interface StudyOptions {
   readonly alignLearningRate?: number | undefined;
   /** Questions per optimizer step (default 16, quick 2). */
   readonly batchSize?: number | undefined;
+  /** What is measured of every model while it trains, on a share of its questions (default: nothing). */
+  readonly evaluation?: StudyEvaluation | undefined;
   /** Width of AFT-BC's boundary, in nats per token (default 0.2). */
   readonly beta?: number | undefined;
   /** Default `auto`: WebGPU on a real adapter, WASM otherwise. */
@@ -102,6 +112,7 @@ const numbers = {
 } as const;
 
 const kinds = {
+  evaluation: "object",
   model: "text",
   out: "text",
   only: "texts",
@@ -131,6 +142,7 @@ const names: NamesOf<StudyOptions> = {
   learningRate: true,
   alignLearningRate: true,
   batchSize: true,
+  evaluation: true,
   beta: true,
   microBatch: true,
   model: true,
@@ -143,6 +155,13 @@ const names: NamesOf<StudyOptions> = {
   backend: true,
   overwrite: true,
   signal: true,
+};
+
+const evaluationNames: NamesOf<Omit<StudyEvaluation, "share">> = {
+  every: true,
+  generate: true,
+  keepBest: true,
+  patience: true,
 };
 
 /**
@@ -189,6 +208,17 @@ export function resolveStudy(
     );
   }
   for (const name of [...data, rankedData]) findDataset(name);
+  const { evaluation } = options;
+  if (evaluation) {
+    const { share, ...rest } = evaluation;
+    if (share === undefined) {
+      throw new UsageError(
+        "Option `evaluation` of a study must have a share: the part of the questions to hold out",
+      );
+    }
+    checkNames(rest, evaluationNames, { of: "evaluation of a study" });
+    checkAlignEvaluation(evaluation, { out: options.out ?? "runs/study", label: "answer" });
+  }
   const size = <T>(given: T | undefined, full: T, small: T) => given ?? (quick ? small : full);
   const model = options.model ?? embeddedBase();
   const settings: Omit<StudySettings, "start"> = {
@@ -208,6 +238,7 @@ export function resolveStudy(
     learningRate,
     alignLearningRate: options.alignLearningRate ?? learningRate / 3,
     batchSize: size(options.batchSize, 16, 2),
+    ...(evaluation && { evaluation }),
     beta: options.beta ?? 0.2,
     ...quick ? quickShape : fullShape,
   };

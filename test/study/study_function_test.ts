@@ -1,6 +1,15 @@
 /** `study` as a program calls it: an end in the middle, folders that must not go, options that have no meaning. */
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -70,5 +79,51 @@ test("options that have no meaning are told in one line, before there is a folde
     await assert.rejects(study({ ...quick, out, ...wrong } as StudyOptions), { name: "UsageError", message });
   }
   await assert.rejects(study({ ...quick, out, model: join(folder, "gone") }), InputError);
+  assert.ok(!existsSync(out));
+});
+
+test("every cell is evaluated on a share of its own questions, and is another cell without", async () => {
+  const out = join(folder, "evaluated"), only = ["main"], start = ["vft" as const], methods = ["VFT", "AFT"];
+  const small: StudyOptions = { ...quick, out, only, start, methods, data: ["arithmetic"] };
+  await study({ ...small, evaluation: { share: 0.4, every: 1, generate: 1, keepBest: "margin" } });
+  const cells = readdirSync(join(out, "cells"));
+  assert.ok(
+    cells.some((name) => name.includes("-vft-")) && cells.some((name) => name.includes("-aft-")),
+    `${cells}`,
+  );
+  for (const name of cells) {
+    const lines = readFileSync(join(out, "cells", name, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+    const all = lines.map((line) => JSON.parse(line)), evaluated = all.filter((line) => "eval_loss" in line);
+    // The model is measured before the first step and after each.
+    const { step: last } = all.findLast((line) => !("eval_loss" in line))!;
+    assert.ok(last >= 2, name);
+    assert.deepEqual(evaluated.map(({ step }) => step), Array.from({ length: last + 1 }, (_, i) => i), name);
+    assert.ok(
+      evaluated.every((line) => "eval_accuracy" in line && "eval_margin" in line === !/vft/.test(name)),
+      name,
+    );
+  }
+  await study(small);
+  assert.equal(readdirSync(join(out, "cells")).length, 2 * cells.length);
+});
+
+test("an evaluation of a study without a share, or with data of its own, is refused", async () => {
+  const out = join(folder, "refused");
+  const wrong: [object, RegExp][] = [
+    [
+      { every: 1 },
+      /^UsageError: Option `evaluation` of a study must have a share: the part of the questions to hold out$/,
+    ],
+    [{ share: 2 }, /share/],
+    [{ share: 0.1, data: [] }, /data/],
+    [{ share: 0.1, keepBest: "speed" }, /speed/],
+  ];
+  for (const [evaluation, message] of wrong) {
+    await assert.rejects(
+      study({ ...quick, out, evaluation } as StudyOptions),
+      (error) => error instanceof UsageError && message.test(String(error)),
+      JSON.stringify(evaluation),
+    );
+  }
   assert.ok(!existsSync(out));
 });

@@ -19,7 +19,7 @@ test("unknown options, wrong values and missing options are refused by every tas
     ["vft", ["--lerning-rate", "1"], "Unknown option --lerning-rate: did you mean --learning-rate?"],
     ["vft", ["--model", base], "Missing option --out DIR: see --help"],
     ["generate", ["--max-tokens=12.5"], 'Option --max-tokens must be a positive integer: got "12.5"'],
-    ["generate", [], "Missing option --model DIR|NAME: see --help"],
+    ["generate", [], "Missing option --model DIR|NAME or --generate-from URL: see --help"],
     [
       "score",
       ["--endings", "normalise"],

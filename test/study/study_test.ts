@@ -127,7 +127,7 @@ test("the page says of each claim whether it held, folds long tables, and a head
     "Two measures",
   );
   const markdown = studyMarkdown([outcome], around);
-  assert.match(markdown, /\| Claim 0 \| base \| above \| \+1.00 \| held \|/);
+  assert.match(markdown, /\| Claim 0 +\| base +\| above +\| \+1.00 +\| held +\|/);
   assert.match(markdown, /\| Method \| Accuracy \(% ↑\) \| margin \(nats\/token\) \|/);
 });
 

@@ -37,15 +37,19 @@ export type OutcomePlot =
 
 /** A mean difference and what is known of it. */
 export interface Estimate {
+  /** The mean. */
   readonly difference: number;
   /** Ends of its 95% interval; NaN with one seed. */
   readonly low: number;
+  /** Its upper end. */
   readonly high: number;
   /** Probability of a difference this far from 0 where there is none. */
   readonly p: number;
   /** The same over all claims of the study together (Holm). */
   readonly adjusted?: number;
+  /** How many there were. */
   readonly seeds: number;
+  /** How many each seed had, at most. */
   readonly problems: number;
   /** 95% interval of a bootstrap over seeds and problems. */
   readonly bootstrap?: readonly [low: number, high: number];

@@ -4,7 +4,7 @@
  *
  * @module
  */
-export type { Claim, Outcome, OutcomePlot, OutcomeTable } from "../report/study.ts";
+export type { Claim, Estimate, Outcome, OutcomePlot, OutcomeTable } from "../report/study.ts";
 export type { HtmlColumn } from "../report/html_table.ts";
 export type { Point } from "../report/_curve.ts";
 export type { DotRow, Series } from "../report/plots.ts";

@@ -29,17 +29,21 @@ const POWER = 0.8;
 export interface PlanOptions {
   /** The difference of accuracies to be seen: 0.015 is 1.5 points. */
   readonly difference: number;
+  /** Of that difference (default: seeds one point apart, one answer in five that only one model has right). */
   readonly variances?: DifferenceVariances;
   /** Numbers of seeds to look at (default 3, 5, 8 and 12). */
   readonly seeds?: readonly number[];
   /** Training questions and passes of a method, and how many methods (default 320, 4, 6). */
   readonly limit?: number;
+  /** Passes. */
   readonly epochs?: number;
+  /** How many methods beside VFT. */
   readonly methods?: number;
 }
 
 /** What a number of seeds comes to. */
 export interface PlannedSize {
+  /** Seeds of every cell. */
   readonly seeds: number;
   /** Fewest test problems; undefined where not even endlessly many would do. */
   readonly problems: number | undefined;

@@ -11,6 +11,7 @@ export type { DotRow, Series } from "../report/plots.ts";
 export type { ScatterSeries } from "../report/scatter_plot.ts";
 export type { Cell, Column, Row, Spread } from "../report/table.ts";
 export { study } from "./run.ts";
+export type { Start } from "./settings.ts";
 export type { StudyOptions } from "./study_options.ts";
 export type { Listener, ProgressEvent, Watched } from "../runtime/listener.ts";
 export {

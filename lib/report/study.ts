@@ -49,7 +49,7 @@ export interface Estimate {
   readonly adjusted?: number;
   /** How many seeds it is a mean over. */
   readonly seeds: number;
-  /** How many problems of each seed. */
+  /** How many problems each seed had, at most. */
   readonly problems: number;
   /** 95% interval of a bootstrap over seeds and problems. */
   readonly bootstrap?: readonly [low: number, high: number];

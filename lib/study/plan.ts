@@ -37,7 +37,7 @@ export interface PlanOptions {
   readonly limit?: number;
   /** Passes of a method over them (default 4). */
   readonly epochs?: number;
-  /** How many methods are compared (default 6). */
+  /** How many methods beside VFT (default 6). */
   readonly methods?: number;
 }
 

@@ -184,8 +184,8 @@ test("shards that do not belong together are refused by name, before anything is
     [[one, write("nothing.jsonl", "")], /nothing\.jsonl: it does not end in a shard's mark/],
     [[one, at("groups-2.3.jsonl")], /groups-2\.3\.jsonl: no such file or directory: did you mean /],
   ];
-  await inPairs(cases, async ([paths, line]) => {
-    const out = at(`never-${paths.length}.jsonl`);
+  await inPairs([...cases.entries()], async ([i, [paths, line]]) => {
+    const out = at(`never-${i}.jsonl`); // two run at a time
     const refused = await run("merge-shards", [...paths, "--output", out]);
     assert.deepEqual([refused.code, refused.out], [2, ""], refused.err);
     assert.match(refused.err, line);

@@ -180,7 +180,9 @@ export function resolveStudy(
   const { quick = false, only = usual, data = ["arithmetic", "arithmetic-long"] } = options;
   const { rankedData = "ranked", learningRate = 1e-3, backend = "auto" } = options;
   if (!["auto", "webgpu", "wasm"].includes(backend)) {
-    throw new UsageError(`Option backend must be one of auto, webgpu, wasm: got ${JSON.stringify(backend)}`);
+    throw new UsageError(
+      `Option backend must be one of auto, webgpu, wasm: got ${JSON.stringify(backend)}`,
+    );
   }
   for (const name of only) {
     if (experiments.includes(name)) continue;
@@ -194,15 +196,17 @@ export function resolveStudy(
   for (const start of starts) {
     if (start === "base" || start === "vft") continue;
     throw new UsageError(
-      `Option start must be of base, vft: got ${JSON.stringify(start)}${suggestion(start, ["base", "vft"])}`,
+      `Option \`start\` must be of base, vft: got ${JSON.stringify(start)}${
+        suggestion(start, ["base", "vft"])
+      }`,
     );
   }
-  if (starts.length === 0) throw new UsageError("Option start must be of base, vft: got none");
+  if (starts.length === 0) throw new UsageError("Option `start` must be of base, vft: got none");
   const { methods = comparedMethods } = options;
   for (const name of methods) {
     if (comparedMethods.includes(name)) continue;
     throw new UsageError(
-      `Option methods must be of ${comparedMethods.join(", ")}: got ${JSON.stringify(name)}${
+      `Option \`methods\` must be of ${comparedMethods.join(", ")}: got ${JSON.stringify(name)}${
         suggestion(name, comparedMethods)
       }`,
     );
@@ -213,7 +217,7 @@ export function resolveStudy(
     const { share, ...rest } = evaluation;
     if (share === undefined) {
       throw new UsageError(
-        "Option `evaluation` of a study must have a share: the part of the questions to hold out",
+        "Option `evaluation.share` of a study must be given: the part of the training questions to hold out",
       );
     }
     checkNames(rest, evaluationNames, { of: "evaluation of a study" });

@@ -21,7 +21,7 @@ const flags: Readonly<Record<string, string>> = {
 /** A line of the library, in which "option `batchSize`" stands for `--batch-size`. */
 export function inFlags(line: string): string {
   return asCalled(line).replace(
-    /\boption `([A-Za-z.-]+)(?:: ([^`]+))?`/g,
+    /\b[Oo]ption `([A-Za-z.-]+)(?:: ([^`]+))?`/g,
     (_, name: string, value?: string) => {
       const flag = flags[name] ?? name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
       return `--${flag}${value === undefined ? "" : ` ${value}`}`;

@@ -112,7 +112,7 @@ test("an evaluation of a study without a share, or with data of its own, is refu
   const wrong: [object, RegExp][] = [
     [
       { every: 1 },
-      /^UsageError: Option `evaluation` of a study must have a share: the part of the questions to hold out$/,
+      /^UsageError: Option `evaluation.share` of a study must be given: the part of the training questions to hold out$/,
     ],
     [{ share: 2 }, /share/],
     [{ share: 0.1, data: [] }, /data/],

@@ -63,7 +63,7 @@ export class StudyCells {
   problems(
     data: string,
     split: "train" | "test",
-    limit = split === "train" ? this.settings.limit : this.settings.testLimit,
+    limit: number = split === "train" ? this.settings.limit : this.settings.testLimit,
   ): Source<Problem> {
     const directory = this.options.dataDirectory;
     const watched = { listener: this.stages.listener, signal: this.stages.options.signal };

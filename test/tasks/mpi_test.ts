@@ -162,6 +162,12 @@ mpiTest(
   },
 );
 
+/** A job ends with its rank's code; under MPICH with 1 where another rank misses that one before it is ended itself. */
+function assertEnded(family: string, code: number | null, expected: number): void {
+  const allowed = family === "MPICH" ? [expected, 1] : [expected];
+  assert.ok(allowed.includes(code!), `exit code ${code}, expected ${allowed.join(" or ")}`);
+}
+
 for (const family of families) {
   mpiTest(`an error in any rank of ${family} ends all of them, with its message and its code`, async () => {
     const fine = await mpirun({ family, ranks: 3 }, ["test/tasks/_rank_task.ts"], { input: "12345" });
@@ -177,10 +183,10 @@ for (const family of families) {
     assert.match(stray.err, /^ranks: .*lost in a callback/m);
     assert.equal(stray.code, 1);
     // One that goes away without a word, as a runtime does that breaks down.
-    assert.equal((await failing("--fail", "leave")).code, 3);
+    assertEnded(family, (await failing("--fail", "leave")).code, 3);
     // Before they are joined.
     const wrong = await failing("--fial", "input");
-    assert.equal(wrong.code, 2);
+    assertEnded(family, wrong.code, 2);
     assert.match(wrong.err, /^ranks: Unknown option --fial: did you mean --fail\?$/m);
   });
 
@@ -216,7 +222,7 @@ for (const family of families) {
       ];
       const other = await program(launcher!, both);
       assert.match(other.err, /^vft: rank 1: Cannot run together: --seed is 2, and 1 in rank 0$/m);
-      assert.equal(other.code, 2);
+      assertEnded(family, other.code, 2);
       assert.ok(!existsSync(at(`never-${family}`)));
       const alone = await mpirun({ family, ranks: 2 }, ["data", "arithmetic", "--limit", "1"]);
       assert.match(
@@ -226,7 +232,7 @@ for (const family of families) {
           "m",
         ),
       );
-      assert.equal(alone.code, 2);
+      assertEnded(family, alone.code, 2);
     },
   );
 }

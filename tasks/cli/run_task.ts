@@ -92,6 +92,9 @@ export interface Task<O extends Options> {
   readonly plan?: (options: Values<O> & CommonValues) => Promise<Readonly<Record<string, unknown>>>;
 }
 
+/** Milliseconds that a launcher has to pass on what a rank said last. */
+const LAST_WORDS = 500;
+
 /** Runs `task` with the process's arguments and streams, and ends the process. */
 export async function runTask<const O extends Options>(task: Task<O>): Promise<never> {
   // An error outside the chain of promises (a GPU callback, say) ends the task like any other.
@@ -114,7 +117,11 @@ export async function runTask<const O extends Options>(task: Task<O>): Promise<n
   });
   endStatusLine();
   if (code === 0) await state.world[Symbol.asyncDispose]();
-  else state.world.abort(code); // the others wait for this rank, and would for ever
+  else if (state.world.size > 1) {
+    // What is said goes through the launcher, and MPICH's throws away what it has not read when the job is aborted.
+    await new Promise((resolve) => setTimeout(resolve, LAST_WORDS));
+    state.world.abort(code); // the others wait for this rank, and would for ever
+  }
   // Open handles (standard input, a GPU) would keep some runtimes alive.
   process.exit(code);
 }

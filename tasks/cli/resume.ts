@@ -24,30 +24,35 @@ export async function* checkKept<P extends Problem>(
   listener.note(`Going on behind ${kept} ${kept === 1 ? "record" : "records"} that are there already`);
   const lines = output.keptRecords()[Symbol.asyncIterator]();
   let at = 0;
-  for await (const record of records) {
-    if (at < kept) {
-      const line = (await lines.next()).value as
-        | { readonly id?: unknown; readonly question?: unknown }
-        | null;
-      const { id, question } = line ?? {};
-      at++;
-      if (id !== record.id || question !== undefined && question !== record.question) {
-        const other = id === record.id ? "the same id and another question" : `id ${JSON.stringify(id)}`;
-        throw new UsageError(
-          `Cannot resume: record ${at} of the input is ${
-            JSON.stringify(record.id)
-          }, and line ${at} of what is there has ` +
-            `${other}; --overwrite begins anew`,
-        );
+  try {
+    for await (const record of records) {
+      if (at < kept) {
+        checkLine((await lines.next()).value, record, ++at);
+        if (at === kept) await lines.return?.(); // the file is closed before the long work begins
       }
+      yield record;
     }
-    yield record;
+  } finally {
+    await lines.return?.();
   }
   if (at < kept) {
     throw new UsageError(
       `Cannot resume: ${kept} records are there already, and the input has ${at}; --overwrite begins anew`,
     );
   }
+}
+
+/** Throws UsageError for a line that is not of this record, the `at`-th. */
+function checkLine(line: unknown, record: Problem, at: number): void {
+  const { id, question } = (line ?? {}) as { readonly id?: unknown; readonly question?: unknown };
+  if (id === record.id && (question === undefined || question === record.question)) return;
+  const other = id === record.id ? "the same id and another question" : `id ${JSON.stringify(id)}`;
+  throw new UsageError(
+    `Cannot resume: record ${at} of the input is ${
+      JSON.stringify(record.id)
+    }, and line ${at} of what is there has ` +
+      `${other}; --overwrite begins anew`,
+  );
 }
 
 /**

@@ -20,11 +20,13 @@ export const fast: readonly string[] = [
 ];
 
 /**
- * Files in those folders that take too long: one waits until a thread that hangs is ended (16 s), one builds an archive, one
- * starts processes by mpirun.
+ * Files in those folders that take too long: some wait until a thread that hangs is given up, one builds an archive, one starts
+ * processes by mpirun.
  */
 export const slow: readonly string[] = [
   "test/data/parquet_test.ts",
+  "test/tokenizer/hostile_tokenizer_test.ts",
+  "test/runtime/sync_worker_test.ts",
   "test/tools/npm_archive_test.ts",
   "test/house/indexed_test.ts",
   "test/runtime/world_test.ts",

@@ -131,7 +131,7 @@ mpiTest(
       "--model",
       model,
       "--epochs",
-      "20",
+      "60",
       "--save-every",
       "7",
       ...small,
@@ -156,7 +156,8 @@ mpiTest(
       input,
     });
     assert.equal(rest.code, 0, rest.err);
-    assert.match(rest.err, /Going on from step (14|21|28|35|42|49|56) of 60/);
+    const [, step] = rest.err.match(/Going on from step (\d+) of 180/) ?? assert.fail(rest.err);
+    assert.ok(Number(step) >= 14 && Number(step) % 7 === 0, step);
     assertMetrics(readFileSync(join(out, "metrics.jsonl"), "utf8"), one.out);
     await assertWeights(out, at("whole"));
   },

@@ -228,7 +228,7 @@ test("the metrics of a training that is killed and resumed are those of one that
       "--input",
       input,
       "--steps",
-      "40",
+      "120",
       "--batch-size",
       "2",
       "--log-every",

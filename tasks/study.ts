@@ -54,6 +54,10 @@ await runTask({
       does: "Every objective side by side, from the same candidates",
       command: "deno task study --only zoo --data arithmetic --seeds 1",
     },
+    {
+      does: "Beyond the paper: wrong labels, candidates of other models, right answers by wrong steps",
+      command: "deno task study --only noise,origins,steps --data arithmetic --start base",
+    },
     { does: "How much it takes to see a difference of 1.5 points", command: "deno task study --plan" },
     { does: "One experiment, smaller", command: "deno task study --only main --seeds 1 --limit 320" },
     {
@@ -67,7 +71,7 @@ await runTask({
     out: preset(shared.out, "runs/study", "Directory of the study; one that is there is gone on with"),
     only: text("--only", {
       metavar: "A,B",
-      help: "Experiments to run; default: all but zoo, which trains every objective",
+      help: "Experiments to run; default: the paper's, all but noise, origins, steps and zoo",
     }),
     data: preset(
       shared.data,

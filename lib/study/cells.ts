@@ -9,32 +9,15 @@ import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { loadDataset } from "../data/load_dataset.ts";
 import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
-import { labelByMajority } from "../feedback/majority.ts";
+import { type CandidateChange, mixed, type Sampler } from "./candidate_changes.ts";
 import { evaluationOfTraining } from "../pipeline/align_evaluation.ts";
-import { withoutAnswers } from "../pipeline/learned_records.ts";
 import { listDirectory, makeDirectory, readBytes } from "../runtime/files.ts";
-import type { Constraint } from "../objectives/objective.ts";
 import { findObjective } from "../objectives/objectives.ts";
-import type { TrainOptions } from "../train/trainer.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { type Measured, readRecords, type Source, type Stages } from "../pipeline/stages.ts";
 import type { EvaluationOptions } from "../train/evaluation_options.ts";
+import { digest, learned, type Method, trainOptions, withReferences } from "./method.ts";
 import type { StudyEvaluation, StudySettings } from "./settings.ts";
-
-/** How a model is trained after VFT. */
-export interface Method {
-  readonly objective: string;
-  readonly constraint?: Constraint;
-  readonly beta?: number;
-  /** Passes, where they are not the study's. */
-  readonly epochs?: number;
-  /** Candidates a question, where they are not the study's. */
-  readonly samples?: number;
-  /** Steps between two lines of metrics. */
-  readonly logEvery?: number;
-  /** Whether candidates are marked by their majority, and answers and references are out of sight. */
-  readonly votes?: boolean;
-}
 
 /** A model of the study. */
 export interface Cell {
@@ -75,9 +58,17 @@ export class StudyCells {
     };
   }
 
-  /** VFT of the base model on a data set's references (`a+b` for both). */
-  async vft(data: string, seed: number, probe?: Probe): Promise<Cell> {
-    const { epochs, learningRate, limit, batchSize, checkpoints } = this.settings;
+  /** VFT of the base model on a data set's references (`a+b` for both); fewer passes or more problems make it another. */
+  async vft(
+    data: string,
+    seed: number,
+    { probe, epochs = this.settings.epochs, limit = this.settings.limit }: {
+      readonly probe?: Probe;
+      readonly epochs?: number;
+      readonly limit?: number;
+    } = {},
+  ): Promise<Cell> {
+    const { learningRate, batchSize, checkpoints } = this.settings;
     const from = await this.#base();
     const settings = { objective: "vft", epochs, learningRate };
     // One that is watched is another cell: it is the same model, made again with measurements on the way.
@@ -88,19 +79,35 @@ export class StudyCells {
       settings: { ...settings, ...(logEvery && { logEvery }) },
       data,
       seed,
-      records: () => this.stages.problems(this.problems(data, "train")),
+      records: () => this.stages.problems(this.problems(data, "train", limit)),
       probe,
+      ...(limit !== this.settings.limit && { more: { limit } }),
     });
   }
 
-  /** Labelled candidates of the VFT model for its own training or test problems: the file they are in. */
+  /** The model that writes candidates for a seed. */
+  #sampler(data: string, seed: number, sampler: Sampler): Promise<Cell> {
+    switch (sampler) {
+      case "own":
+        return this.vft(data, seed);
+      case "another seed":
+        return this.vft(data, seed + 1000);
+      case "weaker":
+        return this.vft(data, seed, { epochs: 1 });
+      case "stronger":
+        return this.vft(data, seed, { limit: 4 * this.settings.limit });
+    }
+  }
+
+  /** Labelled candidates of the VFT model (or of another) for its own training or test problems: the file they are in. */
   async candidates(
     data: string,
     seed: number,
-    options: { readonly split?: "train" | "test"; readonly samples?: number } = {},
+    options: { readonly split?: "train" | "test"; readonly samples?: number; readonly sampler?: Sampler } =
+      {},
   ): Promise<string> {
-    const { split = "train", samples = this.settings.samples } = options;
-    const { temperature, maxTokens } = this.settings, from = await this.vft(data, seed);
+    const { split = "train", samples = this.settings.samples, sampler = "own" } = options;
+    const { temperature, maxTokens } = this.settings, from = await this.#sampler(data, seed, sampler);
     const limit = split === "train" ? this.settings.limit : this.judgedLimit;
     const key = digest({ from: from.key, split, samples, temperature, maxTokens, limit });
     const folder = join(this.options.out, "candidates");
@@ -141,28 +148,45 @@ export class StudyCells {
       ? this.settings
       : { epochs: this.settings.alignEpochs, learningRate: this.settings.alignLearningRate };
     const count = method.samples ?? samples, ranked = data === rankedData;
-    const { objective, constraint, beta, logEvery, votes, epochs: passes = epochs } = start === "base"
+    const { objective, constraint, beta, logEvery, votes, change, epochs: passes = epochs } = start === "base"
       ? withReferences(method)
       : method;
     // A sweep of k takes the first of the most candidates, so that fewer are a part of more.
     const most = method.samples === undefined ? samples : Math.max(...this.settings.sampleCounts);
     const records = ranked
-      ? this.problems(data, "train")
-      : await this.candidates(data, seed, { samples: most }).then((path) => () =>
-        method.votes ? voted(cut(readRecords(path), count)) : cut(readRecords(path), count)
-      );
+      ? await this.#brought(data, seed, change)
+      : await this.#sampled(data, seed, { method, most, count });
     const kind = method.objective === "vft" ? "vft-again" : method.objective;
     const name = [data, `s${seed}`, ...(start === "base" ? ["base"] : []), kind, method.constraint]
       .filter((part) => part !== undefined).join("-");
     return await this.#train(name, {
       from,
-      settings: { epochs: passes, learningRate, objective, constraint, beta, logEvery, votes },
+      settings: { epochs: passes, learningRate, objective, constraint, beta, logEvery, votes, change },
       data,
       seed,
       records,
       probe,
       more: ranked ? { limit } : { limit, most, count, temperature, maxTokens },
     });
+  }
+
+  /** The first of a model's candidates, as a method learns from them. */
+  async #sampled(
+    data: string,
+    seed: number,
+    { method, most, count }: { readonly method: Method; readonly most: number; readonly count: number },
+  ): Promise<Source<Problem>> {
+    const sampler = method.change?.sampler ?? "own";
+    const path = await this.candidates(data, seed, { samples: most, sampler });
+    return () => learned(readRecords(path), method, { count, seed });
+  }
+
+  /** The candidates that a data set brings, with a share of the VFT model's own among them where that is asked for. */
+  async #brought(data: string, seed: number, change: CandidateChange | undefined): Promise<Source<Problem>> {
+    const problems = this.problems(data, "train");
+    if (change?.own === undefined) return problems;
+    const path = await this.candidates(data, seed), count = this.settings.samples, share = change.own;
+    return () => mixed(problems() as AsyncIterable<Group>, readRecords(path), { share, count });
   }
 
   /** What a model does on a data set's test problems, with the candidates of that set's VFT model (or its own). */
@@ -270,30 +294,4 @@ export class StudyCells {
       return hash.digest("hex").slice(0, 8);
     })();
   }
-}
-
-/** A method that also learns the references: DPO alone does not. */
-function withReferences(method: Method): Method {
-  const { objective, constraint, ...rest } = method;
-  if (objective !== "dpo") return method;
-  return { ...rest, objective: `vft:1,dpo:1${constraint ? `:constraint=${constraint}` : ""}` };
-}
-
-/** A method's settings as `train` takes them. */
-function trainOptions({ beta, votes: _, ...settings }: Readonly<Record<string, unknown>>): TrainOptions {
-  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
-  return { ...given, ...(beta !== undefined && { options: { beta: beta as number } }) };
-}
-
-/** Eight hexadecimal digits of anything that JSON holds. */
-export function digest(value: unknown): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 8);
-}
-
-async function* voted(groups: AsyncIterable<Group>): AsyncGenerator<Problem> {
-  for await (const group of labelByMajority(groups)) yield withoutAnswers(group);
-}
-
-async function* cut(groups: AsyncIterable<Group>, count: number): AsyncGenerator<Group> {
-  for await (const group of groups) yield { ...group, candidates: group.candidates.slice(0, count) };
 }

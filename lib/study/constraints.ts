@@ -6,7 +6,8 @@ import { summarize } from "../evaluate/summary.ts";
 import { readRecords } from "../pipeline/stages.ts";
 import type { Claim, Outcome, OutcomePlot } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
-import { digest, type Method, type Probe, type StudyCells } from "./cells.ts";
+import type { Probe, StudyCells } from "./cells.ts";
+import { digest, type Method } from "./method.ts";
 import {
   type BySeed,
   bySeed,

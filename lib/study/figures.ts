@@ -10,7 +10,8 @@ import type { HtmlColumn } from "../report/html_table.ts";
 import type { Claim, Estimate } from "../report/study.ts";
 import { type Row, type Spread, spread } from "../report/table.ts";
 import type { Measured } from "../pipeline/stages.ts";
-import type { Cell, Method, StudyCells } from "./cells.ts";
+import type { Cell, StudyCells } from "./cells.ts";
+import type { Method } from "./method.ts";
 import type { Start } from "./settings.ts";
 
 /** A method by the name that tables give it. */

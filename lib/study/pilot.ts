@@ -9,7 +9,8 @@ import type { Claim, Outcome } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
 import { sizeOf } from "./figures.ts";
 import { type ProbePoint, readProbes, watch } from "./probes.ts";
-import { digest, type StudyCells } from "./cells.ts";
+import type { StudyCells } from "./cells.ts";
+import { digest } from "./method.ts";
 
 const theirs: Readonly<Record<string, string>> = {
   arithmetic: "0.93 (GSM8K)",
@@ -35,7 +36,7 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
           return { accuracy, assessment_accuracy };
         },
       });
-      await cells.vft(data, seed, probe);
+      await cells.vft(data, seed, { probe });
       // The untrained model is no VFT checkpoint: it knows neither prompt nor ending.
       const measured = (await readProbes(path)).filter(({ step }) => step > 0);
       points.push(...measured);

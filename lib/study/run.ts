@@ -25,10 +25,13 @@ import { StudyCells } from "./cells.ts";
 import { consistency } from "./consistency.ts";
 import { constraintCurves } from "./constraints.ts";
 import { main } from "./main_experiment.ts";
+import { noise } from "./noise.ts";
+import { origins } from "./origins.ts";
 import { pilot } from "./pilot.ts";
 import { ranked } from "./ranked.ts";
 import type { StudySettings } from "./settings.ts";
 import { resolveStudy, type StudyOptions } from "./study_options.ts";
+import { steps } from "./steps.ts";
 import { sweeps } from "./sweeps.ts";
 import { multitask, transfer } from "./transfer.ts";
 import { settle } from "./verdicts.ts";
@@ -44,11 +47,17 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
   consistency,
   sweeps,
   constraints: constraintCurves,
+  noise,
+  origins,
+  steps,
   zoo,
 };
 
-/** Those that run unless some are named: the paper's. */
-const ofThePaper = Object.keys(experiments).filter((name) => name !== "zoo");
+/** Those that go beyond the paper: they run where they are named. */
+const beyond: readonly string[] = ["noise", "origins", "steps", "zoo"];
+
+/** Those that run unless some are named. */
+const ofThePaper = Object.keys(experiments).filter((name) => !beyond.includes(name));
 
 /** Those that are about VFT, or about what goes on from it, alone. */
 const ofVft: readonly string[] = ["pilot", "zoo"];

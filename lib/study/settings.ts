@@ -60,6 +60,10 @@ export interface StudySettings {
   /** The values that the sweeps go through. */
   readonly betas: readonly number[];
   readonly sampleCounts: readonly number[];
+  /** Shares of flipped labels; shares of own candidates among ranked ones, and boundaries' widths there. */
+  readonly flipped: readonly number[];
+  readonly ownShares: readonly number[];
+  readonly rankedBetas: readonly number[];
 }
 
 /** The objectives of the experiments main, ranked and constraints. */
@@ -76,6 +80,9 @@ export type StudyShape = Pick<
   | "votes"
   | "betas"
   | "sampleCounts"
+  | "flipped"
+  | "ownShares"
+  | "rankedBetas"
 >;
 
 /** The paper's experiments. */
@@ -88,6 +95,9 @@ export const fullShape: StudyShape = {
   votes: 16,
   betas: [0, 0.05, 0.1, 0.2, 0.4, 0.8],
   sampleCounts: [2, 4, 6, 8],
+  flipped: [0, 0.1, 0.2, 0.3],
+  ownShares: [0, 0.5, 1],
+  rankedBetas: [0, 0.1, 0.2, 0.4, 0.8, 1.6],
 };
 
 /** The same experiments with the fewest cells that still make tables and plots: for tests. */
@@ -100,4 +110,7 @@ export const quickShape: StudyShape = {
   votes: 2,
   betas: [0.1, 0.4],
   sampleCounts: [1, 2],
+  flipped: [0, 0.3],
+  ownShares: [0.5],
+  rankedBetas: [0.2],
 };

@@ -6,7 +6,8 @@ import type { Objective } from "../objectives/objective.ts";
 import type { Outcome } from "../report/study.ts";
 import type { Row } from "../report/table.ts";
 import { InputError } from "../runtime/errors.ts";
-import { type Cell, digest, type Method, type StudyCells } from "./cells.ts";
+import type { Cell, StudyCells } from "./cells.ts";
+import { digest, type Method } from "./method.ts";
 import { type BySeed, bySeed, figures, mean, modelColumns, modelRow, overSeeds, sizeOf } from "./figures.ts";
 import { type ProbePoint, readProbes, watch } from "./probes.ts";
 

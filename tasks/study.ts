@@ -71,7 +71,7 @@ await runTask({
     out: preset(shared.out, "runs/study", "Directory of the study; one that is there is gone on with"),
     only: text("--only", {
       metavar: "A,B",
-      help: "Experiments to run; default: the paper's, all but noise, origins, steps and zoo",
+      help: "Experiments to run; default: the paper's, all but noise, origins, steps, folds and zoo",
     }),
     data: preset(
       shared.data,
@@ -79,6 +79,10 @@ await runTask({
       "Data sets, by name; the first serves where one is enough",
     ),
     rankedData: preset(text("--ranked-data", { metavar: "NAME", help: "Data set with ranks" }), "ranked"),
+    groups: text("--groups", {
+      metavar: "FILE",
+      help: "Questions with labelled candidates, for the experiment folds: a fifth is held out a seed",
+    }),
     dataDirectory: text("--data-directory", {
       metavar: "DIR",
       help: "Where named data sets lie; otherwise the hub",

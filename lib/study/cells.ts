@@ -69,12 +69,12 @@ export class StudyCells {
     } = {},
   ): Promise<Cell> {
     const { learningRate, batchSize, checkpoints } = this.settings;
-    const from = await this.#base();
+    const from = await this.base();
     const settings = { objective: "vft", epochs, learningRate };
     // One that is watched is another cell: it is the same model, made again with measurements on the way.
     const logEvery = probe && Math.max(1, Math.round(epochs * limit / batchSize / checkpoints));
     const name = `${data}-s${seed}-${probe ? "pilot" : "vft"}`;
-    return await this.#train(name, {
+    return await this.train(name, {
       from,
       settings: { ...settings, ...(logEvery && { logEvery }) },
       data,
@@ -143,7 +143,7 @@ export class StudyCells {
     if (start === "base" && method.objective === "vft" && probe === undefined) {
       return await this.vft(data, seed);
     }
-    const from = start === "base" ? await this.#base() : await this.vft(data, seed);
+    const from = start === "base" ? await this.base() : await this.vft(data, seed);
     const { epochs, learningRate } = start === "base"
       ? this.settings
       : { epochs: this.settings.alignEpochs, learningRate: this.settings.alignLearningRate };
@@ -159,7 +159,7 @@ export class StudyCells {
     const kind = method.objective === "vft" ? "vft-again" : method.objective;
     const name = [data, `s${seed}`, ...(start === "base" ? ["base"] : []), kind, method.constraint]
       .filter((part) => part !== undefined).join("-");
-    return await this.#train(name, {
+    return await this.train(name, {
       from,
       settings: { epochs: passes, learningRate, objective, constraint, beta, logEvery, votes, change },
       data,
@@ -235,7 +235,8 @@ export class StudyCells {
     });
   }
 
-  async #train(
+  /** Trains a cell: its folder is named by what it is and by a digest of all that decides it. */
+  async train(
     name: string,
     { from, settings, data, seed, records, probe, more }: {
       readonly from: Cell;
@@ -276,7 +277,8 @@ export class StudyCells {
     return evaluationOfTraining(evaluation, { compares, data: undefined, seed: 0, maxTokens, prompt: {} });
   }
 
-  async #base(): Promise<Cell> {
+  /** The base model as a cell. */
+  async base(): Promise<Cell> {
     return { directory: this.settings.model, key: await this.#baseKey() };
   }
 

@@ -25,11 +25,12 @@ import { StudyCells } from "./cells.ts";
 import { consistency } from "./consistency.ts";
 import { constraintCurves } from "./constraints.ts";
 import { main } from "./main_experiment.ts";
+import { folds } from "./folds.ts";
 import { noise } from "./noise.ts";
 import { origins } from "./origins.ts";
 import { pilot } from "./pilot.ts";
 import { ranked } from "./ranked.ts";
-import type { StudySettings } from "./settings.ts";
+import type { Start, StudySettings } from "./settings.ts";
 import { resolveStudy, type StudyOptions } from "./study_options.ts";
 import { steps } from "./steps.ts";
 import { sweeps } from "./sweeps.ts";
@@ -50,17 +51,18 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
   noise,
   origins,
   steps,
+  folds,
   zoo,
 };
 
 /** Those that go beyond the paper: they run where they are named. */
-const beyond: readonly string[] = ["noise", "origins", "steps", "zoo"];
+const beyond: readonly string[] = ["noise", "origins", "steps", "folds", "zoo"];
 
 /** Those that run unless some are named. */
 const ofThePaper = Object.keys(experiments).filter((name) => !beyond.includes(name));
 
-/** Those that are about VFT, or about what goes on from it, alone. */
-const ofVft: readonly string[] = ["pilot", "zoo"];
+/** Those that have one start, whatever is asked for. */
+const onlyStart: Readonly<Record<string, Start>> = { pilot: "vft", zoo: "vft", folds: "base" };
 
 /** What study.json calls an experiment. */
 function partName(name: string, { start = "vft" }: Partial<StudySettings>): string {
@@ -123,7 +125,7 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
     resume: !run.overwrite,
     overwrite: run.overwrite,
     mark: "study.json",
-    sources: [model, dataDirectory],
+    sources: [model, dataDirectory, settings[0]!.groups],
   });
   // A model that cannot be read is found before there is a folder, and before one that is there goes.
   const directory = await resolveModel(model, { listener, signal });
@@ -171,7 +173,7 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
   );
   const inOrder = () => settle(parts.flatMap((part) => outcomes.get(part) ?? []));
   const asked = Object.keys(experiments).filter((name) => only.includes(name)).flatMap((name) => {
-    const sizes = ofVft.includes(name) ? [{ ...settings[0]!, start: "vft" as const }] : settings;
+    const start = onlyStart[name], sizes = start === undefined ? settings : [{ ...settings[0]!, start }];
     return sizes.map((sizes) => ({ name, sizes, part: partName(name, sizes) }));
   });
   for (const [part, sizes] of Object.entries(known)) {

@@ -19,6 +19,8 @@ export interface StudySettings {
   readonly data: readonly string[];
   /** The data set whose candidates carry ranks. */
   readonly rankedData: string;
+  /** A file of questions with labelled candidates, for the experiment folds. */
+  readonly groups?: string | undefined;
   /**
    * What methods start from: `vft`, the VFT model of the seed, which they go on training at the alignment's rate; `base`,
    * the base model, which they train as long and as fast as VFT does, references and candidates together (L_VFT + L_A).

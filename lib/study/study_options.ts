@@ -27,6 +27,8 @@ export interface StudyOptions {
   readonly data?: readonly string[] | undefined;
   /** Data set with ranks (default "ranked"). */
   readonly rankedData?: string | undefined;
+  /** A file of questions with labelled candidates, which the experiment `folds` learns from. */
+  readonly groups?: string | undefined;
   /** Where named data sets lie (default: the hub). */
   readonly dataDirectory?: string | undefined;
   /** The smallest sizes, to see that it runs (default false). */
@@ -120,6 +122,7 @@ const kinds = {
   start: "texts",
   data: "texts",
   rankedData: "text",
+  groups: "text",
   dataDirectory: "text",
   quick: "switch",
   overwrite: "switch",
@@ -150,6 +153,7 @@ const names: NamesOf<StudyOptions> = {
   only: true,
   data: true,
   rankedData: true,
+  groups: true,
   dataDirectory: true,
   quick: true,
   backend: true,
@@ -212,6 +216,11 @@ export function resolveStudy(
     );
   }
   for (const name of [...data, rankedData]) findDataset(name);
+  if (only.includes("folds") && options.groups === undefined) {
+    throw new UsageError(
+      "Experiment folds needs option `groups`: a file of questions with labelled candidates",
+    );
+  }
   const { evaluation } = options;
   if (evaluation) {
     const { share, ...rest } = evaluation;
@@ -229,6 +238,7 @@ export function resolveStudy(
     model,
     data,
     rankedData,
+    ...(options.groups !== undefined && { groups: options.groups }),
     methods,
     seeds: Array.from({ length: size(options.seeds, 3, 1) }, (_, i) => (options.firstSeed ?? 0) + i),
     limit: size(options.limit, 640, 6),

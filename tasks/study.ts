@@ -71,7 +71,7 @@ await runTask({
     out: preset(shared.out, "runs/study", "Directory of the study; one that is there is gone on with"),
     only: text("--only", {
       metavar: "A,B",
-      help: "Experiments to run; default: the paper's, all but noise, origins, steps, folds and zoo",
+      help: "Experiments to run; default: the paper's, all but budget, noise, origins, steps, folds and zoo",
     }),
     data: preset(
       shared.data,

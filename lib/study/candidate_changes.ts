@@ -11,6 +11,8 @@ export type Sampler = "own" | "another seed" | "weaker" | "stronger";
 
 /** How candidates differ from what the VFT model wrote and the answers say. */
 export interface CandidateChange {
+  /** Only so many of a question's candidates, the first. */
+  readonly first?: number;
   /** Share of labels that are flipped. */
   readonly flipped?: number;
   /** What makes a candidate right: its answer (default), its answer by sound steps, or ranks by `score --rank steps`. */
@@ -24,12 +26,12 @@ export interface CandidateChange {
 /** Groups with their labels changed; each choice follows from the seed and the group's id alone. */
 export async function* changed(
   groups: AsyncIterable<Group>,
-  { flipped = 0, labels = "answers" }: CandidateChange,
+  { first, flipped = 0, labels = "answers" }: CandidateChange,
   seed: number,
 ): AsyncGenerator<Group> {
   for await (const group of groups) {
     const random = new Random(seed, { stream: `flip ${group.id}` });
-    const candidates = group.candidates.map((candidate) => {
+    const candidates = group.candidates.slice(0, first).map((candidate) => {
       const right = labels === "sound steps" ? isSound(group, candidate.text) : candidate.correct;
       const flip = random.next() < flipped;
       return { ...candidate, ...(right !== undefined && { correct: flip ? !right : right }) };

@@ -21,6 +21,7 @@ import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { checkOut } from "../pipeline/out_directory.ts";
 import { Stages } from "../pipeline/stages.ts";
+import { budget } from "./budget.ts";
 import { StudyCells } from "./cells.ts";
 import { consistency } from "./consistency.ts";
 import { constraintCurves } from "./constraints.ts";
@@ -48,6 +49,7 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
   consistency,
   sweeps,
   constraints: constraintCurves,
+  budget,
   noise,
   origins,
   steps,
@@ -56,13 +58,18 @@ export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise
 };
 
 /** Those that go beyond the paper: they run where they are named. */
-const beyond: readonly string[] = ["noise", "origins", "steps", "folds", "zoo"];
+const beyond: readonly string[] = ["budget", "noise", "origins", "steps", "folds", "zoo"];
 
 /** Those that run unless some are named. */
 const ofThePaper = Object.keys(experiments).filter((name) => !beyond.includes(name));
 
 /** Those that have one start, whatever is asked for. */
-const onlyStart: Readonly<Record<string, Start>> = { pilot: "vft", zoo: "vft", folds: "base" };
+const onlyStart: Readonly<Record<string, Start>> = {
+  pilot: "vft",
+  zoo: "vft",
+  folds: "base",
+  budget: "base",
+};
 
 /** What study.json calls an experiment. */
 function partName(name: string, { start = "vft" }: Partial<StudySettings>): string {

@@ -14,7 +14,7 @@ test("wrong labels, others' candidates and wrong steps have their tables, and ar
   const options = {
     quick: true,
     data: ["arithmetic"],
-    only: ["noise", "origins", "steps"],
+    only: ["budget", "noise", "origins", "steps"],
     start: ["base"],
     backend: "wasm",
     out,
@@ -25,6 +25,7 @@ test("wrong labels, others' candidates and wrong steps have their tables, and ar
   );
   const sizes = Object.fromEntries([...tables].map(([name, rows]) => [name, rows.length]));
   assert.deepEqual(sizes, {
+    budget_base: 3 + 2, // passes, and k = 1 and 2
     noise_base: 1 + 4 * 2, // VFT, and four methods with and without
     samplers_base: 3 * 4,
     own_share_base: 3,
@@ -36,11 +37,15 @@ test("wrong labels, others' candidates and wrong steps have their tables, and ar
       assert.ok(Number.isFinite((row["accuracy"] as { mean: number }).mean), `${row["method"]}`);
     }
   }
+  // Six references a pass, and what RFT keeps of their candidates beside them.
+  const responses = tables.get("budget_base")!.map((row) => (row["responses"] as { mean: number }).mean);
+  assert.deepEqual(responses.slice(0, 3), [6, 12, 18]);
+  assert.ok(responses[3]! >= 6 && responses[4]! >= responses[3]!, responses.join());
   // Changes make cells of their own; what is unchanged is one cell, whichever experiment asks.
   const cells = readdirSync(join(out, "cells"));
   const count = (word: string) => cells.filter((name) => name.includes(word)).length;
   assert.deepEqual([count("-base-rft-"), count("-base-aft-dc-"), count("-base-aft-none-")], [
-    1 + 1 + 3 + 1,
+    1 + 1 + 1 + 3 + 1, // unchanged, k = 1, flipped, of others, sound
     6,
     2,
   ]);

@@ -65,6 +65,7 @@ test("a share of labels is flipped, the same ones whatever else is in the file",
   assert.notDeepEqual(await labels(list, { flipped: 0.2 }, 1), await labels(list, { flipped: 0.2 }));
   assert.deepEqual((await labels(list, { flipped: 0 })).flat(), right);
   assert.deepEqual((await labels(list, { flipped: 1 })).flat(), right.map((label) => !label));
+  assert.deepEqual(await labels(groups(1), { first: 2 }), [[true, true]]);
   // What has no label gets none.
   const bare = [{ ...groups(1)[0]!, candidates: [{ text: "#### 5" }] }];
   assert.deepEqual(await labels(bare, { flipped: 1 }), [[undefined]]);

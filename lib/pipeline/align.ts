@@ -163,9 +163,9 @@ class AlignRun {
   }
 
   /**
-   * One round: candidates of the newest models, and each kind of model trained on them once more. In the first, all
-   * start from VFT (or from the base, where that was asked for) and share its candidates; later each goes on from itself
-   * with its own. The control has no candidates to use, and is trained on the same questions' references as often as the
+   * One round: candidates of the newest models, and each kind of model trained on them once more. In the first, all share
+   * the VFT model's candidates; later each has its own. From the base all start there in every round, otherwise from VFT and
+   * then from themselves. The control has no candidates to use, and is trained on the same questions' references as often as the
    * others; where that would make the VFT model once more there is none.
    */
   async round(round: number, models: readonly Trained[]): Promise<Trained[]> {
@@ -177,29 +177,30 @@ class AlignRun {
     };
     const vft = models[0]!.directory, start = options.start === "base" ? options.model : vft;
     const newest = (kind: string) =>
-      round === 1 ? start : (models.findLast((model) => model.kind === kind) ?? models[0]!).directory;
+      (models.findLast((model) => model.kind === kind) ?? models[0]!).directory;
+    const startOf = (kind: string) => round === 1 || options.start === "base" ? start : newest(kind);
     const first = round === 1
       ? await this.candidates("candidates", { from: vft, problems: options.train })
       : undefined;
     const made: Trained[] = [];
     if (hasControl(options, round)) {
       const control = await this.train(fileName(`control${last}`), {
-        from: newest("control"),
+        from: startOf("control"),
         records: first === undefined ? () => this.#stages.problems(options.train) : () => readRecords(first),
         settings: { ...settings, objective: "vft", trainTurns: options.trainTurns },
       });
       made.push({ name: `control${last}`, kind: "control", directory: control, round, sampledTokens: 0 });
     }
     for (const { kind, settings: method } of options.methods) {
-      const name = kind + last, from = newest(kind);
+      const name = kind + last;
       const groups = first ??
         await this.candidates(fileName(`candidates ${name}`), {
-          from,
+          from: newest(kind),
           problems: options.train,
           seed: settings.seed,
         });
       const directory = await this.train(fileName(name), {
-        from,
+        from: startOf(kind),
         records: () => learnedRecords(groups, options.label),
         settings: { ...settings, ...method },
       });

@@ -65,16 +65,18 @@ export interface AlignOptions {
   /** Passes of VFT over the training problems (default 4). */
   readonly epochs?: number | undefined;
   /**
-   * What alignment starts from: `vft` (default), the VFT model, which it goes on training at a lower rate; `base`, the model
-   * that VFT starts from, with references and candidates together (L_VFT + L_A), as long and as fast as VFT. Candidates are
-   * the VFT model's in both.
+   * What alignment starts from: `base`, the model that VFT starts from, with references and candidates together
+   * (L_VFT + L_A), as long and as fast as VFT; `vft`, the VFT model, which it goes on training at a lower rate. Candidates
+   * are the VFT model's in both; later rounds sample from the newest models, and start from the base again (as STaR does,
+   * arXiv 2203.14465) or go on from the newest. Default: `base` for AFT with answers as labels, otherwise `vft`: other
+   * objectives, and votes, go on from a model that writes.
    */
   readonly start?: "vft" | "base" | undefined;
-  /** Passes of alignment, and of the control (default 3; from the base those of VFT). */
+  /** Passes of alignment, and of the control (default: from the base those of VFT, otherwise 3). */
   readonly alignEpochs?: number | undefined;
   /** Peak learning rate of VFT (default 1e-3). */
   readonly learningRate?: number | undefined;
-  /** Peak learning rate of alignment (default: a tenth of VFT's; from the base VFT's). */
+  /** Peak learning rate of alignment (default: from the base VFT's, otherwise a tenth of it). */
   readonly alignLearningRate?: number | undefined;
   /** Questions per optimizer step (default 16). */
   readonly batchSize?: number | undefined;
@@ -191,7 +193,6 @@ const defaults = {
   unknownTensors: "refuse",
   recompute: false,
   epochs: 4,
-  start: "vft" as "vft" | "base",
   learningRate: 1e-3,
   batchSize: 16,
   microBatch: 4096,
@@ -212,6 +213,7 @@ const namesIn = <T extends object>(options: T) =>
 
 const names: NamesOf<AlignOptions> = {
   ...namesIn(defaults),
+  start: true,
   alignEpochs: true,
   model: true,
   testData: true,
@@ -330,7 +332,8 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
     });
   const { objective, label, constraints, beta } = filled;
   const methods = alignMethods({ objective, constraints, beta, options: filled.options, labels: label });
-  const fromBase = filled.start === "base";
+  const joint = objective === "aft" && label === "answer";
+  const start = filled.start ?? (joint ? "base" : "vft"), fromBase = start === "base";
   if (fromBase) { for (const { objective } of methods) checkFromBase(objective); }
   const { signal: _, configuration: __, ...plain } = filled;
   return {
@@ -339,6 +342,7 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
     testLimit,
     seed,
     model,
+    start,
     beta,
     methods,
     trainTurns: filled.trainTurns,

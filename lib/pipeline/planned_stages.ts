@@ -3,7 +3,7 @@ import { fileName } from "./align_report.ts";
 import type { ProblemCounts } from "./held_out.ts";
 import type { PlannedStage } from "./time_left.ts";
 
-/** Whether a round trains a control: in the first from the base, one that is trained as VFT was would be VFT. */
+/** Whether a round trains a control: from the base the first alone, and where it is not trained just as VFT was. */
 export function hasControl(
   { start, epochs, alignEpochs, learningRate, alignLearningRate }: Pick<
     AlignSettings,
@@ -11,7 +11,8 @@ export function hasControl(
   >,
   round: number,
 ): boolean {
-  return start === "vft" || round > 1 || alignEpochs !== epochs || alignLearningRate !== learningRate;
+  if (start === "vft") return true;
+  return round === 1 && (alignEpochs !== epochs || alignLearningRate !== learningRate);
 }
 
 /** The stages of a run of `align`, in order, under the names that their progress has. */

@@ -11,7 +11,17 @@ import { countProblems } from "../../lib/pipeline/held_out.ts";
 import { freshPath } from "../_models.ts";
 
 const small = {
-  ...{ limit: 8, testLimit: 2, epochs: 2, alignEpochs: 1, samples: 2, votes: 0, maxTokens: 4, batchSize: 2 },
+  ...{
+    limit: 8,
+    testLimit: 2,
+    epochs: 2,
+    alignEpochs: 1,
+    start: "vft",
+    samples: 2,
+    votes: 0,
+    maxTokens: 4,
+    batchSize: 2,
+  },
   ...{ constraints: "dc", backend: "wasm" } as const,
 };
 

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { resolveAlign } from "../../lib/pipeline/align_options.ts";
 import { align, type AlignOptions, InputError, UsageError } from "../../mod.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "align-function-test-"));
@@ -15,6 +16,7 @@ const small: AlignOptions = {
   testLimit: 4,
   epochs: 1,
   alignEpochs: 1,
+  start: "vft",
   samples: 2,
   votes: 0,
   maxTokens: 16,
@@ -99,6 +101,24 @@ test("from the base: as long and as fast as VFT, no control that would be VFT ag
     out: join(folder, "control"),
   });
   assert.deepEqual(other.rows.map(({ name }) => name), ["vft", "control", "aft-dc"]);
+});
+
+test("from the base it is the default for AFT by answers, and in every round: only candidates are of the newest model", async () => {
+  const { start: _, ...options } = small, first = new Map<string, number>();
+  const { rows } = await align({ ...options, batchSize: 8, rounds: 2, out: join(folder, "base-rounds") }, {
+    metrics: (model, { step, reference }) => step === 1 && first.set(model, reference as number),
+  });
+  assert.deepEqual(rows.map(({ name }) => name), ["vft", "aft-dc", "aft-dc round 2"]);
+  // The first step is the only one and has all questions: before it each model gives the references what the base does.
+  const [vft, ...others] = first.values();
+  assert.equal(others.length, 2);
+  for (const reference of others) assert.ok(Math.abs(reference - vft!) < 1e-5, `${reference} of ${vft}`);
+  const candidates = (name: string) => readFileSync(join(folder, "base-rounds", name), "utf8");
+  assert.notEqual(candidates("candidates.jsonl"), candidates("candidates-aft-dc-round-2.jsonl"));
+  // Others go on from a model that writes.
+  for (const more of [{ objective: "rloo", constraints: undefined }, { label: "majority" }] as const) {
+    assert.equal(resolveAlign({ ...options, ...more }).start, "vft");
+  }
 });
 
 test("one that is ended before it begins leaves no folder", async () => {

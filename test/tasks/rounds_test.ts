@@ -30,7 +30,8 @@ test("every round samples from the newest models, and its figures and candidates
   const model = await writeSmallModel({ context: 64 });
   const args =
     `--model ${model} --out ${out} --data ${data} --test-data ${data} --backend wasm --max-tokens 6 -k 2
-    --votes 0 --epochs 1 --batch-size 3 --align-learning-rate 0.01 --constraints dc --quiet`.split(/\s+/);
+    --votes 0 --start vft --epochs 1 --batch-size 3 --align-learning-rate 0.01 --constraints dc --quiet`
+      .split(/\s+/);
 
   const one = await align(args);
   assert.equal(one.code, 0, one.err);

@@ -16,7 +16,7 @@ const small = {
     testLimit: 2,
     epochs: 2,
     alignEpochs: 1,
-    start: "vft",
+    start: "vft" as const,
     samples: 2,
     votes: 0,
     maxTokens: 4,

@@ -7,6 +7,7 @@ import { errorRecord, formatRecord, readJsonl } from "../../lib/data/jsonl.ts";
 import type { ShardMark } from "../../lib/data/shards.ts";
 import { UsageError } from "../../lib/runtime/errors.ts";
 import { nearPath } from "../../lib/runtime/near_path.ts";
+import { lockFile, refuseLockedFile } from "../../lib/runtime/run_lock.ts";
 import { exists, inWords, openAppend, openFile, remove, rename, writeText } from "../../lib/runtime/files.ts";
 import { readUnpacked } from "../../lib/runtime/packed_files.ts";
 import {
@@ -22,6 +23,7 @@ import {
   dropConfiguration,
   findPartial,
   keepConfiguration,
+  type PartialOutput,
   partialPath,
   removeNameless,
   takeUp,
@@ -140,27 +142,63 @@ export async function openOutput(
   options: OutputOptions,
 ): Promise<EndingOutput | FinishedOutput> {
   if (path === "-" || path === "/dev/stdout") return standardOutput(options);
-  const { overwrite, resuming } = options;
   const status = await stat(path).catch((error) => {
     if (error.name === "NotCapable") throw inWords(error, "write", path);
   });
   if (status?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a directory`);
   if (status !== undefined && !status.isFile()) return await deviceOutput(path, options);
-  const configuration = resuming?.configuration;
-  const partial = await findPartial(path, { records: configuration !== undefined });
-  if (status && configuration && resuming?.resume && !partial && !overwrite) return new FinishedOutput(path);
-  if (status && overwrite === false) {
+  // What another run writes just now is no leftover.
+  await refuseLockedFile(path);
+  const before = await partialToTakeUp(path, options);
+  if (before === "finished") return new FinishedOutput(path);
+  const lock = await lockFile(path), unlock = async () => await lock[Symbol.asyncDispose]();
+  try {
+    // Another run may have ended since we looked.
+    const resumed = await partialToTakeUp(path, options);
+    if (resumed !== "finished") return await fileOutput(path, { options, resumed, unlock });
+    await unlock();
+    return new FinishedOutput(path);
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
+/**
+ * What to go on with of what an earlier run left of a file. Throws UsageError for what is there and may be neither taken up nor
+ * replaced.
+ */
+async function partialToTakeUp(
+  path: string,
+  { overwrite, resuming }: OutputOptions,
+): Promise<PartialOutput | "finished" | undefined> {
+  const isThere = await exists(path);
+  const partial = await findPartial(path, { records: resuming?.configuration !== undefined });
+  if (isThere && resuming?.configuration && resuming.resume && !partial && !overwrite) return "finished";
+  if (isThere && overwrite === false) {
     throw new UsageError(`Cannot write ${path}: it already exists: use --overwrite to replace it`);
   }
-  const place = partialPath(path), resumed = resuming?.resume ? partial : undefined;
-  if (partial && !resumed && overwrite === false) {
+  if (resuming?.resume) return partial;
+  if (partial && overwrite === false) {
     throw new UsageError(
-      `Cannot write ${path}: ${place} holds ${count(partial.lines)} of a run that was cut off: ` +
+      `Cannot write ${path}: ${partial.path} holds ${count(partial.lines)} of a run that was cut off: ` +
         (resuming
           ? "--resume goes on with them, --overwrite begins anew"
           : "move it away, or choose another --output"),
     );
   }
+  return undefined;
+}
+
+async function fileOutput(
+  path: string,
+  { options, resumed, unlock }: {
+    readonly options: OutputOptions;
+    readonly resumed: PartialOutput | undefined;
+    readonly unlock: () => Promise<void>;
+  },
+): Promise<EndingOutput> {
+  const { resuming } = options, configuration = resuming?.configuration, place = partialPath(path);
   if (resumed) {
     const told = await takeUp(path, resumed, configuration);
     if (told) options.warn?.(told);
@@ -192,17 +230,22 @@ export async function openOutput(
         await remove(place);
       }
       if (configuration) await dropConfiguration(path);
+      await unlock();
     },
     async abandon() {
-      await file.close();
-      if (lines > 0) {
-        return `Kept the ${count(lines)} written so far in ${place}${
-          resuming ? "; --resume goes on with them" : ""
-        }`;
+      try {
+        await file.close();
+        if (lines > 0) {
+          return `Kept the ${count(lines)} written so far in ${place}${
+            resuming ? "; --resume goes on with them" : ""
+          }`;
+        }
+        await remove(place);
+        if (configuration) await dropConfiguration(path);
+        return undefined;
+      } finally {
+        await unlock();
       }
-      await remove(place);
-      if (configuration) await dropConfiguration(path);
-      return undefined;
     },
   };
 }

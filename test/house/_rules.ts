@@ -61,16 +61,26 @@ export const rooms: Readonly<Record<string, readonly string[]>> = {
   "lib/study": library,
   "tasks/cli": library,
   "tasks": [...library, "tasks/cli", "."],
-  "tools": [...library, "tasks/cli", "tools/fuzz", "tools/gpu", "."],
+  "tools": [...library, "tasks/cli", "tools/fuzz", "tools/gpu", "tools/kill", "."],
   "tools/fuzz": [...library, "."],
   "tools/gpu": library,
+  "tools/kill": [],
   "bench": [...library, "tasks/cli", "lib/kernels/built"],
   "examples": [".", "lib/backend"],
   ".": library,
 };
 
 /** Rooms whose runtime is known: there alone Deno, Bun and process may be named. */
-const runtimeRooms = ["lib/runtime", "tasks", "tasks/cli", "tools", "tools/fuzz", "bench", "examples"];
+const runtimeRooms = [
+  "lib/runtime",
+  "tasks",
+  "tasks/cli",
+  "tools",
+  "tools/fuzz",
+  "tools/kill",
+  "bench",
+  "examples",
+];
 
 /** The folder of a path. */
 export function roomOf(path: string): string {

@@ -50,7 +50,7 @@ test("--output and --out where nothing can be written", { skip }, async () => {
     ],
     [
       `@score --quiet --input ${file} --output /proc/none/x.jsonl`,
-      "score: Cannot write /proc/none/x.jsonl.partial: no such file or directory",
+      "score: Cannot write /proc/none/x.jsonl: no such file or directory",
     ],
     [
       `@vft ${quick} --input ${file} --out /proc/none`,

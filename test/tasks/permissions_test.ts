@@ -36,6 +36,11 @@ test("a user's task may load the BLAS and MPI libraries that are looked for, Daw
     const folder = name === "doctor" ? "tasks" : "tools", file = name.replaceAll("-", "_");
     assert.equal(tasks[name].command, `deno run -q --no-prompt -P=compute ${folder}/${file}.ts`, name);
   }
+  // The socket of an output's lock is network to Deno; nothing is computed.
+  assert.equal(
+    tasks["merge-shards"].command,
+    "deno run -q --no-prompt --allow-read --allow-write --allow-env --allow-sys --allow-net tasks/merge_shards.ts",
+  );
   assert.equal(tasks.table.command, "deno run -q --no-prompt --allow-read --allow-env tasks/table.ts");
 });
 

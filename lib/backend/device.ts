@@ -91,6 +91,18 @@ export interface CpuDevice extends AnyDevice {
   readonly threads: Threads;
 }
 
+/** What an adapter says of itself; each may be empty. */
+export interface AdapterIdentity {
+  /** Who made it: a name, or a number in decimals. */
+  readonly vendor: string;
+  /** The family it is of. */
+  readonly architecture: string;
+  /** Which of its family. */
+  readonly device: string;
+  /** Its name, by some WebGPUs with the driver and its version. */
+  readonly description: string;
+}
+
 /** A GPU, with what recording launches on it needs. */
 export interface WebgpuDevice extends AnyDevice {
   /** The word that `--backend` takes. */
@@ -99,6 +111,8 @@ export interface WebgpuDevice extends AnyDevice {
   readonly gpu: GPUDevice;
   /** The adapter's name. */
   readonly description: string;
+  /** All that the adapter says of itself. */
+  readonly adapter: AdapterIdentity;
   /** Whether it is a CPU that stands in for a GPU: registers are memory there, and kernels are shaped otherwise. */
   readonly isCpu: boolean;
   /** What it can beyond the standard. */

@@ -66,6 +66,11 @@ export function machine(): Machine {
   };
 }
 
+/** The system and its release, as "linux 6.1.0-18-amd64". */
+export function systemRelease(): string {
+  return `${process.platform} ${os.release()}`;
+}
+
 /** Bytes of memory this process had resident at its peak. */
 export function peakResidentBytes(): number {
   return procBytes("/proc/self/status", "VmHWM") ?? process.resourceUsage().maxRSS * 1024;

@@ -79,6 +79,8 @@ export interface CpuDevice extends AnyDevice {
   readonly memory: WebAssembly.Memory;
   /** A native library for products, where one was found. */
   readonly blas?: NativeBlas;
+  /** Bytes of the heap that tensors can still have: what it may grow by, as far as the machine has memory, and what is free. */
+  left(): number;
   /** Zeros outside the heap, for what is too large for it and seldom used: to be read, written and copied, no more. */
   takeOutside(bytes: number): Slot;
   /** Byte offset of a tensor's first element. Throws for a tensor of another device, and for one outside the heap. */

@@ -19,6 +19,7 @@ export { type AssemblyKernels } from "./lib/backend/instantiate.ts";
 export { type Job, type Threads, useThreads } from "./lib/backend/threads.ts";
 export { type GpuChoice, useGpu } from "./lib/runtime/gpu.ts";
 export {
+  type AdapterIdentity,
   type AnyDevice,
   type CpuDevice,
   type Device,

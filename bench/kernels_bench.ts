@@ -116,7 +116,7 @@ const heads = { heads: H, kvHeads: H, headDim: d };
     () => tf.grads((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => stock(q, k, v))([q, k, v], dy),
   );
 }
-// Every kind of product of training and decoding, m×n×k: what `tileOf` of lib/kernels/product/_gemm.ts was chosen by.
+// Every kind of product of training and decoding, m×n×k: what `plainTile` of lib/kernels/product/tiles.ts was chosen by.
 for (
   const [what, m, n, k, turned] of [
     ["decoding one sequence", 1, 3 * D, D, "b"],

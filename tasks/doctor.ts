@@ -3,8 +3,11 @@
  *
  *   deno task doctor
  */
-import { findAdapter } from "../lib/backend/webgpu.ts";
+import { findAdapter, identityOf } from "../lib/backend/webgpu.ts";
 import { openDevice } from "../lib/backend/backend.ts";
+import type { AdapterIdentity } from "../lib/backend/device.ts";
+import { readTable } from "../lib/kernels/product/tile_table.ts";
+import { mayTune, tableLines, tuneDevice } from "../lib/kernels/product/tuned_device.ts";
 import { machine, runtime } from "../lib/runtime/environment.ts";
 import { gpuInUse } from "../lib/runtime/gpu.ts";
 import { findBlas } from "../lib/runtime/native.ts";
@@ -15,11 +18,31 @@ import { toggle } from "./cli/option.ts";
 await runTask({
   name: "doctor",
   summary: "Show runtime, adapter, limits, BLAS and memory",
-  examples: [{ does: "What would be used here, and what is missing", command: "deno task doctor" }],
-  options: { json: toggle("--json", { help: "Print everything as JSON" }) },
+  description:
+    "The first task on a GPU measures for five seconds how products are best cut there, and keeps the table " +
+    "in the cache folder (AFT_CACHE, or aft in ~/.cache), where later tasks find it; AFT_TUNE=off does without. " +
+    "A CPU that stands in for a GPU is measured by --retune alone, for 40 seconds.",
+  examples: [
+    { does: "What would be used here, and what is missing", command: "deno task doctor" },
+    {
+      does: "Measure the GPU's products anew, after an update of its driver",
+      command: "deno task doctor --retune",
+    },
+  ],
+  options: {
+    json: toggle("--json", { help: "Print everything as JSON" }),
+    retune: toggle("--retune", { help: "Measure how this machine's GPU is best used, and keep that" }),
+  },
   together: true,
   async run(options, io) {
     const { adapter, isCpu, description } = await findAdapter();
+    if (options.retune) {
+      const device = await openDevice("webgpu");
+      if (device.name === "webgpu") {
+        await tuneDevice(device, { again: true, listener: io.listener, signal: io.signal });
+      }
+    }
+    const products = adapter && await productsOn(identityOf(adapter), isCpu);
     const { blas, why } = await findBlas();
     const { reason } = await openDevice("auto");
     const mpi = await availableMpi(), { world } = io;
@@ -45,7 +68,9 @@ await runTask({
         machine: host,
         backend: reason,
         webgpu: gpuInUse(),
-        adapter: adapter ? { description, isCpu, limits, features: Object.fromEntries(features) } : null,
+        adapter: adapter
+          ? { description, isCpu, limits, features: Object.fromEntries(features), products: products!.json }
+          : null,
         blas: blas ? { path: blas.path, description: blas.description } : null,
         mpi,
         world: { size: world.size, description: world.description },
@@ -68,6 +93,7 @@ await runTask({
         key.endsWith("Size") && value > 2 ** 20 ? `${Math.round(value / 2 ** 20)} MiB` : String(value),
       ]),
       ...features.map(([key, has]): [string, string] => [`  ${key}`, has ? "yes" : "no"]),
+      ...products?.lines ?? [],
       ["BLAS", blas ? blas.description : `none: ${why}`],
       ...blas && blas.path !== blas.description ? [["", blas.path] as [string, string]] : [],
       ["--backend auto", reason],
@@ -87,6 +113,33 @@ await runTask({
     }
   },
 });
+
+/** How products are cut on an adapter: by a table that is kept, or as they are built in, and why. */
+async function productsOn(
+  adapter: AdapterIdentity,
+  isCpu: boolean,
+): Promise<{ readonly lines: [string, string][]; readonly json: unknown }> {
+  const kept = await readTable(adapter);
+  const why = !mayTune()
+    ? "switched off by AFT_TUNE=off"
+    : kept && "refused" in kept
+    ? `${kept.path} is not used: ${kept.refused}`
+    : kept
+    ? undefined
+    : isCpu
+    ? "a CPU is measured by --retune alone"
+    : "the first task will measure them";
+  if (why !== undefined || !kept || "refused" in kept) {
+    return { lines: [["  products", `as built in: ${why}`]], json: { table: null, why } };
+  }
+  return {
+    lines: [
+      ["  products", `measured: ${kept.path}`],
+      ...tableLines(kept).map(([name, line]): [string, string] => [`    ${name}`, line]),
+    ],
+    json: { table: kept.path, kinds: Object.fromEntries(kept.kinds), left: kept.left },
+  };
+}
 
 /** What to install, where something is missing. */
 function hints(

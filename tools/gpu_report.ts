@@ -9,6 +9,7 @@ import manifest from "../package.json" with { type: "json" };
 import { openDevice } from "../lib/backend/backend.ts";
 import type { CpuDevice } from "../lib/backend/device.ts";
 import { findAdapter, openWebgpu } from "../lib/backend/webgpu.ts";
+import { tuneDevice } from "../lib/kernels/product/tuned_device.ts";
 import { agrees, type GpuMeasurements } from "../lib/report/gpu_measurements.ts";
 import { gpuPage } from "../lib/report/gpu_page.ts";
 import { machine, runtime } from "../lib/runtime/environment.ts";
@@ -62,7 +63,12 @@ await runTask({
     listener.note(`${description}${isCpu ? " (a CPU that stands in for a GPU)" : ""}, ${name} ${version}`);
     const begun = performance.now();
     const cpu = await openDevice("wasm") as CpuDevice;
-    const open = () => openWebgpu("asked for"), gpu = await open();
+    const open = async () => {
+      const gpu = await openWebgpu("asked for");
+      await tuneDevice(gpu, { listener, signal }); // as tasks use it
+      return gpu;
+    };
+    const gpu = await open();
     const measured = await measure(new Devices(gpu, cpu, open), { seconds, quick, listener, signal });
     const host = machine();
     const found: GpuMeasurements = {

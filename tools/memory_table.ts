@@ -125,7 +125,7 @@ ${table(dtypes, (config) => dtypes.map((baseDtype) => cell(config, { ...generate
 
 ## Where the bytes go
 
-GB. Activations at ${rows} rows: all products kept, or only each layer's input (\`--recompute\`, a third more work).
+GB. Activations at ${rows} rows: all products kept, or only each layer's input (\`--recompute\`, a third more work). On the CPU a training without it keeps the products of as many layers as there is room for.
 
 ${parts}
 

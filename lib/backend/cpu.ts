@@ -1,4 +1,5 @@
 import { InputError } from "../runtime/errors.ts";
+import { memoryAvailable } from "../runtime/environment.ts";
 import { findBlas } from "../runtime/native.ts";
 import { Allocator } from "./_allocator.ts";
 import type { CpuDevice, Live, Slot } from "./device.ts";
@@ -64,6 +65,10 @@ export async function openCpu(why: string, asked: number): Promise<CpuDevice> {
     allocate,
     free: (pointer) => allocator.free(pointer),
     threads: startThreads({ memory, allocate, free: (pointer) => allocator.free(pointer) }, count, blas),
+    left: () => {
+      const held = memory.buffer.byteLength, free = held - allocator.use().used;
+      return free + Math.min(HEAP_BYTES - held, memoryAvailable());
+    },
     pointer(tensor) {
       if (tensor.device !== device) {
         throw new Error(

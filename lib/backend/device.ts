@@ -79,6 +79,8 @@ export interface CpuDevice extends AnyDevice {
   readonly memory: WebAssembly.Memory;
   /** A native library for products, where one was found. */
   readonly blas?: NativeBlas;
+  /** Bytes of the heap that tensors can still have: what it may grow by, as far as the machine has memory, and what is free. */
+  left(): number;
   /** Zeros outside the heap, for what is too large for it and seldom used: to be read, written and copied, no more. */
   takeOutside(bytes: number): Slot;
   /** Byte offset of a tensor's first element. Throws for a tensor of another device, and for one outside the heap. */
@@ -91,6 +93,18 @@ export interface CpuDevice extends AnyDevice {
   readonly threads: Threads;
 }
 
+/** What an adapter says of itself; each may be empty. */
+export interface AdapterIdentity {
+  /** Who made it: a name, or a number in decimals. */
+  readonly vendor: string;
+  /** The family it is of. */
+  readonly architecture: string;
+  /** Which of its family. */
+  readonly device: string;
+  /** Its name, by some WebGPUs with the driver and its version. */
+  readonly description: string;
+}
+
 /** A GPU, with what recording launches on it needs. */
 export interface WebgpuDevice extends AnyDevice {
   /** The word that `--backend` takes. */
@@ -99,6 +113,8 @@ export interface WebgpuDevice extends AnyDevice {
   readonly gpu: GPUDevice;
   /** The adapter's name. */
   readonly description: string;
+  /** All that the adapter says of itself. */
+  readonly adapter: AdapterIdentity;
   /** Whether it is a CPU that stands in for a GPU: registers are memory there, and kernels are shaped otherwise. */
   readonly isCpu: boolean;
   /** What it can beyond the standard. */

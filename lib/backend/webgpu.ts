@@ -7,7 +7,14 @@ import type * as TfModule from "@tensorflow/tfjs";
 import { awake, findGpu } from "../runtime/gpu.ts";
 import { InputError } from "../runtime/errors.ts";
 import { oneLine } from "../runtime/one_line.ts";
-import { type Device, type Live, type Slot, Tensor, type WebgpuDevice } from "./device.ts";
+import {
+  type AdapterIdentity,
+  type Device,
+  type Live,
+  type Slot,
+  Tensor,
+  type WebgpuDevice,
+} from "./device.ts";
 
 /** TF.js's WebGPU backend, with the members that we work with. */
 interface TfWebgpuBackend {
@@ -52,6 +59,12 @@ export async function findAdapter(): Promise<{ adapter?: GPUAdapter; isCpu: bool
   const fallback = (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter ??
     (adapter as { isFallbackAdapter?: boolean }).isFallbackAdapter ?? false;
   return { adapter, isCpu: fallback || CPU_ADAPTER.test(name), description: name };
+}
+
+/** What an adapter says of itself. */
+export function identityOf({ info }: GPUAdapter): AdapterIdentity {
+  const { vendor, architecture, device, description } = info;
+  return { vendor, architecture, device, description };
 }
 
 /** Limits worth raising to what the adapter has. The rest stay at WebGPU's defaults. */
@@ -149,6 +162,7 @@ export async function openWebgpu(
     reason: `webgpu (${description}): ${why}`,
     gpu,
     description,
+    adapter: identityOf(adapter),
     isCpu,
     features: new Set(requiredFeatures),
     limits: gpu.limits,

@@ -4,6 +4,7 @@ import { linearLogprob, linearLogprobGradient } from "../kernels/vocabulary/line
 import { keyDropout } from "./adapter.ts";
 import type { DeviceBatch } from "./batch.ts";
 import { disposeKept, type Keep, type KeptLayer, layerForward, layerGradient, type Stream } from "./layer.ts";
+import { layersThatFit } from "./memory.ts";
 import { normalize, normalizeGradient, type Normed } from "./norm.ts";
 import { embed, embedGradient, trainsEmbedding } from "./embed.ts";
 import { inUse, type Parameters } from "./parts.ts";
@@ -43,20 +44,36 @@ function finalNorm(decoder: Decoder, stream: Stream): Normed {
 }
 
 /**
+ * How much a pass keeps: of all layers the same, or what fits the memory that is left: all products of as many layers as
+ * there is room for, and of the others, which come first, their inputs. A GPU does not say what it has left: there all
+ * products are kept.
+ */
+export type PassKeep = Keep | "what fits";
+
+/**
  * Log-probs of a batch's labels.
  *
- * @param options `keep`: "nothing" for scoring; "products" for the fastest backward pass; "inputs" for the smallest
+ * @param options `keep`: "nothing" for scoring; "products" for the fastest backward pass; "inputs" for the smallest; the
+ * bytes that come out are the same for all
  */
-export function forward(decoder: Decoder, batch: DeviceBatch, options: { readonly keep: Keep }): Pass {
+export function forward(decoder: Decoder, batch: DeviceBatch, options: { readonly keep: PassKeep }): Pass {
   return freeOnError(decoder.device, () => passForward(decoder, batch, options.keep));
 }
 
-function passForward(decoder: Decoder, batch: DeviceBatch, keep: Keep): Pass {
+/** What each layer of a pass keeps. */
+function keptOf({ config, device, layers }: Decoder, rows: number, keep: PassKeep): (layer: number) => Keep {
+  if (keep !== "what fits") return () => keep;
+  if (device.name !== "wasm") return () => "products";
+  const whole = layersThatFit(config, rows, device.left());
+  return (layer) => layer < layers.length - whole ? "inputs" : "products";
+}
+
+function passForward(decoder: Decoder, batch: DeviceBatch, keep: PassKeep): Pass {
   keyDropout(decoder, batch);
-  const layers: KeptLayer[] = [];
+  const layers: KeptLayer[] = [], kept = keptOf(decoder, batch.host.ids.length, keep);
   let stream = embed(decoder, batch);
-  for (const layer of decoder.layers) {
-    const out = layerForward(layer, stream, { batch, keep });
+  for (const [i, layer] of decoder.layers.entries()) {
+    const out = layerForward(layer, stream, { batch, keep: kept(i) });
     stream = out.stream;
     if (out.kept) layers.push(out.kept);
   }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type BackendChoice, openDevice } from "../backend/backend.ts";
 import type { Device } from "../backend/device.ts";
 import type { HubOptions } from "../hub/hub.ts";
+import { tuneDevice } from "../kernels/product/tuned_device.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists } from "../runtime/files.ts";
 import type { Watched } from "../runtime/listener.ts";
@@ -107,6 +108,7 @@ export async function loadModel(name: string, options: LoadModelOptions = {}): P
     const device = await openDevice(options.backend);
     listener?.note?.(`Backend: ${device.reason}`);
     await options.check?.(config, lora, device);
+    if (device.name === "webgpu") await tuneDevice(device, { listener, signal });
     const weights = await loadWeights(checkpoint, {
       device,
       baseDtype: options.baseDtype ?? "f32",

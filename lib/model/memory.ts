@@ -21,6 +21,8 @@ export interface MemoryOptions {
   readonly microBatchTokens?: number | undefined;
   /** Keep only each layer's input. */
   readonly recompute?: boolean | undefined;
+  /** Without `recompute`: of how many layers, the last ones, all products are kept (default all). */
+  readonly keptLayers?: number | undefined;
   /** Sequences decoded at once, S (default 96). */
   readonly slots?: number;
   /** Longest prompt in tokens, for caches (default 256). */
@@ -37,6 +39,8 @@ export interface MemoryPlan {
   readonly parameters: number;
   /** Parameters that are trained; 0 where nothing is. */
   readonly trainable: number;
+  /** Layers of which a training keeps all products; the others are computed again in the backward pass. */
+  readonly keptLayers: number;
   /** Bytes at the peak, by what they are for. */
   readonly bytes: {
     /** Parameters, frozen or not. */
@@ -77,7 +81,8 @@ const LOGIT_BYTES = 16 * 2 ** 20;
  *
  *   weights      each parameter's elements × 4, or what its {@linkcode storedBytes} are when frozen and narrow
  *   gradients    4 × trainable;   optimizer  8 × trainable
- *   activations  kept: 4·N·L·(2D + Q + A + H + P), or 4·N·L·D with `recompute` (and one layer's other products);
+ *   activations  kept: 4·N·L·D, and 4·N·(D + Q + A + H + P) for each of the `keptLayers`, at least one: a layer that is
+ *                computed again needs its own;
  *                besides: 4·N·(5D + 2F + P) while a layer's gradient is computed (scoring: 4·N·(4D + Q + A + F + P))
  *   logits       min(4·N·V, 16 MiB), in decoding 4·S·V
  *   caches       8·L·KV·headDim a row, for ⌈S/samples⌉ questions of promptTokens + samples·maxTokens rows
@@ -87,6 +92,7 @@ const LOGIT_BYTES = 16 * 2 ** 20;
  */
 export function memoryPlan(config: DecoderConfig, options: MemoryOptions): MemoryPlan {
   const { task, lora, baseDtype = "f32", microBatchTokens: n = 4096, recompute = false } = options;
+  const keptLayers = task !== "train" || recompute ? 0 : options.keptLayers ?? config.layers;
   const { layers, hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim, vocabularySize: v } = config;
   let parameters = 0, weights = 0, largest = { name: "", bytes: 0 }, largestParameter = largest;
   const consider = (name: string, bytes: number) => {
@@ -111,10 +117,9 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
   const { slots = 96, promptTokens = 256, maxTokens = 256, samples = 6 } = options;
   // A prefill computes as many prompts as are admitted at once.
   const rows = decoded ? Math.max(slots, Math.ceil(slots / samples) * promptTokens) : n;
-  const working = 4 * rows * (4 * d + q + a + f + p), products = 4 * n * (d + q + a + heads + p);
-  const activations = task === "train"
-    ? 4 * n * layers * d + (recompute ? products : layers * products) + 4 * n * (5 * d + 2 * f + p)
-    : working;
+  const working = 4 * rows * (4 * d + q + a + f + p);
+  const { inputs, products, gradient } = passBytes(config, n);
+  const activations = task === "train" ? inputs + Math.max(1, keptLayers) * products + gradient : working;
   consider("one layer's activations", 4 * rows * Math.max(p, q, d));
   const logits = decoded ? 4 * slots * v : Math.min(4 * n * v, LOGIT_BYTES);
   const cacheRows = Math.ceil(slots / samples) * (promptTokens + samples * maxTokens);
@@ -129,7 +134,58 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
     caches: layers * cache,
   };
   const total = Object.values(bytes).reduce((sum, part) => sum + part, 0);
-  return { parameters, trainable, bytes: { ...bytes, total }, largest, largestParameter };
+  return { parameters, trainable, keptLayers, bytes: { ...bytes, total }, largest, largestParameter };
+}
+
+/** Bytes of a training's pass over N rows. */
+interface PassBytes {
+  /** Of every layer's input. */
+  readonly inputs: number;
+  /** Of one layer's other products. */
+  readonly products: number;
+  /** Of what a layer's gradient needs besides. */
+  readonly gradient: number;
+}
+
+function passBytes(config: DecoderConfig, rows: number): PassBytes {
+  const { layers, hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim, activation } = config;
+  const q = (heads + 2 * kvHeads) * headDim, a = heads * headDim, p = activation === "swiglu" ? 2 * f : f;
+  return {
+    inputs: 4 * rows * layers * d,
+    products: 4 * rows * (d + q + a + heads + p),
+    gradient: 4 * rows * (5 * d + 2 * f + p),
+  };
+}
+
+/** What a step may need beyond the estimate, as a factor of it: it is within a fifth of what is measured. */
+const SPARE = 1.2;
+
+/**
+ * Of how many layers, the last ones, a pass over some rows may keep all products in the memory that is left; the others
+ * are computed again in the backward pass, which goes from the last to the first and so has theirs free by then.
+ *
+ * @param left bytes
+ */
+export function layersThatFit(config: DecoderConfig, rows: number, left: number): number {
+  const { inputs, products, gradient } = passBytes(config, rows);
+  const logits = Math.min(4 * rows * config.vocabularySize, LOGIT_BYTES);
+  const layers = Math.floor((left / SPARE - inputs - gradient - logits) / products);
+  return Math.max(0, Math.min(config.layers, layers));
+}
+
+/** The options of a training, with as many layers' products kept as the limits leave room for. */
+export function fitted(config: DecoderConfig, options: MemoryOptions, limits: MemoryLimits): MemoryOptions {
+  if (options.task !== "train" || options.recompute || limits.total === undefined) return options;
+  const one = heapBytes(memoryPlan(config, { ...options, keptLayers: 1 }), limits),
+    spare = limits.total - one;
+  // One that is computed again needs as much as one that is kept.
+  const more = Math.floor(spare / passBytes(config, options.microBatchTokens ?? 4096).products);
+  return { ...options, keptLayers: spare < 0 ? 0 : Math.min(config.layers, 1 + more) };
+}
+
+/** Bytes of a plan that lie where the limit is. */
+function heapBytes(plan: MemoryPlan, { backend }: MemoryLimits): number {
+  return plan.bytes.total - (backend === "wasm" && momentsOutside(plan.trainable) ? plan.bytes.optimizer : 0);
 }
 
 /** Numbers of an adapter. */
@@ -153,8 +209,7 @@ export interface MemoryLimits {
 /** Why a plan does not fit; undefined when nothing says so. */
 export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | undefined {
   const { total, binding, buffer, backend } = limits, { largest, largestParameter } = plan;
-  const inHeap = plan.bytes.total -
-    (backend === "wasm" && momentsOutside(plan.trainable) ? plan.bytes.optimizer : 0);
+  const inHeap = heapBytes(plan, limits);
   if (total !== undefined && inHeap > total) {
     return `it needs about ${bytesText(inHeap)}, the ${backend} heap holds ${bytesText(total)}`;
   }
@@ -177,12 +232,12 @@ export function shortfall(plan: MemoryPlan, limits: MemoryLimits): string | unde
  * @throws {UsageError} before anything is loaded
  */
 export function checkFits(config: DecoderConfig, options: MemoryOptions, limits: MemoryLimits): void {
-  const why = shortfall(memoryPlan(config, options), limits);
+  const lacking = (changes: Partial<MemoryOptions>) =>
+    shortfall(memoryPlan(config, fitted(config, { ...options, ...changes }, limits)), limits);
+  const why = lacking({});
   if (why === undefined) return;
   const { task } = options;
-  const found = remediesFor(options).find(([, changes]) =>
-    shortfall(memoryPlan(config, { ...options, ...changes }), limits) === undefined
-  );
+  const found = remediesFor(options).find(([, changes]) => lacking(changes) === undefined);
   const verb = task === "train" ? "train" : task;
   const hint = found
     ? `; ${found[0]} would fit`

@@ -4,7 +4,7 @@ import type { Device } from "../backend/device.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import type { Lora } from "../checkpoint/lora.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
-import { checkFits, type MemoryLimits, type MemoryOptions } from "./memory.ts";
+import { checkFits, fitted, type MemoryLimits, type MemoryOptions } from "./memory.ts";
 import { limitsOf } from "./memory_limits.ts";
 import { slotsThatFit } from "./slots.ts";
 
@@ -36,7 +36,7 @@ export function requirements(
 ): MemoryOptions {
   const { config, lora, limits } = about;
   const { baseDtype, microBatch, recompute, samples = 6, maxTokens = 256 } = choices;
-  return {
+  const options: MemoryOptions = {
     task,
     lora,
     baseDtype,
@@ -47,6 +47,7 @@ export function requirements(
     slots: choices.slots ?? slotsThatFit(config, { maxTokens, samples, limits }),
     promptTokens: Math.min(256, config.maxPositions),
   };
+  return fitted(config, options, limits);
 }
 
 /**

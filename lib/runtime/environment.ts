@@ -61,9 +61,19 @@ export function machine(): Machine {
     processor: os.cpus()[0]?.model?.trim() ?? "",
     cores: os.availableParallelism(),
     memoryTotal: os.totalmem(),
-    // os.freemem() leaves out what the page cache would give back.
-    memoryAvailable: procBytes("/proc/meminfo", "MemAvailable") ?? os.freemem(),
+    memoryAvailable: memoryAvailable(),
   };
+}
+
+/** Bytes of memory that can be had without swapping. */
+export function memoryAvailable(): number {
+  // os.freemem() leaves out what the page cache would give back.
+  return procBytes("/proc/meminfo", "MemAvailable") ?? os.freemem();
+}
+
+/** The system and its release, as "linux 6.1.0-18-amd64". */
+export function systemRelease(): string {
+  return `${process.platform} ${os.release()}`;
 }
 
 /** Bytes of memory this process had resident at its peak. */

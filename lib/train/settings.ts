@@ -47,7 +47,10 @@ export interface TrainOptions extends Watched {
   readonly seed?: number;
   /** Rows computed at once (default 4,096): memory against launches, not the result. */
   readonly microBatchTokens?: number;
-  /** Keep only each layer's input and compute the rest again: a third more work, a fraction of the memory. */
+  /**
+   * Keep only each layer's input and compute the rest again: a third more work, a fraction of the memory (default: on the
+   * CPU as many layers as do not fit the memory that is left, on a GPU none). Results are the same.
+   */
   readonly recompute?: boolean | undefined;
   /** Steps between metrics (default 10). */
   readonly logEvery?: number;
@@ -185,7 +188,7 @@ export function resolveSettings(options: TrainOptions): TrainSettings {
     },
     compute: {
       microBatchTokens: options.microBatchTokens ?? 4096,
-      keep: options.recompute ? "inputs" as const : "products" as const,
+      keep: options.recompute ? "inputs" as const : "what fits" as const,
     },
     schedule: {
       learningRate: options.learningRate ?? 2e-5,

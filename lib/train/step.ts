@@ -2,10 +2,9 @@ import { turns } from "../runtime/turns.ts";
 import type { Tensor } from "../backend/device.ts";
 import { upload } from "../backend/tensors.ts";
 import { planMicroBatches, type TokenGroup } from "../model/packing.ts";
-import { backward, forward, orderedLogprobs } from "../model/decoder.ts";
+import { backward, forward, orderedLogprobs, type PassKeep } from "../model/decoder.ts";
 import type { Decoder } from "../model/state.ts";
 import { type DeviceBatch, deviceBatch } from "../model/batch.ts";
-import type { Keep } from "../model/layer.ts";
 import type { ResolvedOptions } from "../objectives/_options.ts";
 import type { Objective, ScoredGroup } from "../objectives/objective.ts";
 import { checkedLoss } from "../objectives/checked_loss.ts";
@@ -30,7 +29,7 @@ export interface StepOptions {
   /** Rows of a micro-batch. */
   readonly microBatchTokens: number;
   /** What forward passes keep for the backward pass. */
-  readonly keep: Exclude<Keep, "nothing">;
+  readonly keep: Exclude<PassKeep, "nothing">;
   /** Whether log-probs are read back where the objective does not need them. */
   readonly report: boolean;
 }

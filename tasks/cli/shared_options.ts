@@ -88,7 +88,8 @@ export const shared = {
     4096,
   ),
   recompute: toggle("--recompute", {
-    help: "Compute layers again in the backward pass, to need less memory",
+    help:
+      "Compute every layer again in the backward pass, to need less memory; without it, on a CPU, those that do not fit",
   }),
   logEvery: integer("--log-every", {
     help: "Steps between two lines of metrics; default: about 60 lines a training",

@@ -9,14 +9,16 @@ import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { attachAdapter, detachAdapter } from "../../lib/model/adapter.ts";
 import { parseConfig } from "../../lib/checkpoint/config.ts";
-import { backward, forward } from "../../lib/model/decoder.ts";
+import { backward, forward, type PassKeep } from "../../lib/model/decoder.ts";
 import { deviceBatch } from "../../lib/model/batch.ts";
 import { DecodingSession } from "../../lib/model/decoding.ts";
 import type { Lora } from "../../lib/checkpoint/lora.ts";
-import { bytesText, checkFits, memoryPlan } from "../../lib/model/memory.ts";
+import { bytesText, checkFits, fitted, layersThatFit, memoryPlan } from "../../lib/model/memory.ts";
 import { inFlags } from "../../tasks/cli/words.ts";
 import { HEAP_BYTES } from "../../lib/backend/cpu.ts";
-import type { Device } from "../../lib/backend/device.ts";
+import { openDevice } from "../../lib/backend/backend.ts";
+import type { CpuDevice, Device } from "../../lib/backend/device.ts";
+import { fillZero, read } from "../../lib/backend/tensors.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
@@ -93,9 +95,10 @@ test("what cannot fit is refused, with the option that would do", () => {
     }
     return "";
   };
+  checkFits(wide(12), { task: "train" }, limits); // 4.5 GiB if all layers were kept: some are computed again
   assert.match(
-    refusal(12, { task: "train" }),
-    /^Cannot train this model on wasm: it needs about 4\.5 GiB, the wasm heap holds 4\.0 GiB; --micro-batch 1024 would fit$/,
+    refusal(12, { task: "train", microBatchTokens: 16384 }),
+    /^Cannot train this model on wasm: it needs about 4\.4 GiB, the wasm heap holds 4\.0 GiB; --micro-batch 1024 would fit$/,
   );
   assert.match(refusal(30, { task: "train" }), /; --lora r=16.*would fit$/);
   assert.match(refusal(120, { task: "train" }), /; --lora r=16 .*--base-dtype int8 would fit$/);
@@ -236,6 +239,92 @@ onBothBackends("loading takes the parameters' bytes and at most one tensor more"
     model!.dispose();
     assert.equal(testDevice().use().used, before);
   }
+});
+
+test("layers are computed again by the memory that is left", () => {
+  // A row's bytes in `tiny`: 8 numbers for the input of each of 2 layers; besides, for each whose products are kept,
+  // 8 (after attention) + 16 (queries, keys, values) + 8 (attended) + 4 (heads) + 24 (gate and up) = 60; for a gradient
+  // 5·8 + 2·12 + 24 = 88, and 20 logits. So 10 rows take 4·10·(16 + 88 + 20) = 4,960 bytes and 2,400 for each layer kept.
+  const plan = (keptLayers?: number) => memoryPlan(tiny, { task: "train", microBatchTokens: 10, keptLayers });
+  const { intermediateSize: f, heads, kvHeads, headDim, hiddenSize: d } = tiny;
+  assert.deepEqual([d, f, heads, kvHeads, headDim], [8, 12, 4, 2, 2]);
+  assert.equal(plan().keptLayers, 2);
+  assert.equal(plan(2).bytes.activations - plan(1).bytes.activations, 2400);
+  assert.equal(plan(1).bytes.activations, plan(0).bytes.activations); // one that is computed again needs as much
+  const left = (bytes: number) => layersThatFit(tiny, 10, bytes);
+  assert.deepEqual([0, 4960, 1.2 * 7359, 1.2 * 7361, 1.2 * 9759, 1.2 * 9761, 1e9].map(left), [
+    0,
+    0,
+    0,
+    1,
+    1,
+    2,
+    2,
+  ]);
+  const total = plan().bytes.total, limits = { backend: "wasm", total: total - 1 } as const;
+  const options = { task: "train", microBatchTokens: 10 } as const;
+  assert.equal(fitted(tiny, options, limits).keptLayers, 1);
+  assert.equal(fitted(tiny, options, { ...limits, total }).keptLayers, 2);
+  assert.equal(fitted(tiny, options, { ...limits, total: 10 }).keptLayers, 0); // and is refused as such
+  assert.deepEqual(fitted(tiny, options, { backend: "webgpu" }), options);
+  assert.equal(memoryPlan(tiny, { ...options, recompute: true }).keptLayers, 0);
+});
+
+onBothBackends("whatever a pass keeps, the bytes of its gradients are the same", async (backend) => {
+  const model = await loadModel(await writeSmallModel({ context: 1024, config: shape }), { backend });
+  const optimizer = new Optimizer(model.decoder, {
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weightDecay: 0,
+    clip: 1,
+  });
+  const device = model.device, found: Float32Array[][] = [];
+  const { layers } = model.config, peaks: number[] = [];
+  const step = async (keep: PassKeep) => {
+    for (const gradient of optimizer.gradients.values()) fillZero(gradient);
+    const batch = deviceBatch(model.decoder, [{ prompt: tokenIds(30, 1), responses: [tokenIds(41, 2)] }]);
+    const pass = forward(model.decoder, batch, { keep });
+    peaks.push(device.use().used);
+    const count = batch.host.labels.length, ones = upload(new Float32Array(count).fill(1), [count]);
+    backward(model.decoder, pass, { batch, weights: ones, gradients: optimizer.gradients });
+    found.push(
+      await Promise.all([...optimizer.gradients.values()].map(async (g) => await read(g) as Float32Array)),
+    );
+    [ones, batch].forEach((one) => one.dispose());
+  };
+  await step("products");
+  await step("inputs");
+  await step("what fits"); // all of it
+  assert.ok(peaks[1]! < peaks[0]!);
+  assert.equal(peaks[2], peaks[0]);
+  if (device.name === "wasm") {
+    // Now the heap has room for the products of one layer, and a half.
+    const one =
+      memoryPlan(model.config, { task: "train", microBatchTokens: 72, keptLayers: 2 }).bytes.activations -
+      memoryPlan(model.config, { task: "train", microBatchTokens: 72, keptLayers: 1 }).bytes.activations;
+    let room = 0;
+    while (layersThatFit(model.config, 72, room) < 1) room += one / 8;
+    const { left } = device;
+    try {
+      Object.assign(device, { left: () => room + one / 2 });
+      await step("what fits");
+    } finally {
+      Object.assign(device, { left });
+    }
+    assert.ok(layers > 1 && peaks[3]! > peaks[1]! && peaks[3]! < peaks[0]!, String(peaks));
+  }
+  for (const values of found.slice(1)) assert.deepEqual(values, found[0]);
+  optimizer.dispose();
+  model.dispose();
+});
+
+test("what the heap of the CPU has left is what can be taken of it", async () => {
+  const device = await openDevice("wasm") as CpuDevice, before = device.left();
+  assert.ok(before > 2 ** 24 && before <= HEAP_BYTES);
+  const taken = device.take(2 ** 24);
+  assert.ok(Math.abs(before - device.left() - 2 ** 24) < 2 ** 22, String(before - device.left()));
+  device.release(taken);
 });
 
 onBothBackends("a training step takes what was said, within a fifth", async (backend) => {

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
-import { findAdapter } from "../../lib/backend/webgpu.ts";
+import { findAdapter, identityOf } from "../../lib/backend/webgpu.ts";
+import { writeTable } from "../../lib/kernels/product/tile_table.ts";
 import { base, lines, records, root, run } from "../_commands.ts";
 import { mpirun, mpiTest } from "../_mpi.ts";
 
@@ -51,6 +56,80 @@ mpiTest("doctor under mpirun says what joins its processes", async () => {
   assert.match(out, /^world +2 processes, joined by MPICH \d/m);
   assert.equal(out.match(/^runtime/gm)!.length, 1);
 });
+
+test("a table of tiles is shown and used; that of another driver is named in one line", {
+  skip: adapter ? false : "no WebGPU adapter on this machine",
+}, async () => {
+  const folder = await mkdtemp(join(tmpdir(), "aft-tiles-")), env = { AFT_CACHE: folder };
+  try {
+    const none = await run("doctor", [], { env });
+    assert.match(
+      none.out,
+      /^ {2}products +as built in: (a CPU is measured by --retune alone|the first task .*)$/m,
+    );
+    const before = process.env.AFT_CACHE;
+    process.env.AFT_CACHE = folder;
+    const cut = { tileM: 64, tileN: 64, blockM: 4, blockN: 4, fill: 0 };
+    const path = await writeTable(identityOf(adapter!), {
+      kinds: new Map([["forward", { cut, before: 3, after: 2 }]]),
+      left: ["dw"],
+    });
+    if (before === undefined) delete process.env.AFT_CACHE;
+    else process.env.AFT_CACHE = before;
+    const [page, json, off] = await Promise.all([
+      run("doctor", [], { env }),
+      run("doctor", ["--json"], { env }),
+      run("doctor", [], { env: { ...env, AFT_TUNE: "off" } }),
+    ]);
+    assert.ok(page.out.includes(`measured: ${path}`), page.out);
+    assert.match(page.out, /^ {4}forward +tiles 64×64 of 4×4: 1\.50× as fast as built in$/m);
+    assert.match(page.out, /^ {4}dw +the time was up: as built in$/m);
+    assert.deepEqual(records(json.out)[0].adapter.products, {
+      table: path,
+      kinds: { forward: { cut, before: 3, after: 2 } },
+      left: ["dw"],
+    });
+    assert.match(off.out, /^ {2}products +as built in: switched off by AFT_TUNE=off$/m);
+
+    const question = "What is 12 + 30? ".repeat(12); // more rows than 64
+    const input = lines([{ id: "a", question, reference: "#### 42", candidates: [{ text: "#### 42" }] }]);
+    const score = async (env: Record<string, string>) => {
+      const { code, out, err } = await run("score", ["--model", base, "--backend", "webgpu"], { env, input });
+      assert.equal(code, 0, err);
+      return { score: records(out)[0].candidates[0].score as number, err };
+    };
+    const tuned = await score(env), plain = await score({ ...env, AFT_TUNE: "off" });
+    assert.ok(Math.abs(tuned.score - plain.score) < 1e-4, `${tuned.score} ${plain.score}`);
+    assert.doesNotMatch(tuned.err, /tiles/);
+    if (!isCpu) return; // there it would be measured again
+    const table = JSON.parse(await readFile(path, "utf8"));
+    table.key.description = "another driver";
+    await writeFile(path, JSON.stringify(table));
+    const other = await score(env);
+    assert.equal(other.score, plain.score);
+    assert.equal(
+      other.err.split("\n").filter((line) => line.includes(path)).length,
+      1,
+      other.err,
+    );
+    assert.match(
+      other.err,
+      /^score: Cannot use the tiles in .*: it is of description "another driver", here is ".*"; products stay as they are built in$/m,
+    );
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test(
+  "doctor --retune without a GPU is wrong usage",
+  { skip: adapter ? "there is an adapter" : false },
+  async () => {
+    const { code, out, err } = await run("doctor", ["--retune"]);
+    assert.deepEqual([code, out], [2, ""]);
+    assert.match(err, /found no adapter/);
+  },
+);
 
 const skip = !adapter
   ? "no WebGPU adapter on this machine"

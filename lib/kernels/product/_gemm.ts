@@ -1,10 +1,13 @@
-import type { Device, Tensor } from "../../backend/device.ts";
+import type { Tensor } from "../../backend/device.ts";
 import { type Binding, dispatch, type Program } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
+import { empty } from "../../backend/tensors.ts";
 import { cpuOf } from "../_assembly.ts";
 import { type GemmVariant, tiledGemm } from "./_gemm_tiled.ts";
 import { rowBlocks } from "../_row_blocks.ts";
 import { sgemmOn } from "./_sgemm.ts";
+import { addParts, partGroups, partsAlongK } from "./_split_sums.ts";
+import { cutOf } from "./tiles.ts";
 
 /** The operands of one product: op(A) [m, k], op(B) [k, n], C [m, n], all row-major without gaps. */
 export interface GemmOperands {
@@ -175,26 +178,33 @@ function* partsThatFit(product: Product, layout: Transposes): Generator<Product>
 
 function launch(product: Product, layout: Transposes): void {
   const { a, b, c, bias, sizes: { m, n, k }, add, scale } = product, axes = axesOf(layout);
+  const { device } = c.tensor;
+  if (device.name !== "webgpu") throw new Error("Cannot multiply by tiles: the tensors are not on webgpu");
   const quad = (name: "a" | "b" | "c") => {
     const { stride, column } = product[name];
     return [stride, column, product.sizes[axes[name].columns]].every((length) => length % 4 === 0);
   };
+  const cut = cutOf(device, { m, n, k, ...layout }), { tileM, tileN, blockM, blockN } = cut;
+  const { parts, each } = partsAlongK(device, product.sizes, cut), split = parts > 1;
+  const epilogue = add ? "add" : bias ? "bias" : "set";
   const variant: GemmVariant = {
     ...layout,
-    epilogue: add ? "add" : bias ? "bias" : "set",
+    epilogue: split ? "set" : epilogue,
     quadA: quad("a"),
     quadB: quad("b"),
-    quadC: quad("c"),
-    ...tileOf(c.tensor.device, m, n),
+    quadC: split ? n % 4 === 0 : quad("c"),
+    ...{ tileM, tileN, blockM, blockN, split },
   };
   const key = Object.values(variant).join();
   let program = programs.get(key);
   if (!program) programs.set(key, program = tiledGemm(variant));
   const bound = ({ tensor, offset, rows, stride }: Side): Binding =>
     offset === 0 && rows * stride === tensor.size ? tensor : { tensor, offset, length: rows * stride };
-  const tensors = { a: bound(a), b: bound(b), c: bound(c) };
+  const biased = epilogue === "bias" ? { bias: bias! } : {};
+  const place = { c_stride: c.stride, c_column: c.column, scale };
+  using sums = split ? empty(device, [parts, m, n]) : undefined;
   dispatch(program, {
-    tensors: variant.epilogue === "bias" ? { ...tensors, bias: bias! } : tensors,
+    tensors: { a: bound(a), b: bound(b), ...(sums ? { c: sums } : { c: bound(c), ...biased }) },
     params: {
       m,
       n,
@@ -203,42 +213,19 @@ function launch(product: Product, layout: Transposes): void {
       a_column: a.column,
       b_stride: b.stride,
       b_column: b.column,
-      c_stride: c.stride,
-      c_column: c.column,
-      scale,
+      ...place,
+      ...(sums && { scale: 1, each }),
     },
-    groups: [Math.ceil(n / variant.tileN), Math.ceil(m / variant.tileM)],
+    groups: [Math.ceil(n / tileN), Math.ceil(m / tileM), parts],
     work: 2 * m * n * k,
   });
-}
-
-/** Sizes of tiles and blocks of one product. */
-export type Tile = Pick<GemmVariant, "tileM" | "tileN" | "blockM" | "blockN">;
-
-/**
- * The tile of C a workgroup computes, and a thread's block of it. Blocks of 8×8 halve the reads of workgroup memory
- * that 4×4 needs, and fill about as many registers as GPUs give a thread without halving those at work. Flat tiles keep
- * products of few rows, as in decoding, from multiplying rows that are not there.
- *
- * A CPU that stands in for a GPU keeps registers in memory anyway and pays for each read of a tile by the lane: blocks
- * of 16×16 took software Vulkan (Mesa 22.3) from 4.9 to 8.8 GFLOP a CPU second at 1664×384×128, from 5.2 to 9.2 at
- * 1664×128×768 and from 5.6 to 9.7 at 768×128×1664 with A transposed; at 8×1024×128 8×8 beat both 8×4 and 8×16.
- */
-export function tileOf(device: Device, m: number, n: number): Tile {
-  const tile = gpuTileOf(m, n);
-  if (device.name !== "webgpu" || !device.isCpu) return tile;
-  const block = m <= 8 ? 8 : 16;
-  return { ...tile, blockM: Math.min(block, tile.tileM), blockN: block };
-}
-
-function gpuTileOf(m: number, n: number): Tile {
-  if (m <= 8) return { tileM: 8, tileN: 128, blockM: 8, blockN: 4 };
-  if (m <= 16) return { tileM: 16, tileN: 128, blockM: 8, blockN: 8 };
-  // Up to 128 rows, half a tile of nothing at the end would cost a quarter and more.
-  const last = m % 64;
-  if (m < 128 && last > 0 && last <= 32) return { tileM: 32, tileN: 64, blockM: 8, blockN: 8 };
-  if (n <= 32) return { tileM: 64, tileN: 32, blockM: 8, blockN: 8 };
-  return { tileM: 64, tileN: 64, blockM: 8, blockN: 8 };
+  if (!sums) return;
+  dispatch(addParts(epilogue), {
+    tensors: { parts: sums, ...biased, c: bound(c) },
+    params: { count: parts, size: m * n, n, ...place },
+    groups: [partGroups(m * n)],
+    work: parts * m * n,
+  });
 }
 
 /** Byte offset on the WASM heap of a tensor or of a run of its elements. */

@@ -15,6 +15,11 @@ export interface GemmVariant {
   readonly tileN: number;
   readonly blockM: number;
   readonly blockN: number;
+  /**
+   * Whether each workgroup along z takes its own part of k, `params.each` numbers from `group.z·each` on, and puts its sums
+   * into a matrix of its own, C being [parts, m, n].
+   */
+  readonly split?: boolean;
   /** Where B comes from other than from an array of float32; then rows as it stores them are a multiple of 4 long. */
   readonly loader?: Loader;
 }
@@ -39,6 +44,11 @@ fn of_four(v: vec4<f32>, j: u32) -> f32 {
   return select(select(v.x, v.y, j == 1u), select(v.z, v.w, j == 3u), j > 1u);
 }`;
 
+/** How much of k the tiles of A and B hold: 16 KiB of both, and at most 32. */
+export function tileSteps({ tileM, tileN }: Pick<GemmVariant, "tileM" | "tileN">): number {
+  return Math.min(32, Math.floor(4096 / (tileM + tileN) / 4) * 4);
+}
+
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 
 /**
@@ -51,7 +61,7 @@ const range = (n: number) => Array.from({ length: n }, (_, i) => i);
  */
 export function tiledGemm(v: GemmVariant): Program {
   const threads = (v.tileM / v.blockM) * (v.tileN / v.blockN);
-  const tileK = Math.min(32, Math.floor(4096 / (v.tileM + v.tileN) / 4) * 4);
+  const tileK = tileSteps(v);
   const rows = v.blockM / 4, columns = v.blockN / 4; // vec4 of a thread's block
   const side = {
     a: { tile: v.tileM, group: "group.y", outer: "m", quad: v.quadA },
@@ -108,7 +118,7 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
   return {
     name: `${v.loader?.name ?? ""}gemm_${v.transposeA ? "t" : "n"}${v.transposeB ? "t" : "n"}_${v.epilogue}_${
       [v.quadA, v.quadB, v.quadC].map((q) => q ? 4 : 1).join("")
-    }_${v.tileM}x${v.tileN}_${v.blockM}x${v.blockN}`,
+    }_${v.tileM}x${v.tileN}_${v.blockM}x${v.blockN}${v.split ? "_split" : ""}`,
     inputs: {
       a: v.quadA ? "vec4<f32>" : "f32",
       ...v.loader?.inputs ?? { b: v.quadB ? "vec4<f32>" : "f32" },
@@ -126,6 +136,7 @@ fn get_${name}(r: u32, c: u32) -> ${quad ? "vec4<f32>" : "f32"} {
         c_column: "u32",
         scale: "f32",
       },
+      ...(v.split && { each: "u32" as const }),
       ...v.loader?.params,
     },
     workgroup: [threads],
@@ -143,7 +154,12 @@ ${get("b", v.transposeB)}`,
           "\n  ",
         )
     }
-  for (var step = 0u; step < params.k; step += ${tileK}u) {
+  ${
+      v.split
+        ? "let first = group.z * params.each; let last = min(params.k, first + params.each);"
+        : "let first = 0u; let last = params.k;"
+    }
+  for (var step = first; step < last; step += ${tileK}u) {
     ${load("a", !v.transposeA)}
     ${load("b", v.transposeB)}
     workgroupBarrier();
@@ -172,7 +188,9 @@ ${get("b", v.transposeB)}`,
     let q = i / ${columns}u; let s = i % ${columns}u;
     let r = r0 + (q >> 2u) * ${down * 4}u + (q & 3u); let c1 = c0 + s * ${across * 4}u;
     if (r >= params.m) { continue; }
-    let start = r * params.c_stride + params.c_column + c1;
+    let start = ${
+      v.split ? "(group.z * params.m + r) * params.n" : "r * params.c_stride + params.c_column"
+    } + c1;
     ${
       v.quadC
         ? `if (c1 < params.n) { ${put("start / 4u", "block[i]", "c1 / 4u")} }`

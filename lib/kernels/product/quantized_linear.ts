@@ -3,7 +3,6 @@ import { dispatch } from "../../backend/dispatch.ts";
 import { profile } from "../../backend/profile.ts";
 import { empty } from "../../backend/tensors.ts";
 import { cpuOf } from "../_assembly.ts";
-import { tileOf as gemmTileOf } from "./_gemm.ts";
 import { dotsOfRounded } from "./_narrow_dots.ts";
 import { fewRows, TILE_N, tiled, tiledAsWide } from "./_quantized_wgsl.ts";
 import { elementsOf, rowBlocks, type Run } from "../_row_blocks.ts";
@@ -11,6 +10,7 @@ import { overRows } from "../_over_rows.ts";
 import { sgemmIn, sgemmOn, sgemmScratch } from "./_sgemm.ts";
 import { SCRATCH } from "../../backend/threads.ts";
 import module from "../built/quantized_linear.wasm.ts";
+import { plainTile } from "./tiles.ts";
 import { BLOCK, paddedColumns, type QuantizedMatrix, weightsPerWord } from "./quantize.ts";
 
 /** How a product with a narrow matrix is made. */
@@ -189,7 +189,7 @@ function asWide(weight: QuantizedMatrix, product: {
   for (const run of partsOf(weight)) {
     const whole = run.count === weight.rows, add = !transposed && run.from > 0;
     const epilogue = add ? "add" : bias ? "bias" : "set", n = transposed ? run.count : columns;
-    const tile = gemmTileOf(a.device, m, n);
+    const tile = plainTile(a.device, m, n);
     dispatch(tiledAsWide(dtype, { transposeB: transposed, epilogue, ...tile }), {
       tensors: {
         a,

@@ -129,6 +129,7 @@ await runTask({
     ...turnOptions,
     ...objectiveOptions,
   },
+  together: true,
   plan: async (options) => {
     const { objective, constraints, label: labels } = options;
     alignMethods({ objective, constraints, labels, options: objectiveValues(options) });
@@ -153,6 +154,7 @@ await runTask({
       prompt: await promptsOf(options),
       configuration: io.configuration,
       signal: io.signal,
+      world: io.world,
     }, io.listener);
     for (const line of table.split("\n")) if (line !== "") await io.output.write(line);
   },

@@ -134,6 +134,7 @@ await runTask({
     beta: preset(shared.beta, 0.2),
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
   },
+  together: true,
   async run(options, io) {
     const { only, data, start, methods, plan, difference, ...others } = withoutCommon(options);
     const { evalShare: share, evalEvery: every, evalGenerate: generate, ...more } = others;
@@ -162,6 +163,7 @@ await runTask({
       ...(methods !== undefined && { methods: named(methods) }),
       start: named(start) as ("base" | "vft")[],
       signal: io.signal,
+      world: io.world,
     }, io.listener);
     for (const { tables: [first] } of outcomes) {
       if (!first) continue;

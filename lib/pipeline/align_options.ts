@@ -13,6 +13,7 @@ import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { type AlignEvaluation, checkAlignEvaluation } from "./align_evaluation.ts";
 import type { Listener } from "../runtime/listener.ts";
+import { alone, type World } from "../runtime/world.ts";
 import { type AlignMethod, alignMethods } from "./align_methods.ts";
 import { problemsFrom, type ProblemSource } from "./problem_source.ts";
 import { testSpecOf } from "./held_out.ts";
@@ -117,6 +118,11 @@ export interface AlignOptions {
   readonly configuration?: { readonly options: Readonly<Record<string, unknown>> } | undefined;
   /** Ends the run within a moment; what is there can be resumed. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * The processes that make the run together (default: this one alone), each with the same options: they train and sample
+   * as one. `openWorld` gives it. Rank 0 writes, and its listener alone is told.
+   */
+  readonly world?: World | undefined;
 }
 
 /** The options of `align` with their defaults filled in. */
@@ -128,6 +134,7 @@ export interface AlignSettings extends Filled {
   readonly trainTurns: TrainTurns | undefined;
   readonly stop: readonly string[] | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly world: World;
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
   readonly test: () => AsyncIterable<Problem>;
@@ -153,6 +160,7 @@ type Absent =
   | "lora"
   | "stop"
   | "signal"
+  | "world"
   | "data"
   | "testData"
   | "dataDirectory"
@@ -230,6 +238,7 @@ const names: NamesOf<AlignOptions> = {
   prompt: true,
   configuration: true,
   signal: true,
+  world: true,
 };
 
 const numbers = {
@@ -270,6 +279,7 @@ const kinds = {
   evaluation: "object",
   configuration: "object",
   signal: "signal",
+  world: "world",
 } as const;
 
 const words = {
@@ -332,7 +342,7 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
   const methods = alignMethods({ objective, constraints, beta, options: filled.options, labels: label });
   const fromBase = filled.start === "base";
   if (fromBase) { for (const { objective } of methods) checkFromBase(objective); }
-  const { signal: _, configuration: __, ...plain } = filled;
+  const { signal: _, configuration: __, world = alone, ...plain } = filled;
   return {
     ...rest,
     limit,
@@ -344,6 +354,7 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
     trainTurns: filled.trainTurns,
     stop: filled.stop,
     signal: filled.signal,
+    world,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignEpochs: filled.alignEpochs ?? (fromBase ? filled.epochs : 3),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / (fromBase ? 1 : 10),

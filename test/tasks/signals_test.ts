@@ -37,9 +37,10 @@ test("each signal ends a training at a checkpoint of its own, which the message 
       },
     });
     assert.equal(cut.code, 130, cut.err);
-    const [, step] =
-      cut.err.match(/^vft: Kept step (\d+) of 100 in \S+: --resume goes on from there\nvft: Interrupted\n$/) ??
-        assert.fail(cut.err);
+    const [, step] = cut.err.match(
+      /^vft: Kept step (\d+) of 100 in \S+: --resume goes on from there\nvft: Interrupted\n$/,
+    ) ??
+      assert.fail(cut.err);
     assert.deepEqual(readdirSync(join(out, "checkpoints")), [`step-${step!.padStart(8, "0")}`]);
     assert.ok(!existsSync(join(out, "run.lock")));
     const resumed = await run("vft", training(out, "--resume"));

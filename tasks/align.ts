@@ -66,6 +66,10 @@ await runTask({
       command: "deno task align --objective rloo --align-epochs 1 --rounds 3 --out runs/rloo",
     },
     {
+      does: "Two processes, equal to one (docs/scale.md)",
+      command: "mpirun --bind-to none -n 2 deno task align --out runs/two",
+    },
+    {
       does: "No answers for training: the candidates vote",
       command: "deno task align --label majority --constraints dc --out runs/votes",
     },

@@ -57,6 +57,10 @@ await runTask({
     { does: "How much it takes to see a difference of 1.5 points", command: "deno task study --plan" },
     { does: "One experiment, smaller", command: "deno task study --only main --seeds 1 --limit 320" },
     {
+      does: "Two processes, equal to one (docs/scale.md)",
+      command: "mpirun --bind-to none -n 2 deno task study --only main --seeds 1",
+    },
+    {
       does: "A model and data of your own",
       command:
         "deno task study --model models/smol --data gsm8k,aqua --learning-rate 2e-5 --max-tokens 256 --out runs/gsm8k",

@@ -1,12 +1,11 @@
 /** `align` and `study` by several ranks: one process. Ranks live in this process; `test/tasks/mpi_test.ts` has real ones. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
   align,
   type AlignOptions,
-  type AlignResult,
   InputError,
   loadDataset,
   study,
@@ -16,6 +15,7 @@ import {
 import type { Listener } from "../../lib/runtime/listener.ts";
 import type { World } from "../../lib/runtime/world.ts";
 import { freshPath } from "../_models.ts";
+import { assertNear, assertSameRuns } from "../_same_runs.ts";
 import { worldOf } from "../_worlds.ts";
 
 const small: AlignOptions = {
@@ -53,50 +53,6 @@ function made<T>(ended: PromiseSettledResult<T>[]): T[] {
   return ended.map((one) => one.status === "fulfilled" ? one.value : assert.fail(`${one.reason?.stack}`));
 }
 
-/** Numbers within 5e-5, relative where they are large, since each training's weights are within 1e-5; all else the same. */
-function assertNear(actual: unknown, expected: unknown, what: string): void {
-  if (typeof actual === "number" && typeof expected === "number") {
-    assert.ok(
-      Math.abs(actual - expected) <= 5e-5 * Math.max(1, Math.abs(expected)),
-      `${what}: ${actual}, not ${expected}`,
-    );
-  } else if (
-    typeof actual === "object" && actual !== null && typeof expected === "object" && expected !== null
-  ) {
-    assert.deepEqual(Object.keys(actual), Object.keys(expected), what);
-    for (const [name, value] of Object.entries(actual)) {
-      assertNear(value, (expected as Record<string, unknown>)[name], `${what}.${name}`);
-    }
-  } else assert.equal(actual, expected, what);
-}
-
-/** A value as JSON keeps it, without what a clock says. */
-function plain(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value), (name, of) => name === "milliseconds" ? undefined : of);
-}
-
-/** Lines of JSON in a file, without what follows from the weights' last digits. */
-function lines(...path: string[]): unknown[] {
-  return readFileSync(join(...path), "utf8").trim().split("\n").map((line) =>
-    JSON.parse(
-      line,
-      (name, value) => /digest$|tokens_per_second|allocated_bytes/.test(name) ? undefined : value,
-    )
-  );
-}
-
-/** That a run of several ranks is a run of one: its table, its candidates, its metrics, its files. */
-function assertSame(several: AlignResult, one: AlignResult): void {
-  const rows = ({ rows }: AlignResult) => plain(rows.map(({ summary }) => summary));
-  assertNear(rows(several), rows(one), "rows");
-  assert.deepEqual(several.rows.map((row) => row.sampledTokens), one.rows.map((row) => row.sampledTokens));
-  const files = (out: string) => readdirSync(out, { recursive: true }).map(String).sort();
-  assert.deepEqual(files(several.out), files(one.out));
-  for (const file of files(one.out).filter((file) => file.endsWith(".jsonl"))) {
-    assertNear(lines(several.out, file), lines(one.out, file), file);
-  }
-}
-
 for (
   const [what, worlds, options] of [
     ["the paper's method", [2, 3], { ...small, constraints: "dc" }],
@@ -123,7 +79,12 @@ for (
           return align({ ...options, out, world }, listener);
         }),
       );
-      assertSame(ended[0]!, one);
+      assertSameRuns(out, one.out);
+      assertNear(
+        ended[0]!.rows.map((row) => row.sampledTokens),
+        one.rows.map((row) => row.sampledTokens),
+        "tokens",
+      );
       for (const { rows, table, report } of ended.slice(1)) {
         assert.deepEqual({ rows, table, report }, {
           rows: ended[0]!.rows,
@@ -159,10 +120,10 @@ test("a run that was ended in the middle goes on with another number of ranks", 
   }
   assert.ok(!existsSync(join(out, "results.json")));
   const alone = await align({ ...options, out, resume: true });
-  assertSame(alone, whole);
+  assertSameRuns(out, whole.out);
   // A run that is there is read by all.
   const again = made(await byRanks(2, (world) => align({ ...options, out, resume: true, world })));
-  for (const { rows } of again) assertNear(plain(rows), plain(alone.rows), "rows");
+  for (const { rows } of again) assertNear(rows, alone.rows, "rows");
 });
 
 test("the ranks may see what is there at other times: rank 0 alone looks", async () => {
@@ -249,12 +210,12 @@ test("a study of two ranks is one process: experiments, and probes on the way", 
         study({ ...quick, out: two, world }, { warn: (line) => warned.push(`${world.rank}: ${line}`) }),
     ),
   );
-  assertNear(plain(outcomes[0]), plain(expected), "outcomes");
-  assert.deepEqual(plain(outcomes[1]), plain(outcomes[0]));
+  assertNear(outcomes[0], expected, "outcomes");
+  assert.deepEqual(outcomes[1], outcomes[0]);
   const files = (out: string) =>
     readdirSync(out, { recursive: true }).map((file) => `${file}`.replace(/-[0-9a-f]{8}/g, "")).sort();
   assert.deepEqual(files(two), files(one));
   assert.ok(warned.length > 0 && warned.every((line) => line.startsWith("0: ")), warned.join("\n"));
   const again = made(await byRanks(2, (world) => study({ ...quick, out: one, world })));
-  assertNear(plain(again[0]), plain(expected), "what was there");
+  assertNear(again[0], expected, "what was there");
 });

@@ -67,6 +67,10 @@ await runTask({
       command: "deno task align --objective rloo --align-epochs 1 --rounds 3 --out runs/rloo",
     },
     {
+      does: "Two processes, equal to one (docs/scale.md)",
+      command: "mpirun --bind-to none -n 2 deno task align --out runs/two",
+    },
+    {
       does: "No answers for training: the candidates vote",
       command: "deno task align --label majority --constraints dc --out runs/votes",
     },
@@ -128,6 +132,7 @@ await runTask({
     ...turnOptions,
     ...objectiveOptions,
   },
+  together: true,
   plan: async (options) => {
     const { objective, constraints, label: labels } = options;
     alignMethods({ objective, constraints, labels, options: objectiveValues(options) });
@@ -152,6 +157,7 @@ await runTask({
       prompt: await promptsOf(options),
       configuration: io.configuration,
       signal: io.signal,
+      world: io.world,
     }, io.listener);
     for (const line of table.split("\n")) if (line !== "") await io.output.write(line);
   },

@@ -8,15 +8,15 @@ import { evaluate } from "../lib/evaluate/evaluate.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { InputError } from "../lib/runtime/errors.ts";
 import type { Problem } from "../lib/data/records.ts";
-import { blockRecords } from "../lib/data/shards.ts";
 import type { Listener } from "../lib/runtime/listener.ts";
+import { overRanks } from "../lib/runtime/over_ranks.ts";
+import { dealing } from "../lib/evaluate/dealing.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, number, preset, required, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
 import { summed } from "./cli/measured.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
-import { overRanks } from "./cli/over_ranks.ts";
 import { behind, checkKept, fromBlock, resumeOption } from "./cli/resume.ts";
 import { pick, shared } from "./cli/shared_options.ts";
 import { stopTexts } from "./cli/stop_texts.ts";
@@ -90,7 +90,7 @@ await runTask({
     const records = sharded(problemsOf(options, io, "test"), options, io);
     const results: Evaluated[] = [];
     for await (const result of io.output.keptRecords()) results.push(result as Evaluated);
-    const measure = (problems: AsyncIterable<Problem> | Iterable<Problem>, listener: Listener) =>
+    const measure = (problems: AsyncIterable<Problem>, listener: Listener) =>
       evaluate(model, problems, {
         greedy: !options.scoresOnly,
         votes: options.scoresOnly ? 0 : votes,
@@ -105,15 +105,7 @@ await runTask({
         listener,
         signal: io.signal,
       });
-    // A rank cannot wait for as many records as one process measures together.
-    const block = 2 * blockRecords;
-    const measuring = overRanks(
-      io,
-      { part: "evaluate", block },
-      io.world.size === 1 ? measure : async function* (problems: AsyncIterable<Problem>, listener) {
-        for await (const some of inBlocks(problems, block)) yield* measure(some, listener);
-      },
-    );
+    const measuring = overRanks(io, { part: "evaluate", ...dealing.evaluate }, measure);
     const measured = behind(measuring(behind(checkKept(records.records, io), from)), again);
     for await (const result of measured) {
       results.push(result);
@@ -130,15 +122,3 @@ await runTask({
     else await io.output.writeRecord(line);
   },
 });
-
-/** Lists of so many records; the last may be shorter. */
-async function* inBlocks<T>(records: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
-  let some: T[] = [];
-  for await (const record of records) {
-    some.push(record);
-    if (some.length < size) continue;
-    yield some;
-    some = [];
-  }
-  if (some.length > 0) yield some;
-}

@@ -8,7 +8,8 @@ import { generate } from "../lib/model/generate.ts";
 import { generateFrom } from "../lib/model/generate_from.ts";
 import { loadModel } from "../lib/model/load_model.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
-import { overRanks } from "./cli/over_ranks.ts";
+import { overRanks } from "../lib/runtime/over_ranks.ts";
+import { dealing } from "../lib/evaluate/dealing.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { checkData, dataOptions, inputOptions, problemsOf, promptOptions, promptsOf } from "./cli/records.ts";
@@ -110,7 +111,7 @@ await runTask({
     const { slots, tokenIds } = options;
     const sample = overRanks(
       io,
-      { part: "generate", block: 4, ahead: 12 },
+      { part: "generate", ...dealing.generate },
       (problems: AsyncIterable<Problem>, listener) =>
         server
           ? generateFrom(problems, { ...sampling, ...server, listener })

@@ -6,20 +6,20 @@
  */
 import { normalizeResponses } from "../lib/data/prompts.ts";
 import type { Group } from "../lib/data/records.ts";
-import { blockRecords } from "../lib/data/shards.ts";
 import { rank } from "../lib/feedback/rank.ts";
 import { label } from "../lib/feedback/label.ts";
 import { labelByMajority } from "../lib/feedback/majority.ts";
 import { score } from "../lib/evaluate/score.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { loadModel } from "../lib/model/load_model.ts";
+import { overRanks } from "../lib/runtime/over_ranks.ts";
+import { dealing } from "../lib/evaluate/dealing.ts";
 import { runTask } from "./cli/run_task.ts";
 import { choice, integer, preset, toggle } from "./cli/option.ts";
 import { openRewardSource, rankOptions } from "./cli/ranking.ts";
 import { checkData, dataOptions, groupsOf, inputOptions, promptOptions, promptsOf } from "./cli/records.ts";
 import { memoryCheck } from "../lib/model/needs.ts";
 import { planMemory } from "./cli/memory_plan.ts";
-import { overRanks } from "./cli/over_ranks.ts";
 import { behind, checkKept, fromBlock, resumeOption } from "./cli/resume.ts";
 import { sharded, shardOption } from "./cli/shard.ts";
 import { pick } from "./cli/shared_options.ts";
@@ -138,7 +138,7 @@ await runTask({
     };
     const scored = overRanks(
       io,
-      { part: "score", block: blockRecords },
+      { part: "score", ...dealing.score },
       (groups: AsyncIterable<Group>, listener) =>
         score(model, groups, {
           strict,

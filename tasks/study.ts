@@ -61,6 +61,10 @@ await runTask({
     { does: "How much it takes to see a difference of 1.5 points", command: "deno task study --plan" },
     { does: "One experiment, smaller", command: "deno task study --only main --seeds 1 --limit 320" },
     {
+      does: "Two processes, equal to one (docs/scale.md)",
+      command: "mpirun --bind-to none -n 2 deno task study --only main --seeds 1",
+    },
+    {
       does: "A model and data of your own",
       command:
         "deno task study --model models/smol --data gsm8k,aqua --learning-rate 2e-5 --max-tokens 256 --out runs/gsm8k",
@@ -142,6 +146,7 @@ await runTask({
     beta: preset(shared.beta, 0.2),
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
   },
+  together: true,
   async run(options, io) {
     const { only, data, start, methods, plan, difference, ...others } = withoutCommon(options);
     const { evalShare: share, evalEvery: every, evalGenerate: generate, ...more } = others;
@@ -170,6 +175,7 @@ await runTask({
       ...(methods !== undefined && { methods: named(methods) }),
       start: named(start) as ("base" | "vft")[],
       signal: io.signal,
+      world: io.world,
     }, io.listener);
     for (const { tables: [first] } of outcomes) {
       if (!first) continue;

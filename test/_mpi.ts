@@ -1,6 +1,7 @@
 /** Commands started by the launchers of both families of MPI, side by side as Debian installs them. */
 
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { commandOf, program, type Result, type RunOptions } from "./_commands.ts";
@@ -38,4 +39,14 @@ export function mpirun(
 ): Promise<Result> {
   const [launcher, ...words] = [...launchers[family], "-n", `${ranks}`, ...commandOf(task), ...args];
   return program(launcher!, words, options);
+}
+
+/** The process of a rank below a launcher of Open MPI, which starts its ranks itself. */
+export function processOf(launcher: number, rank: number): number {
+  const children = readFileSync(`/proc/${launcher}/task/${launcher}/children`, "utf8").trim().split(" ").map(
+    Number,
+  );
+  return children.find((child) =>
+    readFileSync(`/proc/${child}/environ`, "utf8").includes(`OMPI_COMM_WORLD_RANK=${rank}\0`)
+  )!;
 }

@@ -59,6 +59,8 @@ export function fastFiles(files: readonly string[]): string[] {
 export const longest: readonly string[] = [
   "test/kill_test.ts",
   "test/tasks/mpi_test.ts",
+  "test/tasks/mpi_align_test.ts",
+  "test/pipeline/align_ranks_test.ts",
   "test/tasks/reading_test.ts",
   "test/tasks/dealt_command_test.ts",
   "test/tasks/shard_command_test.ts",

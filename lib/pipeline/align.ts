@@ -7,6 +7,7 @@ import { renderReport } from "../report/report.ts";
 import { roundsTable } from "../report/rounds_table.ts";
 import { summaryTable } from "../report/summary_table.ts";
 import { machine, peakResidentBytes } from "../runtime/environment.ts";
+import { byFirst } from "../runtime/agreed.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { exists, readJson, removeTemporaries, writeJson, writeText } from "../runtime/files.ts";
 import { findObjective } from "../objectives/objectives.ts";
@@ -58,20 +59,31 @@ interface Trained {
  * @throws {InputError} when the model or the data cannot be read, before there is a folder
  */
 export async function align(options: AlignOptions = {}, listener: Listener = {}): Promise<AlignResult> {
-  const settings = resolveAlign(options, listener),
-    { out, resume, overwrite, configuration, sources } = settings;
-  const file = join(out, "align.json");
+  const settings = resolveAlign(options, options.world?.rank ? {} : listener), { world } = settings;
+  let lock: AsyncDisposable | undefined;
+  try {
+    await byFirst(world, async () => {
+      lock = await takeOut(settings, listener);
+      await removeTemporaries(settings.out);
+      await writeJson(join(settings.out, "align.json"), settings.configuration);
+    });
+    return await new AlignRun(settings, listener).all();
+  } finally {
+    await lock?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Checks all that can be wrong, and takes the run's folder. */
+async function takeOut(settings: AlignSettings, listener: Listener): Promise<AsyncDisposable> {
+  const { out, resume, overwrite, configuration, sources } = settings;
   const taken = await checkOut({ out, resume, overwrite, mark: "align.json", sources });
   if (taken && resume) {
-    const other = configurationDifference(await readJson(file), configuration);
+    const other = configurationDifference(await readJson(join(out, "align.json")), configuration);
     if (other) throw new UsageError(`Cannot resume ${out}: it was started with ${other}`);
   }
   await checkSources(settings, listener);
   const owned = alignFileNames(settings.methods.map(({ kind }) => kind));
-  await using _lock = await takeFolder(out, { owned, overwrite: taken && !resume });
-  await removeTemporaries(out);
-  await writeJson(file, configuration);
-  return await new AlignRun(settings, listener).all();
+  return await takeFolder(out, { owned, overwrite: taken && !resume });
 }
 
 /** A run of `align` in its folder. */
@@ -89,8 +101,8 @@ class AlignRun {
 
   /** All stages, in order. */
   async all(): Promise<AlignResult> {
-    const { options } = this, { out } = options, { listener, warnings } = this.#stages;
-    this.#counts = await countProblems(options, (line) => listener.warn?.(line));
+    const { options } = this, { out } = options, { listener, warnings, world } = this.#stages;
+    this.#counts = await byFirst(world, () => countProblems(options, (line) => listener.warn?.(line)));
     this.#stages.timeLeft = new TimeLeft(plannedStages(options, this.#counts));
     const gradient = options.methods.find(({ objective }) =>
       objective.trainsOn === "samples" && !objective.needsReferenceLogprobs
@@ -123,20 +135,8 @@ class AlignRun {
     for (let round = 1; round <= options.rounds; round++) models.push(...await this.round(round, models));
     const rows: Row[] = [];
     for (const model of models) rows.push(await this.measure(model, judged));
-    const run = { options, stages: this.#stages, seconds: this.#seconds() };
     const report = join(out, "report.html");
-    await writeText(report, renderReport(await alignReport(run, rows, judged)));
-    await writeJson(join(out, "results.json"), {
-      rows: rows.map(({ name, round, sampledTokens, summary }) => ({
-        name,
-        round,
-        sampled_tokens: sampledTokens,
-        ...summary,
-      })),
-      seconds: this.#seconds(),
-      peak_resident_bytes: peakResidentBytes(),
-      machine: machine(),
-    });
+    await byFirst(world, () => this.#write(rows, { report, judged }));
     const mib = Math.round(peakResidentBytes() / 2 ** 20);
     listener.note?.(
       `Done in ${Math.round(this.#seconds())} s, peak memory ${mib} MiB; everything is in ${out}`,
@@ -155,6 +155,26 @@ class AlignRun {
       warnings,
       seconds: this.#seconds(),
     };
+  }
+
+  /** Writes the page and the numbers. */
+  async #write(
+    rows: readonly Row[],
+    { report, judged }: { readonly report: string; readonly judged: string },
+  ): Promise<void> {
+    const run = { options: this.options, stages: this.#stages, seconds: this.#seconds() };
+    await writeText(report, renderReport(await alignReport(run, rows, judged)));
+    await writeJson(join(run.options.out, "results.json"), {
+      rows: rows.map(({ name, round, sampledTokens, summary }) => ({
+        name,
+        round,
+        sampled_tokens: sampledTokens,
+        ...summary,
+      })),
+      seconds: this.#seconds(),
+      peak_resident_bytes: peakResidentBytes(),
+      machine: machine(),
+    });
   }
 
   /** Since the run began, to a tenth. */
@@ -289,7 +309,9 @@ class AlignRun {
       seed,
     });
     const path = join(directory, "examples.json");
-    if (!await exists(path)) {
+    // A few groups: rank 0 scores them faster than it would deal them.
+    const examples = await byFirst(stages.world, async () => {
+      if (await exists(path)) return await readJson(path) as number[][];
       using opened = await stages.open(directory);
       const scored: number[][] = [];
       for await (
@@ -300,7 +322,8 @@ class AlignRun {
         })
       ) scored.push(candidates.map((c) => c.score ?? NaN));
       await writeJson(path, scored);
-    }
-    return { ...model, summary, examples: await readJson(path) as number[][] };
+      return scored;
+    });
+    return { ...model, summary, examples };
   }
 }

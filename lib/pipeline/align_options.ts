@@ -13,6 +13,7 @@ import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { type AlignEvaluation, checkAlignEvaluation } from "./align_evaluation.ts";
 import type { Listener } from "../runtime/listener.ts";
+import { alone, type World } from "../runtime/world.ts";
 import { type AlignMethod, alignMethods } from "./align_methods.ts";
 import { problemsFrom, type ProblemSource } from "./problem_source.ts";
 import { testSpecOf } from "./held_out.ts";
@@ -119,6 +120,11 @@ export interface AlignOptions {
   readonly configuration?: { readonly options: Readonly<Record<string, unknown>> } | undefined;
   /** Ends the run within a moment; what is there can be resumed. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * The processes that make the run together (default: this one alone), each with the same options: they train and sample
+   * as one. `openWorld` gives it. Rank 0 writes, and its listener alone is told.
+   */
+  readonly world?: World | undefined;
 }
 
 /** The options of `align` with their defaults filled in. */
@@ -130,6 +136,7 @@ export interface AlignSettings extends Filled {
   readonly trainTurns: TrainTurns | undefined;
   readonly stop: readonly string[] | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly world: World;
   /** The problems, to be read as often as needed. */
   readonly train: () => AsyncIterable<Problem>;
   readonly test: () => AsyncIterable<Problem>;
@@ -155,6 +162,7 @@ type Absent =
   | "lora"
   | "stop"
   | "signal"
+  | "world"
   | "data"
   | "testData"
   | "dataDirectory"
@@ -232,6 +240,7 @@ const names: NamesOf<AlignOptions> = {
   prompt: true,
   configuration: true,
   signal: true,
+  world: true,
 };
 
 const numbers = {
@@ -272,6 +281,7 @@ const kinds = {
   evaluation: "object",
   configuration: "object",
   signal: "signal",
+  world: "world",
 } as const;
 
 const words = {
@@ -335,7 +345,7 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
   const joint = objective === "aft" && label === "answer";
   const start = filled.start ?? (joint ? "base" : "vft"), fromBase = start === "base";
   if (fromBase) { for (const { objective } of methods) checkFromBase(objective); }
-  const { signal: _, configuration: __, ...plain } = filled;
+  const { signal: _, configuration: __, world = alone, ...plain } = filled;
   return {
     ...rest,
     limit,
@@ -348,6 +358,7 @@ export function resolveAlign(options: AlignOptions, listener?: Listener): AlignS
     trainTurns: filled.trainTurns,
     stop: filled.stop,
     signal: filled.signal,
+    world,
     lora: lora === undefined ? undefined : typeof lora === "string" ? parseLora(lora) : checkLora(lora),
     alignEpochs: filled.alignEpochs ?? (fromBase ? filled.epochs : 3),
     alignLearningRate: filled.alignLearningRate ?? filled.learningRate / (fromBase ? 1 : 10),

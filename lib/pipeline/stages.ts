@@ -1,6 +1,9 @@
 /**
  * The stages that `align` and `study` are made of: train, sample candidates, measure. Each writes its result to a path,
  * and is passed over when it is there already.
+ *
+ * In a world of several ranks all go through the same stages. A training is shared out by steps, the others by records.
+ * Rank 0 alone looks at what is there and writes; a result is there for all when a stage ends.
  */
 
 import { join } from "node:path";
@@ -18,6 +21,8 @@ import type { Lora } from "../checkpoint/lora.ts";
 import type { Model } from "../model/model.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
+import { dealing } from "../evaluate/dealing.ts";
+import { byFirst, fromFirst } from "../runtime/agreed.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
 import { type EvaluationLine, isEvaluationLine } from "../train/evaluation_figures.ts";
@@ -27,6 +32,8 @@ import { plainSettings, train, type TrainOptions } from "../train/trainer.ts";
 import type { TimeLeft } from "./time_left.ts";
 import { memoryCheck } from "../model/needs.ts";
 import { inStage, type Listener, type ProgressEvent, type Watched } from "../runtime/listener.ts";
+import { overRanks } from "../runtime/over_ranks.ts";
+import { alone, type World } from "../runtime/world.ts";
 
 /** What all stages of a run share. */
 export interface StagesOptions extends Watched {
@@ -49,6 +56,8 @@ export interface StagesOptions extends Watched {
   readonly calculator: "keep" | "drop";
   /** What was asked for as a whole: kept in each model's run.json. */
   readonly configuration?: unknown;
+  /** The processes that go through the stages together (default: this one alone). */
+  readonly world?: World | undefined;
 }
 
 /** A source of records that can be read again. */
@@ -104,13 +113,16 @@ export class Stages {
   readonly warnings: string[] = [];
   /** Which backend serves and why, once a model was opened. */
   backend?: string;
-  /** Hears of everything; remembers warnings. */
+  /** Hears of everything; remembers warnings. In another rank than 0 nobody does. */
   readonly listener: Listener;
+  /** The processes that go through the stages together. */
+  readonly world: World;
   /** What is left to do, where the stages to come are known: progress then says how long it is likely to take. */
   timeLeft?: TimeLeft | undefined;
 
   constructor(readonly options: StagesOptions) {
-    const { listener } = options;
+    const { world = alone } = options, listener = world.rank === 0 ? options.listener : undefined;
+    this.world = world;
     this.listener = {
       ...listener,
       warn: (line) => {
@@ -155,14 +167,16 @@ export class Stages {
 
   /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
   async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
-    const { microBatch, prompt, signal, configuration } = this.options;
-    if (await exists(join(out, "config.json")) || await isAdapterDirectory(out)) {
-      await tidyFinished(out);
-      return out;
-    }
-    const resume = await exists(join(out, "run.json")), { lora, recompute } = this.options;
-    const whole = lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
-    using model = await this.open(from, whole ? { lora, seed: settings.seed } : undefined);
+    const { microBatch, prompt, signal, configuration, lora, recompute } = this.options, { world } = this;
+    const { isThere, resume, adapter } = await byFirst(world, async () => {
+      const isThere = await exists(join(out, "config.json")) || await isAdapterDirectory(out);
+      if (isThere) await tidyFinished(out);
+      const whole = !isThere && lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
+      const adapter = whole ? { lora, seed: settings.seed } : undefined;
+      return { isThere, resume: await exists(join(out, "run.json")), adapter };
+    });
+    if (isThere) return out;
+    using model = await this.open(from, adapter);
     await probe?.(model, undefined);
     const lines = train(model, records(), {
       ...settings,
@@ -179,6 +193,7 @@ export class Stages {
         progress: (event) => this.listener.progress?.({ ...event, part: label }),
       },
       signal,
+      world,
     });
     for await (const line of lines) {
       this.listener.metrics?.(label, line as unknown as Readonly<Record<string, unknown>>);
@@ -192,40 +207,36 @@ export class Stages {
     path: string,
     { from, problems, label, total, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
   ): Promise<string> {
-    const { maxTokens, stop, prompt, microBatch, signal } = this.options;
-    if (await exists(path)) return path;
+    const { maxTokens, stop, prompt, microBatch, signal } = this.options, { world } = this;
+    if (await byFirst(world, () => exists(path))) return path;
     using model = await this.open(from);
     const listener: Listener = {
       ...inStage(this.listener, label),
       progress: (event) => this.listener.progress?.({ ...counted(event, total), part: label }),
     };
-    const generated = generate(model, this.problems(problems), {
-      ...sampling,
-      maxTokens,
-      stop,
-      prompt,
-      listener,
-      signal,
-    });
-    const scoring = {
-      microBatchTokens: microBatch,
-      prompt,
-      listener: { ...listener, progress: undefined },
-      signal,
-    };
-    let right = 0, wrong = 0, mixed = 0, all = 0;
-    await writeAtomic(path, async (sink) => {
-      const marked = labels === "answer" ? generated : labelByMajority(generated, { listener, signal });
-      for await (const group of score(logprobs ? model : undefined, marked, scoring)) {
-        const correct = group.candidates.filter((c) => c.correct).length;
-        right += correct;
-        wrong += group.candidates.length - correct;
-        if (correct > 0 && correct < group.candidates.length) mixed++;
-        all++;
-        await sink.write(`${JSON.stringify(group)}\n`);
-      }
-      if (all === 0) throw new InputError("Cannot align: the data has no problems");
-    });
+    const sample = overRanks(
+      { world, listener },
+      { part: label, ...dealing.generate },
+      (problems: AsyncIterable<Problem>, listener) =>
+        generate(model, problems, { ...sampling, maxTokens, stop, prompt, listener, signal }),
+    );
+    const scored = overRanks(
+      { world, listener: { ...listener, progress: undefined } },
+      { part: label, ...dealing.score },
+      (groups: AsyncIterable<Group>, listener) =>
+        score(logprobs ? model : undefined, groups, {
+          microBatchTokens: microBatch,
+          prompt,
+          listener,
+          signal,
+        }),
+    );
+    const drawn = sample(this.problems(problems));
+    // Ranks that score have ended sampling: what is dealt is dealt one after the other.
+    const generated = world.size === 1 ? drawn : each(await Array.fromAsync(drawn));
+    const groups = scored(labels === "answer" ? generated : labelByMajority(generated, { listener, signal }));
+    if (world.rank > 0) await Array.fromAsync(groups); // its part of them
+    const { right, wrong, mixed, all } = await byFirst(world, () => writeCandidates(path, groups));
     this.listener.note?.(
       `${label}: ${right} right and ${wrong} wrong candidates of ${all} questions, ${mixed} with both`,
     );
@@ -234,15 +245,20 @@ export class Stages {
 
   /** Measures a model, into the file `path`. */
   async measure(path: string, { from, records, label, ...measuring }: MeasureStage): Promise<Measured> {
-    if (await exists(path)) return await readJson(path) as Measured;
+    const { world } = this;
+    const found = await byFirst(
+      world,
+      async () => await exists(path) ? await readJson(path) as Measured : null,
+    );
+    if (found) return found;
     using model = await this.open(from);
     const results = await this.evaluated(model, records, { ...measuring, label });
     const measured = { summary: summarize(results), results };
-    await writeJson(path, measured);
+    await byFirst(world, () => writeJson(path, measured));
     return measured;
   }
 
-  /** What is measured of each record with a model that is open. */
+  /** What is measured of each record with a model that is open: in every rank. */
   async evaluated(
     model: Model,
     records: Source<Problem>,
@@ -250,19 +266,47 @@ export class Stages {
   ): Promise<Evaluated[]> {
     const { maxTokens, stop, prompt, microBatch, signal } = this.options;
     const { label, total, ...measuring } = options;
-    const { progress } = inStage(this.listener, label);
-    return await Array.fromAsync(
-      evaluate(model, records(), {
-        maxTokens,
-        stop,
-        prompt,
-        microBatchTokens: microBatch,
-        signal,
-        listener: { progress: (event) => progress?.(counted(event, total)) },
-        ...measuring,
-      }),
+    const { world } = this, { progress } = inStage(this.listener, label);
+    const measure = overRanks(
+      { world, listener: { progress: (event) => progress?.(counted(event, total)) } },
+      { part: "records", ...dealing.evaluate },
+      (records: AsyncIterable<Problem>, listener) =>
+        evaluate(model, records, {
+          maxTokens,
+          stop,
+          prompt,
+          microBatchTokens: microBatch,
+          signal,
+          listener,
+          ...measuring,
+        }),
     );
+    return await fromFirst(world, await Array.fromAsync(measure(records())));
   }
+}
+
+/** Writes candidates and counts them: right ones, wrong ones, groups with both, and all groups. */
+async function writeCandidates(
+  path: string,
+  groups: AsyncIterable<Group>,
+): Promise<{ right: number; wrong: number; mixed: number; all: number }> {
+  let right = 0, wrong = 0, mixed = 0, all = 0;
+  await writeAtomic(path, async (sink) => {
+    for await (const group of groups) {
+      const correct = group.candidates.filter((c) => c.correct).length;
+      right += correct;
+      wrong += group.candidates.length - correct;
+      if (correct > 0 && correct < group.candidates.length) mixed++;
+      all++;
+      await sink.write(`${JSON.stringify(group)}\n`);
+    }
+    if (all === 0) throw new InputError("Cannot align: the data has no problems");
+  });
+  return { right, wrong, mixed, all };
+}
+
+async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
 }
 
 /** An event with its total, where it lacks one that is known. */

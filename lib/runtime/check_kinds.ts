@@ -17,6 +17,11 @@ const kinds = {
     (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value),
   ],
   signal: ["an AbortSignal", (value: unknown) => value instanceof AbortSignal],
+  world: [
+    "a world, as `openWorld` gives it",
+    (value: unknown) =>
+      typeof value === "object" && value !== null && "rank" in value && "broadcast" in value,
+  ],
 } as const;
 
 /** What each of some options must be, by the option's name. */

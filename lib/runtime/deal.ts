@@ -59,6 +59,7 @@ export async function* deal<R, T>(
   if (world.size === 1) return yield* work(each(records), (line) => heard?.(line, 0));
   if (world.rank === 0) yield* lead(world, { ...options, records: each(records) });
   else await follow(world, work);
+  await world.barrier(); // one that began to deal again would be taken to ask for more of these
 }
 
 async function* each<R>(records: AsyncIterable<R> | Iterable<R>): AsyncGenerator<R> {

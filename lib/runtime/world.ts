@@ -4,6 +4,7 @@
  * Everything waits without keeping the event loop or a core busy: a call is begun, and asked about until it is done.
  */
 
+import { fstatSync } from "node:fs";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
@@ -126,6 +127,11 @@ export async function openWorld(): Promise<World> {
       `${cannot}: Slurm does it by a plugin, pmi2 for MPICH or pmix for Open MPI; AFT_MPI=none keeps them apart`,
     );
   }
+  if (runtime().name === "bun" && !isOpen(environmentVariable("PMI_FD"))) {
+    throw new InputError(
+      `${cannot}: its connection (PMI_FD) is closed, as Bun closes it to a script of package.json; give Bun the file itself`,
+    );
+  }
   const path = findMpi(launch.family);
   if (path === undefined) {
     const asked = environmentVariable("AFT_MPI");
@@ -140,6 +146,17 @@ export async function openWorld(): Promise<World> {
     );
   }
   return world;
+}
+
+/** Whether a descriptor that a launcher opened for this process has come here; none is as good. */
+function isOpen(descriptor: string | undefined): boolean {
+  if (descriptor === undefined) return true;
+  try {
+    fstatSync(Number(descriptor));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The MPI libraries that could join processes here, each by path and name; none under Node. */

@@ -11,6 +11,7 @@ import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
 import { type CandidateChange, mixed, type Sampler } from "./candidate_changes.ts";
 import { evaluationOfTraining } from "../pipeline/align_evaluation.ts";
+import { byFirst } from "../runtime/agreed.ts";
 import { listDirectory, makeDirectory, readBytes } from "../runtime/files.ts";
 import { findObjective } from "../objectives/objectives.ts";
 import type { Metrics } from "../train/metrics.ts";
@@ -110,8 +111,7 @@ export class StudyCells {
     const { temperature, maxTokens } = this.settings, from = await this.#sampler(data, seed, sampler);
     const limit = split === "train" ? this.settings.limit : this.judgedLimit;
     const key = digest({ from: from.key, split, samples, temperature, maxTokens, limit });
-    const folder = join(this.options.out, "candidates");
-    await makeDirectory(folder);
+    const folder = await this.#folder("candidates");
     const name = `${data}-s${seed}-${split}-k${samples}`;
     return await this.stages.candidates(join(folder, `${name}-${key}.jsonl`), {
       from: from.directory,
@@ -252,8 +252,7 @@ export class StudyCells {
     // What is watched on its way is measured there, whatever else is asked for.
     const evaluation = probe ? undefined : this.settings.evaluation;
     const key = digest({ from: from.key, settings, data, limit, seed, batchSize, more, evaluation });
-    const folder = join(this.options.out, "cells"), label = `${name}-${key}`;
-    await makeDirectory(folder);
+    const folder = await this.#folder("cells"), label = `${name}-${key}`;
     const directory = await this.stages.train(join(folder, label), {
       from: from.directory,
       records,
@@ -277,6 +276,13 @@ export class StudyCells {
     return evaluationOfTraining(evaluation, { compares, data: undefined, seed: 0, maxTokens, prompt: {} });
   }
 
+  /** A folder of the study, which is there then. */
+  async #folder(name: string): Promise<string> {
+    const folder = join(this.options.out, name);
+    await byFirst(this.stages.world, () => makeDirectory(folder));
+    return folder;
+  }
+
   /** The base model as a cell. */
   async base(): Promise<Cell> {
     return { directory: this.settings.model, key: await this.#baseKey() };
@@ -284,7 +290,7 @@ export class StudyCells {
 
   /** A digest of the base model's weights, so that another base in the same folder makes other cells. */
   #baseKey(): Promise<string> {
-    return this.#baseDigest ??= (async () => {
+    return this.#baseDigest ??= byFirst(this.stages.world, async () => {
       const hash = createHash("sha256"), { model } = this.settings;
       const { listener, options: { signal } } = this.stages;
       const directory = await resolveModel(model, { listener, signal });
@@ -294,6 +300,6 @@ export class StudyCells {
         signal?.throwIfAborted();
       }
       return hash.digest("hex").slice(0, 8);
-    })();
+    });
   }
 }

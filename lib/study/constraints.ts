@@ -53,7 +53,7 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
         const { path, probe } = await watched(method, seed);
         const longer = { ...method, epochs: constraintEpochs, logEvery };
         const cell = await cells.aligned(data!, seed, { method: longer, probe });
-        runs.push(await readProbes(path));
+        runs.push(await readProbes(path, cells.stages.world));
         return cell;
       });
       found.set(constraint, all);
@@ -120,6 +120,7 @@ export async function constraintCurves(cells: StudyCells): Promise<Outcome> {
     const name = `constraint-${data}-s${seed}-${objective}-${constraint}`;
     const path = join(cells.options.out, "probes", `${name}-${key}.json`);
     const probe = watch(path, {
+      world: cells.stages.world,
       measure: async (model) => {
         const records = () => readRecords(candidates);
         const results = await cells.stages.evaluated(model, records, { label: name, seed });

@@ -7,6 +7,7 @@ import { Random } from "../data/random.ts";
 import type { Group } from "../data/records.ts";
 import type { Measured } from "../pipeline/stages.ts";
 import type { Outcome } from "../report/study.ts";
+import { byFirst } from "../runtime/agreed.ts";
 import { InputError } from "../runtime/errors.ts";
 import { makeDirectory } from "../runtime/files.ts";
 import type { Cell, StudyCells } from "./cells.ts";
@@ -152,7 +153,7 @@ async function measured(
   const key = digest([cell.key, groups, cells.settings.maxTokens]);
   // The base's folder is not the study's to write into.
   const folder = cell.directory === cells.settings.model ? join(cells.options.out, "probes") : cell.directory;
-  await makeDirectory(folder);
+  await byFirst(cells.stages.world, () => makeDirectory(folder));
   return await cells.stages.measure(join(folder, `evaluation-${part}-${key}.json`), {
     from: cell.directory,
     records: async function* () {

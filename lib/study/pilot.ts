@@ -29,7 +29,9 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
       const judged = await cells.judged(data, seed);
       const folder = join(cells.options.out, "probes");
       const path = join(folder, `pilot-${data}-s${seed}-${digest([judged.key, checkpoints])}.json`);
+      const { world } = cells.stages;
       const probe = watch(path, {
+        world,
         measure: async (model) => {
           const results = await cells.stages.evaluated(model, judged.source, { label: "checkpoint", seed });
           const { accuracy, assessment_accuracy } = summarize(results);
@@ -38,7 +40,7 @@ export async function pilot(cells: StudyCells): Promise<Outcome> {
       });
       await cells.vft(data, seed, { probe });
       // The untrained model is no VFT checkpoint: it knows neither prompt nor ending.
-      const measured = (await readProbes(path)).filter(({ step }) => step > 0);
+      const measured = (await readProbes(path, world)).filter(({ step }) => step > 0);
       points.push(...measured);
       bySeed.push(measured);
       for (const { step, accuracy, assessment_accuracy } of measured) {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { oneLineHeads } from "../report/html_table.ts";
 import { type Outcome, renderStudy, studyMarkdown, type StudyPage } from "../report/study.ts";
 import { csvTable, markdownTable } from "../report/table.ts";
+import { byFirst } from "../runtime/agreed.ts";
 import { machine } from "../runtime/environment.ts";
 import {
   exists,
@@ -32,7 +33,7 @@ import { origins } from "./origins.ts";
 import { pilot } from "./pilot.ts";
 import { ranked } from "./ranked.ts";
 import type { Start, StudySettings } from "./settings.ts";
-import { resolveStudy, type StudyOptions } from "./study_options.ts";
+import { resolveStudy, type StudyOptions, type StudyRun } from "./study_options.ts";
 import { steps } from "./steps.ts";
 import { sweeps } from "./sweeps.ts";
 import { multitask, transfer } from "./transfer.ts";
@@ -125,27 +126,45 @@ interface StudyState {
  */
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
   const run = resolveStudy(options, { all: Object.keys(experiments), usual: ofThePaper });
-  const { out, settings, only, dataDirectory, backend, microBatch, signal } = run;
-  const { model } = settings[0]!;
-  const taken = await checkOut({
-    out,
-    resume: !run.overwrite,
-    overwrite: run.overwrite,
-    mark: "study.json",
-    sources: [model, dataDirectory, settings[0]!.groups],
-  });
+  let lock: AsyncDisposable | undefined;
+  try {
+    const state = await byFirst(run.world, async () => {
+      lock = await takeOut(run, listener);
+      return await openState(run);
+    });
+    return await performAll(run, state, run.world.rank === 0 ? listener : {});
+  } finally {
+    await lock?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Checks all that can be wrong, and takes the study's folder. */
+async function takeOut(
+  { out, settings: [sizes], dataDirectory, overwrite, signal }: StudyRun,
+  listener: Listener,
+): Promise<AsyncDisposable> {
+  const { model, groups } = sizes!, sources = [model, dataDirectory, groups];
+  const taken = await checkOut({ out, resume: !overwrite, overwrite, mark: "study.json", sources });
   // A model that cannot be read is found before there is a folder, and before one that is there goes.
   const directory = await resolveModel(model, { listener, signal });
   if (!await isAdapterDirectory(directory)) await (await openCheckpoint(directory)).close();
   signal?.throwIfAborted();
-  await using _lock = await takeFolder(out, { owned: studyFileNames, overwrite: taken && run.overwrite });
+  return await takeFolder(out, { owned: studyFileNames, overwrite: taken && overwrite });
+}
+
+/** What the folder's study.json keeps, which is there from now on: a study that is stopped in its first experiment can be gone on with. */
+async function openState({ out, backend }: StudyRun): Promise<StudyState> {
   await makeDirectory(join(out, "tables"));
   await removeTemporaries(out);
   const path = join(out, "study.json");
-  const state: StudyState = await exists(path)
-    ? await readJson(path) as StudyState
-    : { backend, experiments: {} };
-  await writeJson(path, state); // a study that is stopped in its first experiment can be gone on with
+  const state = await exists(path) ? await readJson(path) as StudyState : { backend, experiments: {} };
+  await writeJson(path, state);
+  return state;
+}
+
+/** All experiments that are asked for, and those of earlier runs. */
+async function performAll(run: StudyRun, state: StudyState, listener: Listener): Promise<Outcome[]> {
+  const { out, settings, only, dataDirectory, backend, microBatch, signal, world } = run;
   const known = state.experiments;
   const outcomes = new Map<string, Outcome>();
   let said: string | undefined;
@@ -168,6 +187,7 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
       calculator: "keep",
       listener: stageListener,
       signal,
+      world,
       configuration: { study: sizes },
     });
     const cells = new StudyCells(sizes, own, { out, dataDirectory });
@@ -193,10 +213,12 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
     await perform(name, sizes);
     listener.note?.(`Experiment ${part}: done in ${Math.round((performance.now() - started) / 1000)} s`);
     known[part] = sizes;
-    await writeJson(path, state);
-    await writeOutcomes(inOrder(), {
-      ...{ out, model: run.modelName, backend: state.backend },
-      warnings: [...new Set(Object.values(known).flatMap((sizes) => tooSmall(sizes) ?? []))],
+    await byFirst(world, async () => {
+      await writeJson(join(out, "study.json"), state);
+      await writeOutcomes(inOrder(), {
+        ...{ out, model: run.modelName, backend: state.backend },
+        warnings: [...new Set(Object.values(known).flatMap((sizes) => tooSmall(sizes) ?? []))],
+      });
     });
   }
   const small = tooSmall(settings[0]!);

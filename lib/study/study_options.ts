@@ -6,6 +6,7 @@ import { checkNames, type NamesOf } from "../runtime/check_names.ts";
 import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { suggestion } from "../runtime/suggestion.ts";
+import { alone, type World } from "../runtime/world.ts";
 import {
   comparedMethods,
   fullShape,
@@ -78,6 +79,11 @@ export interface StudyOptions {
   readonly overwrite?: boolean | undefined;
   /** Ends the study within a moment; the same call goes on with it. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * The processes that make the study together (default: this one alone), each with the same options. `openWorld` gives it.
+   * Rank 0 writes, and its listener alone is told.
+   */
+  readonly world?: World | undefined;
 }
 
 /** A study's options with their defaults filled in. */
@@ -93,6 +99,7 @@ export interface StudyRun {
   readonly microBatch: number;
   readonly overwrite: boolean;
   readonly signal: AbortSignal | undefined;
+  readonly world: World;
 }
 
 const numbers = {
@@ -127,6 +134,7 @@ const kinds = {
   quick: "switch",
   overwrite: "switch",
   signal: "signal",
+  world: "world",
 } as const;
 
 const names: NamesOf<StudyOptions> = {
@@ -159,6 +167,7 @@ const names: NamesOf<StudyOptions> = {
   backend: true,
   overwrite: true,
   signal: true,
+  world: true,
 };
 
 const evaluationNames: NamesOf<Omit<StudyEvaluation, "share">> = {
@@ -266,5 +275,6 @@ export function resolveStudy(
     microBatch: options.microBatch ?? 4096,
     overwrite: options.overwrite ?? false,
     signal: options.signal,
+    world: options.world ?? alone,
   };
 }

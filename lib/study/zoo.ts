@@ -39,7 +39,7 @@ export function secondsPerStep(points: readonly ProbePoint[]): number | undefine
 
 /** All objectives on the first data set. */
 export async function zoo(cells: StudyCells): Promise<Outcome> {
-  const { data: [data] } = cells.settings;
+  const { data: [data], seeds } = cells.settings;
   const start = await bySeed(cells, data!, (seed) => cells.vft(data!, seed));
   const found: { readonly name: string; readonly all: BySeed; readonly time: (number | undefined)[] }[] = [];
   const left: string[] = [];
@@ -49,19 +49,24 @@ export async function zoo(cells: StudyCells): Promise<Outcome> {
       const name = `zoo-${data}-s${seed}-${method.objective}`;
       const key = digest([(await cells.judged(data!, seed)).key, method, cells.settings.alignEpochs]);
       const path = join(cells.options.out, "probes", `${name}-${key}.json`);
-      const clock = watch(path, { measure: () => Promise.resolve({ seconds: Date.now() / 1000 }) });
+      const { world } = cells.stages;
+      const clock = watch(path, { world, measure: () => Promise.resolve({ seconds: Date.now() / 1000 }) });
       const cell = await cells.aligned(data!, seed, { method, probe: clock });
-      time.push(secondsPerStep(await readProbes(path)));
+      time.push(secondsPerStep(await readProbes(path, world)));
       return cell;
     };
+    const trained = new Map<number, Cell>();
     try {
-      found.push({ name: method.name, all: await bySeed(cells, data!, train), time });
+      for (const seed of seeds) trained.set(seed, await train(seed));
     } catch (error) {
       // Few candidates may hold nothing that one objective learns from; the others go on.
       if (!(error instanceof InputError)) throw error;
       left.push(`${method.name} (${error.message})`);
       cells.stages.listener.warn?.(`${method.name} is left out: ${error.message}`);
+      continue;
     }
+    const all = await bySeed(cells, data!, (seed) => Promise.resolve(trained.get(seed)!));
+    found.push({ name: method.name, all, time });
   }
   const rows = [
     modelRow("start", start),

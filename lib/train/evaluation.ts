@@ -3,6 +3,7 @@ import type { Problem } from "../data/records.ts";
 import { chooseDropout } from "../model/adapter.ts";
 import type { Model } from "../model/model.ts";
 import type { ScoredGroup } from "../objectives/objective.ts";
+import { gathered } from "../runtime/agreed.ts";
 import { InputError } from "../runtime/errors.ts";
 import { InterruptedError } from "../runtime/signals.ts";
 import { encodeRecords, groupsOf, type StoredRecord } from "./encode_records.ts";
@@ -12,7 +13,7 @@ import { batchStatistics, boundaryOf } from "./batch_statistics.ts";
 import type { RecordStore } from "./record_store.ts";
 import type { TrainSettings } from "./settings.ts";
 import type { TrainingGroup } from "./step.ts";
-import { gathered, measureTogether } from "./ranks.ts";
+import { measureTogether } from "./ranks.ts";
 
 /** Records scored at once, at most. */
 const BATCH = 32;

@@ -7,6 +7,7 @@
 import type { Tensor } from "../backend/device.ts";
 import { groupRows } from "../model/packing.ts";
 import type { Decoder } from "../model/state.ts";
+import { fromFirst } from "../runtime/agreed.ts";
 import { UsageError } from "../runtime/errors.ts";
 import type { World } from "../runtime/world.ts";
 import { sumTensors } from "./rank_tensors.ts";
@@ -125,20 +126,6 @@ async function wholeReport(
     rows: rowsOfAll,
     interrupted: stops > 0,
   };
-}
-
-/** Gives every rank what rank 0 passes, as JSON keeps it. */
-export async function fromFirst<T>(world: World, value: T): Promise<T> {
-  if (world.size === 1) return value;
-  const bytes = new TextEncoder().encode(JSON.stringify({ value }));
-  return JSON.parse(new TextDecoder().decode(await world.broadcast(bytes))).value;
-}
-
-/** What each rank passes, by rank, as JSON keeps it: in every rank. */
-export async function gathered<T>(world: World, value: T): Promise<T[]> {
-  if (world.size === 1) return [value];
-  const all = await world.gather(new TextEncoder().encode(JSON.stringify(value)));
-  return await fromFirst(world, all.map((bytes) => JSON.parse(new TextDecoder().decode(bytes))));
 }
 
 /**

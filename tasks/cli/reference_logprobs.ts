@@ -1,7 +1,7 @@
 import type { Group } from "../../lib/data/records.ts";
 import { score, type ScoreOptions } from "../../lib/evaluate/score.ts";
 import type { Model } from "../../lib/model/model.ts";
-import { gathered } from "../../lib/train/ranks.ts";
+import { gathered } from "../../lib/runtime/agreed.ts";
 import type { TaskIo } from "./run_task.ts";
 
 /** Groups that are scored at once: enough to fill micro-batches. */

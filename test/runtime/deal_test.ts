@@ -101,6 +101,21 @@ test("work that wants records ahead of its results gets whole blocks, and all of
   assert.deepEqual(results[0], numbers(30));
 });
 
+test("one deal behind the other: whoever is through with the first waits for the second", async () => {
+  const results = await Promise.all(
+    worldOf(3).map(async (world) => {
+      const all: string[][] = [];
+      // Rank 2 is slow: the others are through with the first long before it.
+      for (const count of [7, 5, 9]) {
+        const work = waiting(() => world.rank === 2 ? 9 : 1);
+        all.push(await Array.fromAsync(deal(world, numbers(count), { work, block: 2 })));
+      }
+      return all;
+    }),
+  );
+  assert.deepEqual(results[0], [7, 5, 9].map((count) => numbers(count).map((n) => `n${n}`)));
+});
+
 test("all kinds of values pass, and what a rank says reaches rank 0 with its number", async () => {
   const value = {
     big: 12345678901234567890n,

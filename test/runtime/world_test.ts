@@ -67,6 +67,13 @@ test("a launcher without what joins its processes is told what to do", async () 
     await told({ PMI_SIZE: "3", AFT_MPI: "/nowhere/libmpi.so" }),
     /^Cannot join the 3 processes that mpirun of MPICH started: .*apt install libmpich12, or dnf install mpich$/,
   );
+  if ("Bun" in globalThis) {
+    assert.equal(
+      await told({ PMI_SIZE: "2", PMI_FD: "87" }),
+      "Cannot join the 2 processes that mpirun of MPICH started: its connection (PMI_FD) is closed, as Bun closes it to " +
+        "a script of package.json; give Bun the file itself",
+    );
+  }
   assert.match(
     await told({ PMI_SIZE: "2", AFT_MPI: "/usr/lib/x86_64-linux-gnu/libm.so.6" }),
     /^Cannot load the MPI library .*libm\.so\.6: .*MPI_Get_library_version/,

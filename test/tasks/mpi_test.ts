@@ -6,7 +6,7 @@ import process from "node:process";
 import { openSafetensors } from "../../lib/checkpoint/safetensors.ts";
 import { findAdapter } from "../../lib/backend/webgpu.ts";
 import { at, commandOf, lines, program, records, run } from "../_commands.ts";
-import { families, launchers, mpirun, mpiTest } from "../_mpi.ts";
+import { families, launchers, mpirun, mpiTest, processOf } from "../_mpi.ts";
 import { writeSmallModel } from "../_models.ts";
 import { toyGroups, toyProblems } from "../_toys.ts";
 
@@ -112,16 +112,6 @@ mpiTest("WebGPU under MPI", async () => {
   assertMetrics(two.out, one.out);
   await assertWeights(at("gpu-two"), at("gpu-one"));
 });
-
-/** The process of a rank below a launcher of Open MPI, which starts its ranks itself. */
-function processOf(launcher: number, rank: number): number {
-  const children = readFileSync(`/proc/${launcher}/task/${launcher}/children`, "utf8").trim().split(" ").map(
-    Number,
-  );
-  return children.find((child) =>
-    readFileSync(`/proc/${child}/environ`, "utf8").includes(`OMPI_COMM_WORLD_RANK=${rank}\0`)
-  )!;
-}
 
 mpiTest(
   "a rank that is killed ends the job, and the run goes on with another number, equal to one process",

@@ -58,12 +58,15 @@ function row(name: string, found: Spread | undefined): DotRow {
 }
 
 function accuracies(): DotRow[] {
-  return [
-    ...["VFT", "RFT"].map((name) => row(name, spreadOf("main-base", name, "accuracy"))),
-    row("AFT, none", spreadOf("constraints-base", "AFT none", "accuracy")),
-    row("AFT, DC", spreadOf("main-base", "AFT-DC", "accuracy")),
-    row("AFT, BC", spreadOf("main-base", "AFT-BC", "accuracy")),
-  ];
+  const pairs = ["AFT", "RRHF", "PRO", "DPO"].flatMap((name) =>
+    (["none", "dc"] as const).map((constraint) =>
+      row(
+        `${name}, ${constraint === "none" ? "no constraint" : "DC"}`,
+        spreadOf("constraints-base", `${name} ${constraint}`, "accuracy"),
+      )
+    )
+  );
+  return [...["VFT", "RFT"].map((name) => row(name, spreadOf("main-base", name, "accuracy"))), ...pairs];
 }
 
 function scores(): DotRow[] {

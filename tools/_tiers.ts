@@ -20,13 +20,15 @@ export const fast: readonly string[] = [
 ];
 
 /**
- * Files in those folders that take too long: some wait until a thread that hangs is given up, one builds an archive, one starts
+ * Files in those folders that take too long: some wait until a thread that hangs or a silent server is given up, one builds an archive, one starts
  * processes by mpirun.
  */
 export const slow: readonly string[] = [
   "test/data/parquet_test.ts",
   "test/tokenizer/hostile_tokenizer_test.ts",
   "test/runtime/sync_worker_test.ts",
+  "test/runtime/hostile_endpoint_test.ts",
+  "test/hub/hostile_hub_test.ts",
   "test/tools/npm_archive_test.ts",
   "test/house/indexed_test.ts",
   "test/runtime/world_test.ts",
@@ -66,6 +68,8 @@ export const longest: readonly string[] = [
   "test/tasks/shard_command_test.ts",
   "test/tasks/align_test.ts",
   "test/tasks/signals_test.ts",
+  "test/tasks/signals_between_test.ts",
+  "test/tasks/locked_output_test.ts",
   "test/examples/doc_comments_test.ts",
   "test/tokenizer/hostile_tokenizer_test.ts",
   "test/data/parquet_test.ts",

@@ -30,7 +30,7 @@ const kindNames = [
   ..."safetensors index config tokenizer template adapter".split(" "),
   "adapter weights",
   "list in an object",
-  ..."jsonl json gzip zstandard conversation csv parquet answers state hub judge".split(" "),
+  ..."jsonl json gzip zstandard conversation csv parquet answers state hub judge served".split(" "),
 ];
 
 const { values: options } = parseArgs({

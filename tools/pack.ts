@@ -53,6 +53,7 @@ await runTask({
     }
     await writeAtomic(out, async (sink) => {
       for await (const piece of gzipped(tar(counted()))) {
+        signal.throwIfAborted(); // Deno itself takes many pieces
         bytes += piece.length;
         await sink.write(piece);
       }

@@ -8,6 +8,8 @@ import type { Row } from "./jsonl.ts";
 
 /** What may part cells, the most usual first. */
 const DELIMITERS = [",", ";", "\t", "|"] as const;
+/** Columns of the widest table: a spreadsheet's. Every record is an object of all of them, looked through several times. */
+const MOST_COLUMNS = 16_384;
 /** Bytes of the longest record. */
 const LONGEST = 64 * 2 ** 20;
 
@@ -66,7 +68,7 @@ function cellsOf(line: string, sign: string): string[] {
 /**
  * The rows of a CSV file as objects of texts, by its header.
  *
- * @throws {InputError} for a file without a row, rows of another width, an open quote, two columns of one name
+ * @throws {InputError} for a file without a row, rows of another width, an open quote, two columns of one name, too many
  */
 export async function* csvRows(path: string, head: CsvHead): AsyncGenerator<Row> {
   const { parse } = await import("csv-parse"); // here: JSONL, the common case, need not wait for it
@@ -115,6 +117,11 @@ export async function* csvRows(path: string, head: CsvHead): AsyncGenerator<Row>
 }
 
 function named(names: readonly string[], path: string): string[] {
+  if (names.length > MOST_COLUMNS) {
+    throw new InputError(
+      `Cannot read ${path}: its header must have at most ${MOST_COLUMNS} columns: got ${names.length}`,
+    );
+  }
   const trimmed = names.map((name) => name.trim());
   const seen = new Set<string>();
   const twice = trimmed.find((name) => name !== "" && (seen.has(name) || !seen.add(name)));

@@ -104,7 +104,8 @@ export async function linkBlob(blob: string, pointer: string): Promise<void> {
   try {
     await fs.symlink(relative(dirname(pointer), blob), own);
   } catch {
-    await fs.copyFile(blob, own); // Windows refuses links to ordinary users
+    // Windows refuses links to ordinary users.
+    await named("write", pointer, () => fs.copyFile(blob, own));
   }
   await rename(own, pointer);
 }

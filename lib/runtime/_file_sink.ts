@@ -3,6 +3,7 @@
  */
 
 import type * as fs from "node:fs/promises";
+import { constants } from "node:os";
 import { InputError } from "./errors.ts";
 
 // One write call takes at most 2 GiB on Linux; a safetensors file can be larger.
@@ -50,12 +51,17 @@ export function namedNow<T>(verb: string, path: string, call: () => T): T {
 
 /** What the system said of a path, in one line; anything else as it is. */
 export function inWords(error: unknown, verb: string, path: string): unknown {
-  const { code, name } = error as { code?: string; name?: string };
-  // Deno asks for all permissions where a path is of the system's (/dev, /proc, /sys).
-  const reason = name === "NotCapable" ? name : code;
+  const { code, name, message = "" } = error as { code?: string; name?: string; message?: string };
+  // Deno asks for all permissions where a path is of the system's (/dev, /proc, /sys), and leaves out some codes.
+  const reason = name === "NotCapable" ? name : code ?? codeOf(message.match(/\(os error (\d+)\)/)?.[1]);
   if (error instanceof InputError || typeof reason !== "string") return error;
   const details = { code: "file", fields: { path, reason }, cause: error } as const;
   return new InputError(`Cannot ${verb} ${path}: ${reasons[reason] ?? reason}`, details);
+}
+
+/** The code of one of the system's error numbers. */
+function codeOf(number: string | undefined): string | undefined {
+  return Object.entries(constants.errno).find(([, value]) => String(value) === number)?.[0];
 }
 
 /** Takes the content of a file that is being written, in order. */

@@ -194,10 +194,14 @@ export function openEndpoint(options: EndpointOptions): Endpoint {
 function count(answer: unknown, counts: EndpointCounts): void {
   const { prompt_tokens: input, completion_tokens: output } =
     (answer as { usage?: { prompt_tokens?: unknown; completion_tokens?: unknown } } | null)?.usage ?? {};
-  if (Number.isSafeInteger(input) && Number.isSafeInteger(output)) {
-    counts.input += input as number;
-    counts.output += output as number;
+  if (isCount(input) && isCount(output)) {
+    counts.input += input;
+    counts.output += output;
   } else counts.uncounted++;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** Sends a request once. */

@@ -16,6 +16,9 @@ export class InterruptedError extends Error {
 /** Ctrl-C, `kill`, and the end of the terminal or the connection. */
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/** Sent where a file would be larger than the user may write (`ulimit -f`): the system ends whoever does not listen to it. */
+const tooLarge = "SIGXFSZ";
+
 /** A watch on SIGINT, SIGTERM and SIGHUP. */
 export interface InterruptWatch extends Disposable {
   /** Aborts at the first of these signals, with an {@linkcode InterruptedError} as its reason. */
@@ -26,7 +29,8 @@ export interface InterruptWatch extends Disposable {
 
 /**
  * Turns SIGINT, SIGTERM and SIGHUP into an abort, so that the work can end at a good place (a checkpoint, a whole line).
- * A second signal ends the process at once, with exit code 130.
+ * A second signal ends the process at once, with exit code 130. A file over the user's limit is an error of whoever writes it,
+ * and ends nothing by itself.
  */
 export function watchInterrupts(): InterruptWatch {
   const controller = new AbortController();
@@ -35,7 +39,12 @@ export function watchInterrupts(): InterruptWatch {
     controller.abort(new InterruptedError("Interrupted"));
   };
   for (const name of signals) process.on(name, interrupt);
-  const stop = () => signals.forEach((name) => process.off(name, interrupt));
+  const leave = () => {}, limits = process.platform !== "win32";
+  if (limits) process.on(tooLarge, leave);
+  const stop = () => {
+    signals.forEach((name) => process.off(name, interrupt));
+    if (limits) process.off(tooLarge, leave);
+  };
   return { signal: controller.signal, stop, [Symbol.dispose]: stop };
 }
 

@@ -193,3 +193,17 @@ test("CSV by the sign that its header shows, whatever is in the rows", async () 
   );
   await fails("a.csv", "question;answer\n1;2;3\n", /^Cannot read record 1 of /);
 });
+
+test("a table of thousands of columns is read; one of more than a spreadsheet has is refused by their number", async () => {
+  const table = (columns: number) => {
+    const names = Array.from({ length: columns }, (_, i) => `c${i}`).join(",");
+    return `${names}\n${names}\n`;
+  };
+  const [record] = await rowsOf("wide.csv", table(16_384)) as Record<string, string>[];
+  assert.deepEqual([Object.keys(record!).length, record!.c16383], [16_384, "c16383"]);
+  await fails(
+    "wider.csv",
+    table(16_385),
+    /^Cannot read \S+wider\.csv: its header must have at most 16384 columns: got 16385$/,
+  );
+});

@@ -1,7 +1,7 @@
 /** A full disk and folders that cannot be written: one line with the path, wherever the bytes were to go. */
 
 import assert from "node:assert/strict";
-import { existsSync, symlinkSync } from "node:fs";
+import { existsSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { at, base, inPairs, shell, write } from "../_commands.ts";
 
@@ -65,4 +65,16 @@ test("--output and --out where nothing can be written", { skip }, async () => {
     const { code, err } = await shell(line);
     assert.deepEqual([code, err], [1, `${message}\n`]);
   });
+});
+
+test("a file over the user's limit is an error of that file, in one line", { skip }, async () => {
+  // Larger than what the runtime itself may have to write into its caches.
+  const line = `${JSON.stringify({ id: "a", question: "x".repeat(30_000_000), answer: "5" })}\n`;
+  const large = at("large.jsonl"), output = at("limited.jsonl");
+  writeFileSync(large, line.repeat(5));
+  const { code, err } = await shell(`ulimit -f 100000; @data ${large} --quiet --output ${output}`);
+  assert.deepEqual([code, err.split("\n").at(-2)], [
+    1,
+    `data: Cannot write ${output}.partial: the file would be too large`,
+  ]);
 });

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import {
   generate,
+  generateFrom,
   type Group,
   loadDataset,
   loadModel,
@@ -198,27 +199,42 @@ export const targets: Readonly<Record<string, (folder: string) => Promise<Target
     };
   },
   judge: async () => {
-    let reply: Uint8Array = new Uint8Array();
-    const server = createServer((_, response) => {
-      response.writeHead(200, { "content-type": "application/json" });
-      response.end(reply);
-    });
-    const url = `${await listening(server)}v1`;
     const groups: Group[] = [{ id: "g", question: "How much?", candidates: [{ text: "5" }, { text: "6" }] }];
-    return {
-      original: new TextEncoder().encode(JSON.stringify({
-        id: "x",
-        choices: [{ index: 0, message: { role: "assistant", content: "[9, 3]" }, finish_reason: "stop" }],
-        usage: { prompt_tokens: 10, completion_tokens: 4 },
-      })),
-      use: async (mutant) => {
-        reply = mutant;
-        await using judge = await openJudge({ url, model: "m", retries: 1, backoff: 0.001, timeout: 2 });
-        for await (const _ of rank(groups, { source: judge }));
-      },
-    };
+    return await replies({
+      choices: [{ index: 0, message: { role: "assistant", content: "[9, 3]" }, finish_reason: "stop" }],
+    }, async (url) => {
+      await using judge = await openJudge({ url, model: "m", retries: 1, backoff: 0.001, timeout: 2 });
+      for await (const _ of rank(groups, { source: judge }));
+    });
+  },
+  served: async () => {
+    const problems = [{ id: "p", question: "What is 2 + 3?" }];
+    return await replies({
+      choices: [{ index: 0, text: " 2 + 3 = 5\n#### 5", logprobs: null, finish_reason: "length" }],
+    }, async (url) => {
+      const asked = { url, model: "m", api: "completions", samples: 2, retries: 1, backoff: 0.001 } as const;
+      for await (const _ of generateFrom(problems, { ...asked, timeout: 2 }));
+    });
   },
 };
+
+/** Replies of a server with OpenAI's interface, each a mutant. */
+async function replies(whole: object, use: (url: string) => Promise<void>): Promise<Target> {
+  let reply: Uint8Array = new Uint8Array();
+  const server = createServer((_, response) => {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(reply);
+  });
+  const url = `${await listening(server)}v1`;
+  const usage = { prompt_tokens: 10, completion_tokens: 4 };
+  return {
+    original: new TextEncoder().encode(JSON.stringify({ id: "x", ...whole, usage })),
+    use: async (mutant) => {
+      reply = mutant;
+      await use(url);
+    },
+  };
+}
 
 const records: readonly Record<string, unknown>[] = [
   { id: "a", question: "What is 2 + 3?", reference: "2 + 3 = 5\n#### 5", answer: "5" },

@@ -34,10 +34,14 @@ export const slow: readonly string[] = [
   "test/runtime/world_test.ts",
 ];
 
-/** What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, or takes 6 GB of memory. */
+/**
+ * What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, starts Slurm's daemons, or
+ * takes 6 GB of memory.
+ */
 export const full: readonly string[] = [
   "test/tools/npm_install_test.ts",
   "test/tools/pack_run_test.ts",
+  "test/tasks/slurm_test.ts",
   "test/train/large_training_test.ts",
 ];
 

@@ -4,6 +4,8 @@
  * same time, the calls of one in their order, on one thread.
  */
 
+import { WorthSharing } from "./_worth_sharing.ts";
+
 /** A kernel, or the product of a native library. */
 export type Kernel = (...values: number[]) => unknown;
 
@@ -37,6 +39,15 @@ export const NATIVE_PRODUCT = -1;
 /** How often a thread looks for work before it sleeps, some 0.1 ms: waking one takes 30 to 50 µs. */
 const LOOKS = 20_000;
 
+/** A job as it is given: where it is written, and each thread's scratch. */
+interface Given {
+  readonly units: number;
+  readonly program: number;
+  readonly scratch: readonly [at: number, each: number];
+  /** A number that jobs of the same units and kernels have in common. */
+  readonly kind: number;
+}
+
 /** What a thread needs to take part. */
 export interface Place {
   /** The heap that all threads share. */
@@ -50,6 +61,7 @@ export class SharedWork {
   readonly #memory: WebAssembly.Memory;
   readonly #words: Int32Array;
   #heap: Float64Array;
+  readonly #worth = new WorthSharing();
 
   /** @param kernelOf the kernel of a number, on this thread */
   constructor({ memory, control }: Place, readonly kernelOf: (kernel: number) => Kernel) {
@@ -64,9 +76,13 @@ export class SharedWork {
   }
 
   /** Gives a job out, takes part in it, and returns when all of it is done. */
-  give(
-    job: { readonly units: number; readonly program: number; readonly scratch: readonly [number, number] },
-  ): void {
+  give(job: Given): void {
+    const start = performance.now();
+    if (this.#worth.way === "alone") {
+      this.#alone(job);
+      this.#worth.tell({ kind: job.kind, start, end: performance.now(), waited: 0 });
+      return;
+    }
     const words = this.#words, next = ((words[TICKET]! >>> 16) + 1) << 16;
     // Closed first: a thread that is late would else take a unit of the old job by the new one's numbers.
     Atomics.store(words, TICKET, next | CLOSED);
@@ -74,12 +90,11 @@ export class SharedWork {
     words[DONE] = 0;
     words[FAILED] = 0;
     words[GIVER_SLEEPS] = 0;
-    words[PROGRAM] = job.program / 8;
-    words[SCRATCH_AT] = job.scratch[0] / 16;
-    words[SCRATCH_SIZE] = job.scratch[1] / 16;
+    this.#place(job);
     Atomics.store(words, TICKET, next);
     if (Atomics.load(words, SLEEPING) > 0) Atomics.notify(words, TICKET);
     this.#work(0);
+    const own = performance.now();
     for (let looks = 0;;) {
       const done = Atomics.load(words, DONE);
       if (done === job.units) break;
@@ -87,7 +102,23 @@ export class SharedWork {
       Atomics.store(words, GIVER_SLEEPS, 1);
       Atomics.wait(words, DONE, done, 1);
     }
+    const end = performance.now();
+    this.#worth.tell({ kind: job.kind, start, end, waited: end - own });
     if (words[FAILED] !== 0) throw new Error("A kernel failed on one of the CPU's threads");
+  }
+
+  /** Says where a job is written. */
+  #place({ program, scratch }: Given): void {
+    const words = this.#words;
+    words[PROGRAM] = program / 8;
+    words[SCRATCH_AT] = scratch[0] / 16;
+    words[SCRATCH_SIZE] = scratch[1] / 16;
+  }
+
+  /** Does a job of which no other thread hears: ticket and number of units stay as the last one left them, all taken. */
+  #alone(job: Given): void {
+    this.#place(job);
+    for (let unit = 0; unit < job.units; unit++) this.#do(unit, 0);
   }
 
   /** Says that no more work will come, and waits until every thread knows it, 50 ms at most. */

@@ -144,9 +144,24 @@ export function startThreads(heap: Heap, count: number, blas: NativeBlas | undef
       const written = new Float64Array(memory.buffer, at, length);
       written.set(starts);
       written.set(words, starts.length);
-      work.give({ units, program: at, scratch: [own(scratchBytes), each(scratchBytes)] });
+      work.give({
+        units,
+        program: at,
+        scratch: [own(scratchBytes), each(scratchBytes)],
+        kind: kindOf(units, words),
+      });
     },
   };
+}
+
+/** Units, kernel and the sizes that the first call is given: pointers (larger numbers) come and go. */
+function kindOf(units: number, words: readonly number[]): number {
+  let kind = units;
+  for (let i = 0; i < words.length && i < 16; i++) {
+    const word = words[i]!;
+    if (Number.isInteger(word) && word < 2 ** 17) kind = (Math.imul(kind, 31) + word) | 0;
+  }
+  return kind;
 }
 
 /** Where each unit begins and the last ends, counted from the first word of the program, and what follows these. */

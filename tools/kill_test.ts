@@ -197,9 +197,9 @@ async function killEachStage(name: string, one: Case, random: Random): Promise<T
         one.task,
         [...words, ...await again(one, path)],
         looking(() => one.stage!(path), (stage, at, end) => {
-          if (done.has(stage) || !draws.has(stage) || last !== undefined) return;
           // The first stage that is seen begins with the command.
           if (!since.has(stage)) since.set(stage, since.size === 0 ? 0 : at);
+          if (done.has(stage) || !draws.has(stage) || last !== undefined) return;
           if (at - since.get(stage)! < draws.get(stage)!) return;
           last = stage;
           end();

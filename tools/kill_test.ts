@@ -170,7 +170,7 @@ async function killAnywhere(name: string, one: Case, random: Random): Promise<Ta
 
 /**
  * Kills each run once in each of its stages, at a moment of that stage, until each was met as often as asked for: a stage can
- * be over before its moment comes.
+ * be over before its moment comes, and one that was met often enough is left alone.
  */
 async function killEachStage(name: string, one: Case, random: Random): Promise<Tally> {
   const whole = join(folder, `${name}-whole`), tally: Tally = new Map(), kills = Number(options.kills);
@@ -184,11 +184,12 @@ async function killEachStage(name: string, one: Case, random: Random): Promise<T
   const length = new Map(
     from.map(([stage, at], i) => [stage, (from[i + 1]?.[1] ?? reference.took) - at]),
   );
-  const met = () => [...length.keys()].every((stage) => (tally.get(`${name} ${stage}`)?.tried ?? 0) >= kills);
-  for (let kill = 0; kill < 2 * kills && !met(); kill++) {
+  const met = (stage: string) => (tally.get(`${name} ${stage}`)?.tried ?? 0) >= kills;
+  for (let kill = 0; kill < 4 * kills && ![...length.keys()].every(met); kill++) {
     const path = join(folder, `${name}-${kill}`), words = [...one.args, one.to, path];
     const draws = new Map([...length].map(([stage, ms]) => [stage, random.next() * ms]));
-    const places: string[] = [], since = new Map<string, number>(), done = new Set<string>();
+    const places: string[] = [], since = new Map<string, number>();
+    const done = new Set([...length.keys()].filter(met));
     let ended: Ended;
     do {
       let last: string | undefined;
@@ -196,9 +197,9 @@ async function killEachStage(name: string, one: Case, random: Random): Promise<T
         one.task,
         [...words, ...await again(one, path)],
         looking(() => one.stage!(path), (stage, at, end) => {
-          if (done.has(stage) || !draws.has(stage) || last !== undefined) return;
           // The first stage that is seen begins with the command.
           if (!since.has(stage)) since.set(stage, since.size === 0 ? 0 : at);
+          if (done.has(stage) || !draws.has(stage) || last !== undefined) return;
           if (at - since.get(stage)! < draws.get(stage)!) return;
           last = stage;
           end();

@@ -23,12 +23,12 @@ import { resolveModel } from "../checkpoint/resolve_model.ts";
 import type { BaseDtype } from "../checkpoint/stored_bytes.ts";
 import { dealing } from "../evaluate/dealing.ts";
 import { byFirst, fromFirst } from "../runtime/agreed.ts";
-import { InputError } from "../runtime/errors.ts";
-import { exists, readBytes, readJson, readText, writeAtomic, writeJson } from "../runtime/files.ts";
+import { exists, readBytes, readJson, readText, writeJson } from "../runtime/files.ts";
 import { type EvaluationLine, isEvaluationLine } from "../train/evaluation_figures.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { tidyFinished } from "../train/checkpoint_folders.ts";
 import { plainSettings, train, type TrainOptions } from "../train/trainer.ts";
+import { type CandidateCounts, writeCandidates } from "./candidate_file.ts";
 import type { TimeLeft } from "./time_left.ts";
 import { memoryCheck } from "../model/needs.ts";
 import { inStage, type Listener, type ProgressEvent, type Watched } from "../runtime/listener.ts";
@@ -235,8 +235,10 @@ export class Stages {
     // Ranks that score have ended sampling: what is dealt is dealt one after the other.
     const generated = world.size === 1 ? drawn : each(await Array.fromAsync(drawn));
     const groups = scored(labels === "answer" ? generated : labelByMajority(generated, { listener, signal }));
-    if (world.rank > 0) await Array.fromAsync(groups); // its part of them
-    const { right, wrong, mixed, all } = await byFirst(world, () => writeCandidates(path, groups));
+    let counts: CandidateCounts | undefined;
+    if (world.rank === 0) counts = await writeCandidates(path, groups);
+    else await Array.fromAsync(groups); // its part of them
+    const { right, wrong, mixed, all } = (await fromFirst(world, counts))!;
     this.listener.note?.(
       `${label}: ${right} right and ${wrong} wrong candidates of ${all} questions, ${mixed} with both`,
     );
@@ -283,26 +285,6 @@ export class Stages {
     );
     return await fromFirst(world, await Array.fromAsync(measure(records())));
   }
-}
-
-/** Writes candidates and counts them: right ones, wrong ones, groups with both, and all groups. */
-async function writeCandidates(
-  path: string,
-  groups: AsyncIterable<Group>,
-): Promise<{ right: number; wrong: number; mixed: number; all: number }> {
-  let right = 0, wrong = 0, mixed = 0, all = 0;
-  await writeAtomic(path, async (sink) => {
-    for await (const group of groups) {
-      const correct = group.candidates.filter((c) => c.correct).length;
-      right += correct;
-      wrong += group.candidates.length - correct;
-      if (correct > 0 && correct < group.candidates.length) mixed++;
-      all++;
-      await sink.write(`${JSON.stringify(group)}\n`);
-    }
-    if (all === 0) throw new InputError("Cannot align: the data has no problems");
-  });
-  return { right, wrong, mixed, all };
 }
 
 async function* each<T>(items: readonly T[]): AsyncGenerator<T> {

@@ -21,6 +21,7 @@ export async function gathered<T>(world: World, value: T): Promise<T[]> {
 /**
  * Does something in rank 0 alone, for all: a look at the file system, a file to write. Every rank gets what came of it, as
  * JSON keeps it, when it is done; so what is written is there for all. What fails in rank 0 fails in all, by the same line.
+ * The others wait meanwhile: the work must not need them.
  */
 export async function byFirst<T>(world: World, work: () => Promise<T>): Promise<T> {
   if (world.size === 1) return await work();

@@ -129,7 +129,8 @@ GB. Activations at ${rows} rows: all products kept, or only each layer's input (
 
 ${parts}
 
-- Narrow dtypes serve the matrices of the layers; embedding, head, norms and biases stay in float32.
+- Narrow dtypes serve the matrices of the layers; embedding, head, norms and biases stay in float32. Beside int8 and
+  int4 the steps of decoding on the CPU take the head from a copy in int8, which these tables leave out.
 - int8: one scale a row; int4: one scale for 32 weights, 5 bits a weight. Both are widened as they are
   multiplied, so training, scoring and prompts are exact products of what is kept. The steps of decoding on the
   CPU are not: there each row is rounded beside its weights, which makes sums of whole numbers of the products.

@@ -5,6 +5,8 @@ import { InputError } from "../runtime/errors.ts";
 import { fusedViews, spanAttention } from "../kernels/attention/attention.ts";
 import { writeCache } from "../kernels/attention/kv_cache.ts";
 import { matmul } from "../kernels/product/matmul.ts";
+import { quantizedLinear } from "../kernels/product/quantized_linear.ts";
+import { narrowHead } from "./narrow_head.ts";
 import { sample, type Sampling } from "../kernels/vocabulary/sample.ts";
 import { decodingLayout } from "../kernels/attention/span_layout.ts";
 import { embed } from "./embed.ts";
@@ -290,7 +292,10 @@ export class DecodingSession implements Disposable {
       });
     }
     const final = normalize(decoder.norm, stream.x, stream.delta);
-    const logits = matmul(final.y, inUse(decoder.head).tensor, { transposeB: true });
+    const narrow = narrowHead(decoder, rows);
+    const logits = narrow
+      ? quantizedLinear(final.y, narrow, { rounded: true })
+      : matmul(final.y, inUse(decoder.head).tensor, { transposeB: true });
     const ids = sample(logits, { ...this.#options, streams: options.streams, counters });
     [...new Set([stream.x, stream.delta!, final.sum, final.y]), ...final.statistics, logits].forEach((t) =>
       t?.dispose()

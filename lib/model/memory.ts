@@ -23,6 +23,8 @@ export interface MemoryOptions {
   readonly recompute?: boolean | undefined;
   /** Without `recompute`: of how many layers, the last ones, all products are kept (default all). */
   readonly keptLayers?: number | undefined;
+  /** Whether decoding keeps the head in 8 bits too: on the CPU beside int8 and int4 (default false). */
+  readonly narrowHead?: boolean | undefined;
   /** Sequences decoded at once, S (default 96). */
   readonly slots?: number;
   /** Longest prompt in tokens, for caches (default 256). */
@@ -109,6 +111,7 @@ export function memoryPlan(config: DecoderConfig, options: MemoryOptions): Memor
   const trainable = task !== "train" ? 0 : lora ? adapter : parameters;
   parameters += adapter;
   weights += 4 * adapter;
+  if (options.narrowHead) weights += storedBytes([config.vocabularySize, config.hiddenSize], "int8");
 
   const q = (heads + 2 * kvHeads) * headDim,
     a = heads * headDim,

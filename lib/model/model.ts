@@ -268,6 +268,7 @@ export class Model {
   dispose(): void {
     this.decoder.parameters.forEach((t) => t.dispose());
     this.decoder.quantized?.forEach((matrix) => matrix.dispose());
+    this.decoder.narrowHead?.dispose();
     this.decoder.rotary?.table?.dispose();
     this.#tokenizer?.[Symbol.dispose]();
   }

@@ -41,6 +41,8 @@ export function requirements(
     lora,
     baseDtype,
     recompute,
+    narrowHead: task === "generate" && limits.backend === "wasm" &&
+      (baseDtype === "int8" || baseDtype === "int4"),
     samples,
     maxTokens,
     microBatchTokens: microBatch,

@@ -3,6 +3,7 @@
 import type { Device, Tensor } from "../backend/device.ts";
 import type { DecoderConfig } from "../checkpoint/config.ts";
 import { ropeTable } from "../kernels/attention/rope.ts";
+import type { QuantizedMatrix } from "../kernels/product/quantize.ts";
 import { type Adapter, type DecoderParts, decoderParts, type DecoderTensors, type Rotary } from "./parts.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
 
@@ -10,6 +11,8 @@ import { ropeFrequencies } from "./rope_frequencies.ts";
 export interface Decoder extends DecoderTensors, DecoderParts {
   /** Low-rank updates of some projections; their factors are parameters too. */
   adapter?: Adapter;
+  /** A copy of the head in 8 bits, once decoding on the CPU has wanted it. */
+  narrowHead?: QuantizedMatrix;
 }
 
 /** Puts a decoder's tensors where they are used. */

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { openDevice } from "../../lib/backend/backend.ts";
 import { openCpu } from "../../lib/backend/cpu.ts";
 import type { CpuDevice } from "../../lib/backend/device.ts";
 import { profile } from "../../lib/backend/profile.ts";
@@ -9,8 +10,10 @@ import { read, upload } from "../../lib/backend/tensors.ts";
 import fused from "../../lib/kernels/built/narrow_dots_fused.wasm.ts";
 import plain from "../../lib/kernels/built/narrow_dots.wasm.ts";
 import { quantize, quantizeValues } from "../../lib/kernels/product/quantize.ts";
+import { linear } from "../../lib/kernels/product/linear.ts";
 import { quantizedLinear } from "../../lib/kernels/product/quantized_linear.ts";
 import { generate } from "../../lib/model/generate.ts";
+import { narrowHead } from "../../lib/model/narrow_head.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import { assertClose, gaussian } from "../_backends.ts";
 import { tokenIds, writeSmallModel } from "../_models.ts";
@@ -185,7 +188,8 @@ test("only the steps of decoding round: training, scoring and prompts are exact"
   const directory = await writeSmallModel();
   for (const dtype of ["int8", "int4"] as const) {
     using model = await loadModel(directory, { backend: "wasm", baseDtype: dtype });
-    const count = () => profile.launches.get(`dots_${dtype}`) ?? 0, before = count();
+    const count = () => (profile.launches.get("dots_int8") ?? 0) + (profile.launches.get("dots_int4") ?? 0);
+    const before = count();
     await model.logprobs(tokenIds(9, 5));
     await model.logits(tokenIds(9, 5));
     assert.equal(count(), before);
@@ -193,6 +197,39 @@ test("only the steps of decoding round: training, scoring and prompts are exact"
       generate(model, toyProblems(1), { samples: 1, maxTokens: 3, temperature: 0, keepDuplicates: true }),
     );
     const { tokens } = groups[0]!.candidates[0]!;
-    assert.equal(count() - before, 4 * 2 * tokens!, "4 projections in each of 2 layers, for each token");
+    assert.equal(
+      count() - before,
+      (4 * 2 + 1) * tokens!,
+      "4 projections in each of 2 layers and a head, a token",
+    );
   }
+});
+
+test("the head in 8 bits is near the one in float32, and there beside int8 and int4 on the CPU alone", async () => {
+  const directory = await writeSmallModel(), { tensors } = (await openDevice("wasm")).use();
+  for (const dtype of ["f32", "f16", "int8", "int4"] as const) {
+    using model = await loadModel(directory, { backend: "wasm", baseDtype: dtype });
+    const { decoder } = model, head = narrowHead(decoder, 1);
+    assert.equal(head?.dtype, dtype.startsWith("int") ? "int8" : undefined);
+    if (!head) continue;
+    assert.equal(narrowHead(decoder, 1), head); // made once
+    const { tensor } = decoder.head, [rows, columns] = tensor.shape as [number, number];
+    const values = gaussian(columns, 3), x = upload(model.device, values, [1, columns]);
+    const y = quantizedLinear(x, head, { rounded: true }), wide = linear(x, tensor);
+    const [near, exact, weights] = await Promise.all([y, wide, tensor].map((t) => read(t)));
+    const largest = Math.max(...values.map(Math.abs));
+    for (let r = 0; r < rows; r++) {
+      const row = (weights as Float32Array).subarray(r * columns, (r + 1) * columns);
+      // Half a step of each weight, and what rounding x may lose.
+      const step = Math.max(...row.map(Math.abs)) / 254;
+      const bound = values.reduce((sum, value) => sum + Math.abs(value) * step, 0) +
+        largest / 16254 * row.reduce((sum, w) => sum + Math.abs(w) + step, 0);
+      assert.ok(Math.abs(near![r]! - exact![r]!) <= bound + 1e-6, `row ${r}`);
+    }
+    decoder.head.saved = { name: "head", tensor: x, adapter: { enabled: true } as never }; // an adapter's own
+    assert.equal(narrowHead(decoder, 1), undefined);
+    delete decoder.head.saved;
+    [x, y, wide].forEach((t) => t.dispose());
+  }
+  assert.equal((await openDevice("wasm")).use().tensors, tensors); // freed with its model
 });

@@ -6,8 +6,11 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { printed, textFilters, textMethods } from "./_python_text.ts";
 
-/** Expressions evaluated, and each 1,024 characters that they give; Llama 3's template takes some hundred a turn. */
-const MAX_WORK = 500_000;
+/**
+ * Expressions evaluated, each 1,024 characters and 64 items that they give, and eight for each round of a loop, whose
+ * `loop` alone is nine objects. Llama 3's template takes some hundred a turn.
+ */
+const MAX_WORK = 500_000, ROUND = 8;
 /** Characters of a text, and items of a list. */
 const MAX_LENGTH = 1 << 24, MAX_ITEMS = 1 << 16;
 /** Characters of a template; the longest in use have some 10,000. */
@@ -45,18 +48,35 @@ export function renderBounded(
   const interpreter = new Interpreter(environment);
   const evaluate = asPython(interpreter);
   let work = 0;
+  const spend = (steps: number) => {
+    if ((work += steps) > MAX_WORK) throw new Error(`it takes more than ${MAX_WORK} steps`);
+  };
+  const gone = new WeakSet<object>(); // through by a loop
   interpreter.evaluate = (statement, scope) => {
-    if (++work > MAX_WORK) throw new Error(`it takes more than ${MAX_WORK} steps`);
+    spend(1);
+    const through = loopsThrough(statement as Node | undefined);
+    if (through) gone.add(through);
     const result = evaluate(statement, scope), { value } = result as { value: unknown };
     if (typeof value === "string") {
       if (value.length > MAX_LENGTH) throw new Error(`it makes a text of more than ${MAX_LENGTH} characters`);
-      work += value.length >> 10;
-    } else if (Array.isArray(value) && value.length > MAX_ITEMS) {
-      throw new Error(`it makes a list of more than ${MAX_ITEMS} items`);
+      spend(value.length >> 10);
+    } else if (Array.isArray(value)) {
+      if (value.length > MAX_ITEMS) throw new Error(`it makes a list of more than ${MAX_ITEMS} items`);
+      spend(value.length >> 6);
+    }
+    if (statement !== undefined && gone.has(statement)) {
+      spend(ROUND * (Array.isArray(value) ? value.length : value instanceof Map ? value.size : 0));
     }
     return result;
   };
   return String(interpreter.run(template.parsed).value);
+}
+
+/** What a loop goes through, a condition behind it left out; undefined for anything else. */
+function loopsThrough(statement: Node | undefined): object | undefined {
+  if (statement?.type !== "For") return undefined;
+  const { iterable } = statement as unknown as { readonly iterable: Node };
+  return iterable.type === "SelectExpression" ? (iterable as unknown as { lhs: object }).lhs : iterable;
 }
 
 type Evaluate = Interpreter["evaluate"];

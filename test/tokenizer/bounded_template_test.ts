@@ -25,6 +25,16 @@ test("templates that do not end, or grow without end, are refused in seconds", (
   const nested =
     `{% for a in ${thousand} %}{% for b in ${thousand} %}{% for c in ${thousand} %}x{% endfor %}`;
   refused(`${nested}{% endfor %}{% endfor %}`, /it takes more than 500000 steps$/);
+  // Rounds count, whatever is in them, and lists by their length.
+  const twice = (inner: string) => `{% for a in range(9999) %}${inner}{% endfor %}`;
+  for (
+    const inner of [
+      "{% for b in range(9999) %}{% endfor %}",
+      "{% for b in range(9999) %}x{% endfor %}",
+      "{% for b in range(9999) if b < 0 %}{% endfor %}",
+      "{% set x = range(65536) %}",
+    ]
+  ) refused(twice(inner), /it takes more than 500000 steps$/);
   refused("{% for i in range(4294967296) %}{% endfor %}", /range\(\) asks for more than 65536 numbers$/);
   refused(
     "{% for i in range(0, -9000000000000000, -1) %}{% endfor %}",
@@ -48,6 +58,10 @@ test("what templates do is not refused: 300 turns of long texts, ranges as Pytho
     messages,
   );
   assert.equal(text.length, 300 * 5000 + 150 * "[USER]".length + 150 * "[ASSISTANT]".length);
+  // Two thousand turns that are gone through for each of three things.
+  const many = Array.from({ length: 2000 }, () => messages[0]!);
+  const loops = "{% for m in messages %}{{ loop.index }}{% endfor %}".repeat(3);
+  assert.ok(renderChat(loops, many).length > 3 * 2000);
   const each = (range: string) => renderChat(`{% for i in ${range} %}{{ i }} {% endfor %}`, []);
   assert.deepEqual(
     [

@@ -54,9 +54,9 @@ export function commandOf(task: string): string[] {
 
 /**
  * Lines on standard error that are not the task's: Dawn's (Bun computes with it) about software adapters, and Deno's
- * when processes that start together look at node_modules.
+ * when processes that start together look at node_modules, or when it looks up a package that it has not seen yet.
  */
-const foreign = /^(Warning: maxDynamic|Blocking waiting for file lock).*\n/gm;
+const foreign = /^(Warning: maxDynamic|Blocking waiting for file lock|Download https?:).*\n/gm;
 
 /** Runs a task, or a script, in the repository. */
 export function run(task: string, args: readonly string[], options: RunOptions = {}): Promise<Result> {

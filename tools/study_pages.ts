@@ -61,7 +61,7 @@ function accuracies(): DotRow[] {
   const pairs = ["AFT", "RRHF", "PRO", "DPO"].flatMap((name) =>
     (["none", "dc"] as const).map((constraint) =>
       row(
-        `${name}, ${constraint === "none" ? "no constraint" : "DC"}`,
+        `${name}${constraint === "none" ? " alone" : " + DC"}`,
         spreadOf("constraints-base", `${name} ${constraint}`, "accuracy"),
       )
     )

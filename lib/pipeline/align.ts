@@ -184,9 +184,9 @@ class AlignRun {
 
   /**
    * One round: candidates of the newest models, and each kind of model trained on them once more. In the first, all share
-   * the VFT model's candidates; later each has its own. From the base all start there in every round, otherwise from VFT and
-   * then from themselves. The control has no candidates to use, and is trained on the same questions' references as often as the
-   * others; where that would make the VFT model once more there is none.
+   * the VFT model's candidates; later each has its own. From the base all start there in every round, otherwise from VFT
+   * and then from themselves. The control has no candidates to use, and is trained on the same questions' references as
+   * often as the others; where that would make the VFT model once more there is none.
    */
   async round(round: number, models: readonly Trained[]): Promise<Trained[]> {
     const { options } = this, last = round === 1 ? "" : ` round ${round}`;

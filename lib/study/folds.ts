@@ -10,6 +10,7 @@ import type { Outcome } from "../report/study.ts";
 import { byFirst } from "../runtime/agreed.ts";
 import { InputError } from "../runtime/errors.ts";
 import { makeDirectory } from "../runtime/files.ts";
+import type { Watched } from "../runtime/listener.ts";
 import type { Cell, StudyCells } from "./cells.ts";
 import {
   type BySeed,
@@ -32,14 +33,8 @@ const FOLDS = 5;
  */
 export async function folds(cells: StudyCells): Promise<Outcome> {
   const { groups, seeds, epochs } = cells.settings, path = groups!;
-  const all = await mixedGroups(cells, path);
-  if (all.length < 2 * FOLDS) {
-    throw new InputError(
-      `Cannot use ${path}: experiment folds must have ${
-        2 * FOLDS
-      } questions with right and wrong candidates: got ${all.length}`,
-    );
-  }
+  const { listener, options: { signal, calculator } } = cells.stages;
+  const all = await broughtGroups(path, { listener, signal, calculator });
   const methods: readonly NamedMethod[] = [
     mainMethod(cells, "VFT"),
     mainMethod(cells, "RFT"),
@@ -106,16 +101,27 @@ function split(all: readonly Group[], seed: number): Parts {
   return { trained, seen: trained.slice(0, heldOut.length), heldOut };
 }
 
-/** The questions with right and wrong candidates, their endings in one form, so that no loss learns whose they are. */
-async function mixedGroups(cells: StudyCells, path: string): Promise<Group[]> {
-  const { listener, options: { signal, calculator } } = cells.stages;
+/**
+ * The questions with right and wrong candidates, their endings in one form, so that no loss learns whose they are.
+ *
+ * @throws {InputError} for a file that cannot be read, or has too few of them
+ */
+export async function broughtGroups(
+  path: string,
+  { calculator = "keep", ...watched }: Watched & { readonly calculator?: "keep" | "drop" },
+): Promise<Group[]> {
   const found: Group[] = [];
-  for await (const problem of loadDataset(path, { listener, signal })) {
+  for await (const problem of loadDataset(path, watched)) {
     const { candidates = [] } = problem;
     if (new Set(candidates.flatMap(({ correct }) => correct ?? [])).size < 2) continue;
     found.push(normalizeResponses({ ...problem, candidates }, { calculator, endings: "normalize" }));
   }
-  return found;
+  if (found.length >= 2 * FOLDS) return found;
+  throw new InputError(
+    `Cannot use ${path}: experiment folds must have ${
+      2 * FOLDS
+    } questions with right and wrong candidates: got ${found.length}`,
+  );
 }
 
 async function trainedOn(

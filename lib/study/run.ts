@@ -27,7 +27,7 @@ import { StudyCells } from "./cells.ts";
 import { consistency } from "./consistency.ts";
 import { constraintCurves } from "./constraints.ts";
 import { main } from "./main_experiment.ts";
-import { folds } from "./folds.ts";
+import { broughtGroups, folds } from "./folds.ts";
 import { noise } from "./noise.ts";
 import { origins } from "./origins.ts";
 import { pilot } from "./pilot.ts";
@@ -122,7 +122,7 @@ interface StudyState {
  * @param listener told of progress, warnings, notes and every line of metrics
  * @returns what came out of each experiment, in the order in which they run
  * @throws {UsageError} for an option that has no meaning, and for an `out` that holds something else
- * @throws {InputError} when the model cannot be read, before there is a folder
+ * @throws {InputError} when the model or `groups` cannot be read, before there is a folder
  */
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
   const run = resolveStudy(options, { all: Object.keys(experiments), usual: ofThePaper });
@@ -140,14 +140,15 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
 
 /** Checks all that can be wrong, and takes the study's folder. */
 async function takeOut(
-  { out, settings: [sizes], dataDirectory, overwrite, signal }: StudyRun,
+  { out, settings: [sizes], only, dataDirectory, overwrite, signal }: StudyRun,
   listener: Listener,
 ): Promise<AsyncDisposable> {
   const { model, groups } = sizes!, sources = [model, dataDirectory, groups];
   const taken = await checkOut({ out, resume: !overwrite, overwrite, mark: "study.json", sources });
-  // A model that cannot be read is found before there is a folder, and before one that is there goes.
+  // A model or a file that cannot be read is found before there is a folder, and before one that is there goes.
   const directory = await resolveModel(model, { listener, signal });
   if (!await isAdapterDirectory(directory)) await (await openCheckpoint(directory)).close();
+  if (only.includes("folds")) await broughtGroups(groups!, { listener, signal });
   signal?.throwIfAborted();
   return await takeFolder(out, { owned: studyFileNames, overwrite: taken && overwrite });
 }

@@ -1,7 +1,7 @@
 /** Candidates that are brought: cross-validation by fifths. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { at, lines, run, write } from "../_commands.ts";
 
@@ -75,6 +75,6 @@ test("without a file, with one that is not there, or with too few questions: one
     ] as const
   ) {
     const got = await run("study", [...quick, ...more, "--out", at("refused")]);
-    assert.deepEqual([got.code, got.err], [code, err]);
+    assert.deepEqual([got.code, got.err, existsSync(at("refused"))], [code, err, false]);
   }
 });

@@ -153,9 +153,12 @@ mpiTest(
   },
 );
 
-/** A job ends with its rank's code; under MPICH with 1 where another rank misses that one before it is ended itself. */
+/**
+ * A job ends with its rank's code. Under MPICH it may end with 1, where another rank misses that one before it is ended
+ * itself, or with 9, where its launcher, which ends the others by SIGKILL, hears of one of those first.
+ */
 function assertEnded(family: string, code: number | null, expected: number): void {
-  const allowed = family === "MPICH" ? [expected, 1] : [expected];
+  const allowed = family === "MPICH" ? [expected, 1, 9] : [expected];
   assert.ok(allowed.includes(code!), `exit code ${code}, expected ${allowed.join(" or ")}`);
 }
 
@@ -169,10 +172,10 @@ for (const family of families) {
       await mpirun({ family, ranks: 2 }, ["test/tasks/_rank_task.ts", ...args], { input: "1" });
     const input = await failing("--fail", "input");
     assert.match(input.err, /^ranks: rank 1: Cannot read record 3 of x\.jsonl: expected an object$/m);
-    assert.equal(input.code, 1);
+    assertEnded(family, input.code, 1);
     const stray = await failing("--fail", "stray", "--rank", "0");
     assert.match(stray.err, /^ranks: .*lost in a callback/m);
-    assert.equal(stray.code, 1);
+    assertEnded(family, stray.code, 1);
     // One that goes away without a word, as a runtime does that breaks down.
     assertEnded(family, (await failing("--fail", "leave")).code, 3);
     // Before they are joined.

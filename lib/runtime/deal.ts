@@ -22,7 +22,7 @@ export interface DealOptions<R, T> {
  */
 export type Work<R, T> = (records: AsyncIterable<R>, tell: (line: string) => void) => AsyncIterable<T>;
 
-/** What a rank sends to rank 0. */
+/** What a rank tells rank 0: all that it had to say while its last message was on its way, in order. */
 type Told<T> =
   | { readonly kind: "ask" }
   | { readonly kind: "result"; readonly result: T }
@@ -119,16 +119,17 @@ async function* lead<R, T>(
   const serving = (async () => {
     while (following > 0) {
       const { from, bytes } = await world.receive();
-      const told: Told<T> = deserialize(bytes);
-      if (told.kind === "result") done(from, told.result);
-      else if (told.kind === "line") heard?.(told.line, from);
-      else if (told.kind === "end") {
-        following--;
-        news.tell();
-      } else {
-        const answer = next(from).then((some) => world.send(from, serialize(some)));
-        answer.catch(news.fail);
-        answering.push(answer);
+      for (const told of deserialize(bytes) as Told<T>[]) {
+        if (told.kind === "result") done(from, told.result);
+        else if (told.kind === "line") heard?.(told.line, from);
+        else if (told.kind === "end") {
+          following--;
+          news.tell();
+        } else {
+          const answer = next(from).then((some) => world.send(from, serialize(some)));
+          answer.catch(news.fail);
+          answering.push(answer);
+        }
       }
     }
   })();
@@ -152,10 +153,15 @@ async function* lead<R, T>(
 
 /** What another rank does: it asks for blocks ahead of its work, so that it need not wait. */
 async function follow<R, T>(world: World, work: Work<R, T>): Promise<void> {
-  let sending = Promise.resolve();
+  let sending = Promise.resolve(), pending: Told<T>[] = [];
+  // A message takes some turns of both ranks, which compute in between: so one message has all that waits for it to leave.
   const tell = (told: Told<T>) => {
-    const bytes = serialize(told);
-    sending = sending.then(() => world.send(0, bytes));
+    if (pending.push(told) > 1) return;
+    sending = sending.then(() => {
+      const bytes = serialize(pending);
+      pending = [];
+      return world.send(0, bytes);
+    });
     sending.catch(() => {}); // awaited at the end
   };
   const store: R[][] = [], news = signal();

@@ -2,10 +2,10 @@
 
 import { setImmediate } from "node:timers";
 
-/** Milliseconds of computing between two turns of others: Ctrl-C is seen in this time, and a turn costs some microseconds. */
-const BETWEEN = 100;
+/** Milliseconds of computing between two turns of others: Ctrl-C and other ranks are heard then, and a turn costs some microseconds. */
+const BETWEEN = 20;
 
-/** Makes a function that lets others have their turn when they have waited for a tenth of a second. */
+/** Makes a function that lets others have their turn when they have waited for a fiftieth of a second. */
 export function turns(): () => Promise<void> {
   let last = performance.now();
   return async () => {

@@ -56,7 +56,7 @@ export type { Rope, RopeScaling } from "./lib/checkpoint/_rope_config.ts";
 export type { FloatDtype } from "./lib/checkpoint/safetensors.ts";
 export type { QuantizedDtype } from "./lib/kernels/product/quantize.ts";
 export type { BaseDtype } from "./lib/checkpoint/stored_bytes.ts";
-export type { Tokenizer } from "./lib/tokenizer/tokenizer.ts";
+export { loadTokenizer, type LoadTokenizerOptions, type Tokenizer } from "./lib/tokenizer/tokenizer.ts";
 export type { FixedUpdates } from "./lib/checkpoint/fixed_updates.ts";
 export { type Lora, type LoraTarget, parseLora } from "./lib/checkpoint/lora.ts";
 export { mergeAdapter, type MergeOptions } from "./lib/model/merge.ts";

@@ -6,7 +6,9 @@
 import type { Problem } from "../lib/data/records.ts";
 import { generate } from "../lib/model/generate.ts";
 import { generateFrom } from "../lib/model/generate_from.ts";
+import { resolveModel } from "../lib/checkpoint/resolve_model.ts";
 import { loadModel } from "../lib/model/load_model.ts";
+import { loadTokenizer } from "../lib/tokenizer/tokenizer.ts";
 import { UsageError } from "../lib/runtime/errors.ts";
 import { overRanks } from "../lib/runtime/over_ranks.ts";
 import { dealing } from "../lib/evaluate/dealing.ts";
@@ -39,7 +41,7 @@ await runTask({
     {
       does: "Candidates of a model that vLLM serves; score adds log-probs here",
       command:
-        "deno task generate --generate-from http://localhost:8000/v1 --served-model runs/vft --chat never " +
+        "deno task generate --generate-from http://localhost:8000/v1 --served-model runs/vft --served-tokenizer runs/vft " +
         "--data gsm8k --output groups.jsonl",
     },
   ],
@@ -108,13 +110,16 @@ await runTask({
       listener: io.listener,
       signal: io.signal,
     });
-    const { slots, tokenIds } = options;
+    const { slots, tokenIds, servedTokenizer } = options;
+    using tokenizer = servedTokenizer === undefined
+      ? undefined
+      : await loadTokenizer(await resolveModel(servedTokenizer, io));
     const sample = overRanks(
       io,
       { part: "generate", ...dealing.generate },
       (problems: AsyncIterable<Problem>, listener) =>
         server
-          ? generateFrom(problems, { ...sampling, ...server, listener })
+          ? generateFrom(problems, { ...sampling, ...server, tokenizer, listener })
           : generate(model!, problems, { ...sampling, slots, tokenIds, listener }),
     );
     const problems = sharded(problemsOf(options, io), options, io);

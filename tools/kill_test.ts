@@ -25,7 +25,7 @@ import { type Case, killCases } from "./kill/cases.ts";
 const { values: options } = parseArgs({
   options: {
     kills: { type: "string", default: "5" },
-    only: { type: "string", default: "vft,ca-align,generate,score,align" },
+    only: { type: "string", default: "vft,ca-align,generate,score,align,align-from-vft" },
     seed: { type: "string", default: "1" },
   },
 });
@@ -181,6 +181,9 @@ async function killEachStage(name: string, one: Case, random: Random): Promise<T
   const reference = await run(one.task, [...one.args, one.to, whole], watch);
   if (reference.code !== 0) throw new Error(`${name}: ${reference.err}`);
   const expected = digestOf(whole), from = [...begins];
+  if (wholeStage() !== "the end" || !begins.has("measuring")) {
+    throw new Error(`${name} makes other things than it is said to: a whole run stands at "${wholeStage()}"`);
+  }
   const length = new Map(
     from.map(([stage, at], i) => [stage, (from[i + 1]?.[1] ?? reference.took) - at]),
   );

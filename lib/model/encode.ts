@@ -14,11 +14,14 @@ export interface ResponseContext {
   readonly prompt?: PromptOptions | undefined;
 }
 
+/** What turns prompts into ids: a tokenizer, and where it lies, for errors. A model is one. */
+export type Tokenizing = Pick<Model, "tokenizer" | "directory">;
+
 /**
  * The ids of a problem's prompt, with the tokenizer's own begin token once, whether or not a chat template spells it.
  * Control tokens come from templates alone; what the records say is text, also where it spells one.
  */
-export function encodePrompt(model: Model, problem: Problem, options: PromptOptions = {}): number[] {
+export function encodePrompt(model: Tokenizing, problem: Problem, options: PromptOptions = {}): number[] {
   const { tokenizer } = model, turn = turnOf(tokenizer, problem, options);
   const data = guardProblem(tokenizer, problem), safe = guardOptions(tokenizer, options);
   if (turn) {
@@ -114,8 +117,12 @@ function isJoined(problem: Problem | undefined): boolean {
 
 /** The text of sampled ids, end token left out: the inverse of {@linkcode encodeResponse}. */
 export function decodeResponse(model: Model, ids: readonly number[], context: ResponseContext = {}): string {
-  const text = ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids);
-  const turn = turnOf(model.tokenizer, context.problem, context.prompt);
+  return responseIn(ids.length === 0 ? "" : model.tokenizer.decodeResponse(ids), model.tokenizer, context);
+}
+
+/** The response, as records hold it, in the text that a model says behind the prompt that {@linkcode encodePrompt} makes. */
+export function responseIn(text: string, tokenizer: Tokenizer, context: ResponseContext = {}): string {
+  const turn = turnOf(tokenizer, context.problem, context.prompt);
   if (!turn) return plainResponse(text, context.problem);
   return turn.lead !== "" && text.startsWith(turn.lead) ? text.slice(turn.lead.length) : text;
 }

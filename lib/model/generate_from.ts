@@ -10,9 +10,10 @@ import { type EndpointCounts, keyFrom, openEndpoint } from "../runtime/endpoint.
 import { InputError, UsageError } from "../runtime/errors.ts";
 import type { Watched } from "../runtime/listener.ts";
 import { messagesOf } from "../tokenizer/chat_turn.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { streamOf } from "./_stream_of.ts";
-import { plainResponse } from "./encode.ts";
-import { checkStop, plainStopTexts } from "./stop_texts.ts";
+import { encodePrompt, plainResponse, responseIn } from "./encode.ts";
+import { checkStop, plainStopTexts, stopTextsOf } from "./stop_texts.ts";
 
 /** Which server, and how candidates are sampled. */
 export interface GenerateFromOptions extends Watched {
@@ -41,7 +42,7 @@ export interface GenerateFromOptions extends Watched {
   readonly maxTokens?: number | undefined;
   /** Default 1; 0 is greedy. */
   readonly temperature?: number | undefined;
-  /** Default 0: no limit. An extension of OpenAI's interface, which vLLM and llama.cpp have; sent where there is one. */
+  /** Default 0: no limit. An extension of OpenAI's interface, which vLLM and llama.cpp have. */
   readonly topK?: number | undefined;
   /** Default 1: no limit. */
   readonly topP?: number | undefined;
@@ -53,8 +54,16 @@ export interface GenerateFromOptions extends Watched {
   readonly stop?: readonly string[] | undefined;
   /** What to do with a question of which the server answers nothing (default "skip": no candidates). */
   readonly tooLong?: "skip" | "refuse" | undefined;
-  /** How prompts are made. What a record says is sent as it is: a server may read control tokens in it. */
+  /**
+   * How prompts are made. Without a `tokenizer`, what a record says is sent as it is: a server may read control tokens in
+   * it, and cuts it into tokens its own way.
+   */
   readonly prompt?: PromptOptions | undefined;
+  /**
+   * The served model's tokenizer: completions are then asked with the ids of its prompts, its chat template's too, exactly
+   * those of `generate` with the model here. vLLM and llama.cpp take ids.
+   */
+  readonly tokenizer?: Tokenizer | undefined;
   /** Told at the end what was asked. */
   readonly asked?: ((counts: Readonly<EndpointCounts>) => void) | undefined;
 }
@@ -78,6 +87,7 @@ const names: NamesOf<GenerateFromOptions> = {
   stop: true,
   tooLong: true,
   prompt: true,
+  tokenizer: true,
   asked: true,
   listener: true,
   signal: true,
@@ -133,8 +143,11 @@ export async function* generateFrom(
   checkPrompt(options.prompt, "generateFrom");
   checkNumbers(options, numbers, "Option");
   checkStop(options.stop);
-  const { concurrency = 16, maxTokens = 256, listener, signal, tooLong = "skip" } = options;
+  const { concurrency = 16, maxTokens = 256, listener, signal, tooLong = "skip", tokenizer } = options;
   const chat = options.api === "chat";
+  if (chat && tokenizer) {
+    throw new UsageError("Option tokenizer has no meaning for the api chat: it makes prompts of ids");
+  }
   const endpoint = openEndpoint({
     name: "server",
     url: options.url,
@@ -144,6 +157,7 @@ export async function* generateFrom(
     retries: options.retries ?? 4,
     backoff: options.backoff,
     largest: 65536 + 256 * maxTokens,
+    optional: Object.keys(unlimited).filter((field) => field !== "top_k" || !options.topK),
     listener,
   });
   const stopped = new AbortController();
@@ -152,11 +166,13 @@ export async function* generateFrom(
   const samples = options.temperature === 0 ? 1 : options.samples ?? 6;
 
   const sample = (problem: Problem, number: number) => {
-    const stop = options.stop ?? (chat ? [] : plainStopTexts(problem, options.prompt));
+    const stop = tokenizer
+      ? stopTextsOf({ tokenizer }, problem, options)
+      : options.stop ?? (chat ? [] : plainStopTexts(problem, options.prompt));
     const request = requestOf(problem, { ...options, number, stop, maxTokens });
     return inTurn(() => {
       ending.throwIfAborted();
-      return endpoint.ask(request, (answer) => candidateIn(answer, { problem, chat, stop }), ending);
+      return endpoint.ask(request, (answer) => candidateIn(answer, { ...options, problem, stop }), ending);
     });
   };
   const groupOf = async (problem: Problem): Promise<Group> => {
@@ -239,17 +255,23 @@ function limited(most: number): <T>(work: () => Promise<T>) => Promise<T> {
   };
 }
 
+/**
+ * What keeps a server from narrowing what is drawn by settings of its own: llama.cpp's are top_k 40, top_p 0.95, min_p 0.05,
+ * vLLM's those of the model's generation_config.json. Extensions, by the names of both.
+ */
+const unlimited = { top_k: -1, min_p: 0, repetition_penalty: 1, repeat_penalty: 1 } as const;
+
 /** What is sent for one sample. */
 function requestOf(
   problem: Problem,
-  { api, model, prompt = {}, number, stop, maxTokens, ...options }: GenerateFromOptions & {
+  { api, model, prompt = {}, tokenizer, number, stop, maxTokens, ...options }: GenerateFromOptions & {
     readonly number: number;
     readonly stop: readonly string[];
     readonly maxTokens: number;
   },
 ): object {
   const { temperature = 1, topK = 0, topP = 1, seed = 0 } = options;
-  if (prompt.templateDate !== undefined) {
+  if (prompt.templateDate !== undefined && !tokenizer) {
     throw new UsageError("Option `templateDate` has no meaning for a server: its own template finds the day");
   }
   const tools = toolFieldOf(problem);
@@ -261,13 +283,18 @@ function requestOf(
   const { templateVariables: variables } = prompt;
   const asked = api === "chat"
     ? { messages: messagesOf(problem, prompt), ...(variables && { chat_template_kwargs: variables }) }
-    : { prompt: renderPrompt(problem, { ...prompt, template: prompt.template ?? templateOf(problem) }) };
+    : {
+      prompt: tokenizer
+        ? encodePrompt({ tokenizer, directory: "the served model" }, problem, prompt)
+        : renderPrompt(problem, { ...prompt, template: prompt.template ?? templateOf(problem) }),
+    };
   return {
     model,
     ...asked,
     max_tokens: maxTokens,
     temperature,
-    ...(topP < 1 && { top_p: topP }),
+    top_p: topP,
+    ...unlimited,
     ...(topK > 0 && { top_k: topK }),
     seed: streamOf(seed, problem.id, number) >>> 1, // 31 bits: some servers take no more
     ...(stop.length > 0 && { stop }),
@@ -277,12 +304,12 @@ function requestOf(
 /** The candidate in an answer; undefined where there is none. */
 function candidateIn(
   answer: unknown,
-  { problem, chat, stop }: {
+  { api, problem, prompt, stop, tokenizer }: Pick<GenerateFromOptions, "api" | "prompt" | "tokenizer"> & {
     readonly problem: Problem;
-    readonly chat: boolean;
     readonly stop: readonly string[];
   },
 ): Candidate | undefined {
+  const chat = api === "chat";
   const { choices, usage } = (answer ?? {}) as {
     choices?: { text?: unknown; message?: { content?: unknown }; finish_reason?: unknown }[];
     usage?: { completion_tokens?: unknown };
@@ -296,8 +323,10 @@ function candidateIn(
   const ends = stop.map((text) => said.indexOf(text)).filter((at) => at >= 0);
   const whole = ends.length === 0 ? said : said.slice(0, Math.min(...ends));
   const tokens = usage?.completion_tokens;
+  const plain = () =>
+    tokenizer ? responseIn(whole, tokenizer, { problem, prompt }) : plainResponse(whole, problem);
   return {
-    text: chat ? whole : plainResponse(whole, problem),
+    text: chat ? whole : plain(),
     finish: ends.length === 0 ? finish : "stop",
     ...(Number.isSafeInteger(tokens) && (tokens as number) > 0 && ends.length === 0 &&
       { tokens: tokens as number }),

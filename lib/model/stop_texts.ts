@@ -36,7 +36,7 @@ export function checkStop(stop: readonly string[] | undefined): void {
  * (`nextQuestionMarks`). None in a chat, which the end of turn ends, and for a record that brings its exact prompt.
  */
 export function stopTextsOf(
-  model: Model,
+  model: Pick<Model, "tokenizer">,
   problem: Problem,
   { stop, prompt = {} }: {
     readonly stop?: readonly string[] | undefined;

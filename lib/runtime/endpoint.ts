@@ -28,6 +28,8 @@ export interface EndpointOptions {
   readonly largest?: number | undefined;
   /** What ends the message of a failure: where answers are kept. */
   readonly hint?: string | undefined;
+  /** Fields that a request can do without: none is sent any more once the server refused a request and named one. */
+  readonly optional?: readonly string[] | undefined;
   /** Warned of the first request that is refused. */
   readonly listener?: Listener | undefined;
 }
@@ -144,7 +146,9 @@ export function keyFrom(
 
 /** An endpoint; nothing is asked yet. Throws UsageError for an address that is none. */
 export function openEndpoint(options: EndpointOptions): Endpoint {
-  const { name, retries, backoff = 1, hint = "", listener } = options, address = endpointAddress(options);
+  const { name, retries, backoff = 1, hint = "", optional = [], listener } = options;
+  const address = endpointAddress(options);
+  let bare = false;
   const counts: EndpointCounts = {
     requests: 0,
     failed: 0,
@@ -159,7 +163,8 @@ export function openEndpoint(options: EndpointOptions): Endpoint {
     counts,
     async ask(request, read, signal) {
       for (let attempt = 0;; attempt++) {
-        const outcome = await send(request, { ...options, address, signal });
+        const needed = bare ? without(request, optional) : request;
+        const outcome = await send(needed, { ...options, address, signal });
         counts.requests++;
         if (outcome.kind === "reply") {
           count(outcome.answer, counts);
@@ -170,6 +175,17 @@ export function openEndpoint(options: EndpointOptions): Endpoint {
           continue;
         }
         if (outcome.kind === "refused") {
+          const stranger = optional.find((field) => field in needed && outcome.why.includes(field));
+          if (stranger !== undefined) {
+            if (!bare) {
+              listener?.warn?.(
+                `The ${name} does not know ${stranger}: its own settings hold (${outcome.why})`,
+              );
+            }
+            bare = true;
+            attempt--; // the request was not this one
+            continue;
+          }
           if (++counts.refused === 1) listener?.warn?.(`The ${name} refused a request: ${outcome.why}`);
           const answered = counts.requests - counts.failed - counts.refused;
           if (answered > 0 || counts.refused < HOPELESS) return undefined;
@@ -188,6 +204,10 @@ export function openEndpoint(options: EndpointOptions): Endpoint {
       }
     },
   };
+}
+
+function without(request: object, fields: readonly string[]): object {
+  return Object.fromEntries(Object.entries(request).filter(([field]) => !fields.includes(field)));
 }
 
 /** Adds the tokens that an answer says it took. */

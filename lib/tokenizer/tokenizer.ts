@@ -87,7 +87,18 @@ const tokenizerFiles = [
   "chat_template.json",
 ];
 
-/** Loads a model directory's tokenizer. Throws InputError, one line, when it is missing, wrong or another model's. */
+/**
+ * Loads a model directory's tokenizer.
+ *
+ * ```ts
+ * import { loadTokenizer } from "./mod.ts";
+ *
+ * using tokenizer = await loadTokenizer("fixtures/base");
+ * console.log(tokenizer.decode(tokenizer.encode("2 + 3 = 5"))); // 2 + 3 = 5
+ * ```
+ *
+ * @throws {InputError} when it is missing, wrong or another model's
+ */
 export async function loadTokenizer(
   directory: string,
   options: LoadTokenizerOptions = {},

@@ -8,6 +8,11 @@ import { integer, number, text, type Values } from "./option.ts";
 // Without presets, so that an option that has no meaning without a server is not silently ignored.
 const serverOptions = {
   servedModel: text("--served-model", { metavar: "NAME", help: "The model's name at the server" }),
+  servedTokenizer: text("--served-tokenizer", {
+    metavar: "DIR|NAME",
+    help:
+      "Send prompts as ids of this model's tokenizer, with its chat template, as generate with --model has them",
+  }),
   servedKeyEnv: text("--served-key-env", {
     metavar: "NAME",
     help: "Environment variable with the server's key; none is sent without this option",
@@ -27,7 +32,7 @@ export const servedOptions = {
     metavar: "URL",
     help:
       "Sample by an OpenAI-compatible server (vLLM, llama.cpp), as http://HOST:8000/v1, in place of --model; " +
-      "--chat always asks its chat completions, --chat never its completions",
+      "--chat always asks its chat completions, --chat never its completions, --served-tokenizer those with ids",
   }),
   ...serverOptions,
 } as const;
@@ -64,15 +69,16 @@ export function servedBy(
     }
   }
   if (model === undefined) throw new UsageError("Option --generate-from needs --served-model");
-  if (chat === "auto") {
+  if (chat === "auto" && options.servedTokenizer === undefined) {
     throw new UsageError(
-      "Option --generate-from needs --chat always (the server's chat template) or --chat never (plain prompts)",
+      "Option --generate-from needs --chat always (the server's chat template), --chat never (plain prompts) or " +
+        "--served-tokenizer",
     );
   }
   return {
     url,
     model,
-    api: chat === "always" ? "chat" : "completions",
+    api: chat === "always" && options.servedTokenizer === undefined ? "chat" : "completions",
     keyVariable: options.servedKeyEnv,
     concurrency: options.servedRequests,
     timeout: options.servedTimeout,

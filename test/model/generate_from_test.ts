@@ -4,7 +4,12 @@ import { test } from "node:test";
 import type { Group, Problem } from "../../lib/data/records.ts";
 import { generateFrom, type GenerateFromOptions } from "../../lib/model/generate_from.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { completion, withServer } from "./_completion_server.ts";
+import { encodePrompt } from "../../lib/model/encode.ts";
+import { loadModel } from "../../lib/model/load_model.ts";
+import { makeTokenizer } from "../../lib/tokenizer/tokenizer.ts";
+import { type Asked, completion, withServer } from "./_completion_server.ts";
+
+const base = "fixtures/base";
 
 const problemsOf = (count: number): Problem[] =>
   Array.from({ length: count }, (_, i) => ({ id: `q${i}`, question: `Question ${i}?`, extra: i }));
@@ -66,6 +71,9 @@ test("a request says what was asked for and nothing else, in both interfaces", a
       temperature: 0.8,
       top_p: 0.9,
       top_k: 20,
+      min_p: 0,
+      repetition_penalty: 1,
+      repeat_penalty: 1,
       stop: ["\n\nQuestion:", "\nQuestion:"],
     });
     assert.ok(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31);
@@ -97,8 +105,59 @@ test("a request says what was asked for and nothing else, in both interfaces", a
       chat_template_kwargs: { enable_thinking: false },
       max_tokens: 256,
       temperature: 0,
+      top_p: 1,
+      top_k: -1,
+      min_p: 0,
+      repetition_penalty: 1,
+      repeat_penalty: 1,
       stop: ["##"],
     });
+  });
+});
+
+test("a server that does not know an extension is asked without them, once told; not where it was asked for", async () => {
+  const strict = ({ body, number }: Asked) =>
+    "top_k" in body
+      ? { status: 400, body: JSON.stringify({ error: { message: "Unrecognized argument: top_k" } }) }
+      : ` text ${number}`;
+  await withServer(strict, async ({ url, asked }) => {
+    const { groups, warnings } = await sampled(problemsOf(3), { url, concurrency: 2 });
+    assert.ok(groups.every(({ candidates }) => candidates.length === 2));
+    assert.deepEqual(warnings, [
+      "The server does not know top_k: its own settings hold (HTTP 400: Unrecognized argument: top_k)",
+    ]);
+    assert.deepEqual(Object.keys(asked.at(-1)!.body).toSorted(), [
+      ..."max_tokens model prompt seed stop temperature top_p".split(" "),
+    ]);
+    const { error } = await sampled(problemsOf(4), { url, topK: 5, concurrency: 1 });
+    assert.match(error!.message, /refuses every request: HTTP 400: Unrecognized argument: top_k$/);
+  });
+});
+
+test("with a tokenizer prompts are its ids, as generate has them, in a chat too", async () => {
+  using model = await loadModel(base, { backend: "wasm" });
+  const { tokenizer } = model, problem = { ...problemsOf(1)[0]!, question: "Say <|end|>?" } as Problem;
+  await withServer(({ number }) => ` text ${number}`, async ({ url, asked }) => {
+    const { groups } = await sampled([problem], { url, tokenizer });
+    assert.deepEqual(asked[0]!.body.prompt, encodePrompt(model, problem));
+    assert.deepEqual(asked[0]!.body.stop, ["\n\nQuestion:", "\nQuestion:"]);
+    assert.deepEqual(textsOf(groups[0]!), ["text 0", "text 1"]);
+    const { error } = await sampled([problem], { url, tokenizer, api: "chat" });
+    assert.match(error!.message, /^Option tokenizer has no meaning for the api chat/);
+  });
+  const template = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}" +
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}";
+  using chats = makeTokenizer(
+    new Map([...tokenizer.files, ["chat_template.jinja", template]]),
+    "chats",
+  );
+  await withServer(({ number }) => `text ${number}`, async ({ url, asked }) => {
+    const { groups } = await sampled([problem], { url, tokenizer: chats });
+    assert.equal(asked[0]!.path, "/v1/completions");
+    assert.deepEqual(asked[0]!.body.prompt, encodePrompt({ tokenizer: chats, directory: "" }, problem));
+    assert.match(chats.decode(asked[0]!.body.prompt, { skipSpecial: false }), /<\|user\|>Say <\|end\|>\?/);
+    assert.equal("stop" in asked[0]!.body, false);
+    assert.deepEqual(textsOf(groups[0]!), ["text 0", "text 1"]);
   });
 });
 

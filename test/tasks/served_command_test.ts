@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { at, base, records, run, write } from "../_commands.ts";
+import { loadTokenizer } from "../../lib/tokenizer/tokenizer.ts";
 import { completion, withServer } from "../model/_completion_server.ts";
 
 const problems = Array.from(
@@ -117,6 +118,22 @@ test("chat completions get messages, and the key of the variable alone", async (
   });
 });
 
+test("with --served-tokenizer prompts are sent as ids, those of --model", async () => {
+  await withServer(() => completion(" 5\n#### 5"), async ({ url, asked: requests }) => {
+    const served = ["--generate-from", url, "--served-model", "m", "--served-tokenizer", base];
+    const done = await run("generate", [...served, "-k", "1", "--input", input]);
+    assert.equal(done.code, 0, done.err);
+    using tokenizer = await loadTokenizer(base);
+    const ids = requests[0]!.body.prompt;
+    assert.match(tokenizer.decode(ids), /^Question: Question \d\?\nAnswer:$/);
+    assert.deepEqual(ids, tokenizer.encodePrompt(tokenizer.decode(ids)));
+    assert.equal(records(done.out)[0].candidates[0].text, "5\n#### 5");
+    const lost = await run("generate", [...served.slice(0, -1), at("nowhere"), "--input", input]);
+    assert.equal(lost.code, 1);
+    assert.match(lost.err, /^generate: [^\n]*nowhere[^\n]*\n$/);
+  });
+});
+
 test("options that do not go together are refused before anything is asked", async () => {
   await withServer(answer, async ({ url, asked: requests }) => {
     const from = ["--generate-from", url], never = ["--chat", "never"], model = ["--served-model", "m"];
@@ -126,9 +143,14 @@ test("options that do not go together are refused before anything is asked", asy
       [[...from, ...never], "Option --generate-from needs --served-model"],
       [
         [...from, ...model],
-        "Option --generate-from needs --chat always (the server's chat template) or --chat never (plain prompts)",
+        "Option --generate-from needs --chat always (the server's chat template), --chat never (plain prompts) or " +
+        "--served-tokenizer",
       ],
       [[...from, ...model, ...never, "--model", base], "Option --model has no meaning with --generate-from"],
+      [
+        ["--model", base, "--served-tokenizer", base],
+        "Option --served-tokenizer has no meaning without --generate-from",
+      ],
       [
         [...from, ...model, ...never, "--token-ids"],
         "Option --token-ids has no meaning with --generate-from",

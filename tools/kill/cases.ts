@@ -27,6 +27,28 @@ const learn = [
   "--learning-rate",
   "1e-3",
 ];
+
+/** A small run of `align`, and what it makes one after the other: models, and files of records. */
+function align(start: "base" | "vft", made: readonly string[]): Case {
+  const stages = [
+    ["align.json", "beginning"],
+    ...made.map((name) => [name.endsWith("candidates") ? `${name}.jsonl` : `${name}/config.json`, name]),
+    ["report.html", "measuring"],
+  ] as [file: string, stage: string][];
+  return {
+    task: "align",
+    to: "--out",
+    args: [
+      ...quick,
+      "--start",
+      start,
+      ..."--limit 24 --test-limit 8 --epochs 1 --align-epochs 1 --samples 3 --votes 0 --max-tokens 24 --constraints dc"
+        .split(" "),
+    ],
+    stage: (path) => stages.find(([file]) => !existsSync(join(path, file)))?.[1] ?? "the end",
+  };
+}
+
 /** What is killed, and the files that it reads, in a folder: `grouped` is written here, `scored` must be made of it by score. */
 export function killCases(
   folder: string,
@@ -69,28 +91,8 @@ export function killCases(
       to: "--output",
       args: ["--model", "fixtures/base", ...quick, "--input", grouped, "--micro-batch", "256"],
     },
-    align: {
-      task: "align",
-      to: "--out",
-      args: [
-        ...quick,
-        ..."--limit 24 --test-limit 8 --epochs 1 --align-epochs 1 --samples 3 --votes 0 --max-tokens 24 --constraints dc"
-          .split(" "),
-      ],
-      stage: (path) => {
-        const there = (name: string) => existsSync(join(path, name));
-        const stages: [string, string][] = [
-          ["align.json", "beginning"],
-          ["vft/config.json", "vft"],
-          ["test-candidates.jsonl", "test-candidates"],
-          ["candidates.jsonl", "candidates"],
-          ["control/config.json", "control"],
-          ["aft-dc/config.json", "aft-dc"],
-          ["report.html", "measuring"],
-        ];
-        return stages.find(([name]) => !there(name))?.[1] ?? "the end";
-      },
-    },
+    align: align("base", ["vft", "test-candidates", "candidates", "aft-dc"]),
+    "align-from-vft": align("vft", ["vft", "test-candidates", "candidates", "control", "aft-dc"]),
   };
   return { grouped, scored, cases };
 }

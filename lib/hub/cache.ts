@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import process from "node:process";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, makeDirectory, named, readBytes, rename, writeText } from "../runtime/files.ts";
@@ -36,6 +37,11 @@ export function pathInside(folder: string, ...names: readonly string[]): string 
         `Cannot use the file name ${JSON.stringify(name)}: it must stay inside its folder`,
       );
     }
+    if (process.platform === "win32" && parts.some(otherOnWindows)) {
+      throw new InputError(
+        `Cannot use the file name ${JSON.stringify(name)}: on Windows it is a device's, or another file's`,
+      );
+    }
   }
   const path = resolve(folder, ...names);
   const inside = relative(resolve(folder), path);
@@ -45,6 +51,12 @@ export function pathInside(folder: string, ...names: readonly string[]): string 
     );
   }
   return path;
+}
+
+/** Whether Windows takes a name for a device's, a stream's of another file, or another name without its end. */
+export function otherOnWindows(name: string): boolean {
+  return /[<>:"|?*]|[. ]$/.test(name) ||
+    /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\.|$)/i.test(name);
 }
 
 /** The length of a file that a download left unfinished; 0 when there is none. */

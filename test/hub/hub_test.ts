@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { boundedFetch } from "../../lib/hub/_fetch.ts";
 import { downloadFile, listRepository } from "../../lib/hub/hub.ts";
 import { InputError, UsageError } from "../../lib/runtime/errors.ts";
-import { pathInside } from "../../lib/hub/cache.ts";
+import { otherOnWindows, pathInside } from "../../lib/hub/cache.ts";
 import { commit, withHub } from "./_hub_server.ts";
 
 const set = { repo: "org/set", type: "dataset" as const };
@@ -138,6 +138,12 @@ test("no name, the user's or the server's, leaves the cache folder", async () =>
     assert.throws(() => pathInside("/cache", name), InputError, name);
   }
   assert.equal(pathInside("/cache", "a.b", "c/d..e"), "/cache/a.b/c/d..e");
+  const others = "con CON.json aux.parquet nul. Com1.txt LPT9 com¹.a model.json. a:b a?b x* CONIN$ lpt1"
+    .split(" ");
+  for (const name of [...others, "ends ", "nul .txt"]) assert.ok(otherOnWindows(name), name);
+  const plain = "config.json console.log com10 auxiliary.json a.con .nul model-00001-of-00002.safetensors"
+    .split(" ");
+  for (const name of plain) assert.ok(!otherOnWindows(name), name);
   await withHub({ sha: "../../../../evil" }, async (_, options) => {
     await fails(downloadFile(small, options), /commit of org\/set must be a hash/);
   });

@@ -12,7 +12,8 @@ import { evaluationOptions } from "./cli/evaluating.ts";
 import { pick, shared, withoutCommon } from "./cli/shared_options.ts";
 import type { EvaluationMetric } from "../lib/train/evaluation_figures.ts";
 import { assumedVariances, planStudy } from "../lib/study/plan.ts";
-import { experiments, study } from "../lib/study/run.ts";
+import { experiments } from "../lib/study/experiments.ts";
+import { study } from "../lib/study/run.ts";
 
 /** Options of `align` for what is measured on the way; a study has several data sets, so each holds out a share. */
 const { evalShare, evalEvery, evalGenerate, keepBest, patience } = evaluationOptions;
@@ -144,6 +145,11 @@ await runTask({
     ...{ evalEvery, evalGenerate, keepBest, patience },
     ...pick("temperature", "backend", "overwrite"),
     beta: preset(shared.beta, 0.2),
+    jobs: integer("--jobs", {
+      max: 256,
+      help:
+        "Cells made at a time, each with its share of --threads; default: one a thread where a small model is computed on a CPU, otherwise 1",
+    }),
     microBatch: preset(integer("--micro-batch", { help: "Tokens computed at once" }), 4096),
   },
   together: true,

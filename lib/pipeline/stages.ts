@@ -58,6 +58,14 @@ export interface StagesOptions extends Watched {
   readonly configuration?: unknown;
   /** The processes that go through the stages together (default: this one alone). */
   readonly world?: World | undefined;
+  /** Where others make results of the same folder: takes a path until it is disposed of, waiting for whoever has it. */
+  readonly take?: ((path: string) => Promise<TakenPath>) | undefined;
+}
+
+/** A path that nobody else has until it is disposed of. */
+export interface TakenPath extends AsyncDisposable {
+  /** Whether nobody had it before: what a killed run left there is nobody's then. */
+  readonly first: boolean;
 }
 
 /** A source of records that can be read again. */
@@ -168,9 +176,10 @@ export class Stages {
   /** Trains a model into the folder `out`; one that was stopped goes on from its last checkpoint. Returns `out`. */
   async train(out: string, { from, records, settings, label, probe }: TrainStage): Promise<string> {
     const { microBatch, prompt, signal, configuration, lora, recompute } = this.options, { world } = this;
+    await using taken = await this.options.take?.(out);
     const { isThere, resume, adapter } = await byFirst(world, async () => {
       const isThere = await exists(join(out, "config.json")) || await isAdapterDirectory(out);
-      if (isThere) await tidyFinished(out);
+      if (isThere && taken?.first !== false) await tidyFinished(out);
       const whole = !isThere && lora !== undefined && !await isAdapterDirectory(await resolveModel(from));
       const adapter = whole ? { lora, seed: settings.seed } : undefined;
       return { isThere, resume: await exists(join(out, "run.json")), adapter };
@@ -208,6 +217,7 @@ export class Stages {
     { from, problems, label, total, logprobs = true, labels = "answer", ...sampling }: CandidateStage,
   ): Promise<string> {
     const { maxTokens, stop, prompt, microBatch, signal } = this.options, { world } = this;
+    await using _taken = await this.options.take?.(path);
     if (await byFirst(world, () => exists(path))) return path;
     using model = await this.open(from);
     const listener: Listener = {
@@ -248,6 +258,7 @@ export class Stages {
   /** Measures a model, into the file `path`. */
   async measure(path: string, { from, records, label, ...measuring }: MeasureStage): Promise<Measured> {
     const { world } = this;
+    await using _taken = await this.options.take?.(path);
     const found = await byFirst(
       world,
       async () => await exists(path) ? await readJson(path) as Measured : null,

@@ -1,7 +1,6 @@
 /** What all ranks of a world know alike: one that went another way than the others would wait for them for ever. */
 
-import { InputError, UsageError } from "./errors.ts";
-import { InterruptedError } from "./signals.ts";
+import { heard, told, type ToldError } from "./told_error.ts";
 import type { World } from "./world.ts";
 
 /** Gives every rank what rank 0 passes, as JSON keeps it. */
@@ -43,27 +42,5 @@ export async function byFirst<T>(world: World, work: () => Promise<T>): Promise<
 /** What came of rank 0's work. */
 interface Made<T> {
   readonly value?: T;
-  readonly failed?: Failed;
-}
-
-/** An error on its way to the other ranks. */
-interface Failed {
-  readonly kind: "usage" | "input" | "interrupted" | "other";
-  readonly message: string;
-}
-
-function told(error: unknown): Failed {
-  const kind = error instanceof UsageError
-    ? "usage"
-    : error instanceof InputError
-    ? "input"
-    : error instanceof InterruptedError
-    ? "interrupted"
-    : "other";
-  return { kind, message: error instanceof Error ? error.message : String(error) };
-}
-
-function heard({ kind, message }: Failed): Error {
-  const errors = { usage: UsageError, input: InputError, interrupted: InterruptedError, other: Error };
-  return new errors[kind](message);
+  readonly failed?: ToldError;
 }

@@ -21,61 +21,20 @@ import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { checkOut } from "../pipeline/out_directory.ts";
-import { Stages } from "../pipeline/stages.ts";
-import { budget } from "./budget.ts";
-import { StudyCells } from "./cells.ts";
-import { consistency } from "./consistency.ts";
-import { constraintCurves } from "./constraints.ts";
-import { main } from "./main_experiment.ts";
-import { broughtGroups, folds } from "./folds.ts";
-import { noise } from "./noise.ts";
-import { origins } from "./origins.ts";
-import { pilot } from "./pilot.ts";
-import { ranked } from "./ranked.ts";
-import type { Start, StudySettings } from "./settings.ts";
+import {
+  experiments,
+  ofThePaper,
+  onlyStart,
+  partName,
+  performExperiment,
+  type Performing,
+} from "./experiments.ts";
+import { broughtGroups } from "./folds.ts";
+import { jobCount } from "./job_count.ts";
+import { piecesOf, startJobs } from "./jobs.ts";
+import type { StudySettings } from "./settings.ts";
 import { resolveStudy, type StudyOptions, type StudyRun } from "./study_options.ts";
-import { steps } from "./steps.ts";
-import { sweeps } from "./sweeps.ts";
-import { multitask, transfer } from "./transfer.ts";
 import { settle } from "./verdicts.ts";
-import { zoo } from "./zoo.ts";
-
-/** Every experiment by the word that `--only` takes, in the order in which they run. */
-export const experiments: Readonly<Record<string, (cells: StudyCells) => Promise<Outcome>>> = {
-  pilot,
-  main,
-  ranked,
-  multitask,
-  ood: transfer,
-  consistency,
-  sweeps,
-  constraints: constraintCurves,
-  budget,
-  noise,
-  origins,
-  steps,
-  folds,
-  zoo,
-};
-
-/** Those that go beyond the paper: they run where they are named. */
-const beyond: readonly string[] = ["budget", "noise", "origins", "steps", "folds", "zoo"];
-
-/** Those that run unless some are named. */
-const ofThePaper = Object.keys(experiments).filter((name) => !beyond.includes(name));
-
-/** Those that have one start, whatever is asked for. */
-const onlyStart: Readonly<Record<string, Start>> = {
-  pilot: "vft",
-  zoo: "vft",
-  folds: "base",
-  budget: "base",
-};
-
-/** What study.json calls an experiment. */
-function partName(name: string, { start = "vft" }: Partial<StudySettings>): string {
-  return start === "base" ? `${name} from the base` : name;
-}
 
 /** What a study writes into its folder. */
 const studyFileNames: Owned = {
@@ -126,13 +85,14 @@ interface StudyState {
  */
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
   const run = resolveStudy(options, { all: Object.keys(experiments), usual: ofThePaper });
+  const count = await jobCount(run, piecesOf(askedFor(run)).length, listener);
   let lock: AsyncDisposable | undefined;
   try {
     const state = await byFirst(run.world, async () => {
       lock = await takeOut(run, listener);
       return await openState(run);
     });
-    return await performAll(run, state, run.world.rank === 0 ? listener : {});
+    return await performAll(run, { state, count }, run.world.rank === 0 ? listener : {});
   } finally {
     await lock?.[Symbol.asyncDispose]();
   }
@@ -163,9 +123,29 @@ async function openState({ out, backend }: StudyRun): Promise<StudyState> {
   return state;
 }
 
-/** All experiments that are asked for, and those of earlier runs. */
-async function performAll(run: StudyRun, state: StudyState, listener: Listener): Promise<Outcome[]> {
-  const { out, settings, only, dataDirectory, backend, microBatch, signal, world } = run;
+/** An experiment that is asked for. */
+interface Asked {
+  readonly name: string;
+  readonly sizes: StudySettings;
+  /** What study.json calls it. */
+  readonly part: string;
+}
+
+/** All that are asked for, in the order in which they run. */
+function askedFor({ only, settings }: StudyRun): Asked[] {
+  return Object.keys(experiments).filter((name) => only.includes(name)).flatMap((name) => {
+    const start = onlyStart[name], sizes = start === undefined ? settings : [{ ...settings[0]!, start }];
+    return sizes.map((sizes) => ({ name, sizes, part: partName(name, sizes) }));
+  });
+}
+
+/** All experiments that are asked for, by so many jobs, and those of earlier runs. */
+async function performAll(
+  run: StudyRun,
+  { state, count }: { readonly state: StudyState; readonly count: number },
+  listener: Listener,
+): Promise<Outcome[]> {
+  const { out, settings, dataDirectory, backend, microBatch, signal, world } = run;
   const known = state.experiments;
   const outcomes = new Map<string, Outcome>();
   let said: string | undefined;
@@ -178,40 +158,32 @@ async function performAll(run: StudyRun, state: StudyState, listener: Listener):
       listener.note?.(line);
     },
   };
-  const perform = async (name: string, sizes: StudySettings) => {
-    const part = partName(name, sizes);
-    const own = new Stages({
-      backend,
-      microBatch,
-      maxTokens: sizes.maxTokens,
-      prompt: {},
-      calculator: "keep",
+  const perform = async (name: string, sizes: StudySettings, take?: Performing["take"]) => {
+    const { outcome, backend: served } = await performExperiment(name, sizes, {
+      ...{ out, dataDirectory, backend, microBatch, signal, world, take },
       listener: stageListener,
-      signal,
-      world,
-      configuration: { study: sizes },
     });
-    const cells = new StudyCells(sizes, own, { out, dataDirectory });
-    const outcome = await experiments[name]!(cells);
-    outcomes.set(part, sizes.start === "base" ? fromBase(outcome) : outcome);
-    if (own.backend !== undefined) state.backend = own.backend;
+    outcomes.set(partName(name, sizes), outcome);
+    if (served !== undefined) state.backend = served;
   };
   const parts = Object.keys(experiments).flatMap((name) =>
     (["base", "vft"] as const).map((start) => partName(name, { start }))
   );
   const inOrder = () => settle(parts.flatMap((part) => outcomes.get(part) ?? []));
-  const asked = Object.keys(experiments).filter((name) => only.includes(name)).flatMap((name) => {
-    const start = onlyStart[name], sizes = start === undefined ? settings : [{ ...settings[0]!, start }];
-    return sizes.map((sizes) => ({ name, sizes, part: partName(name, sizes) }));
-  });
+  const asked = askedFor(run);
   for (const [part, sizes] of Object.entries(known)) {
     if (!asked.some((one) => one.part === part)) await perform(part.replace(/ from the base$/, ""), sizes);
   }
+  signal?.throwIfAborted();
+  const pieces = piecesOf(asked);
+  await using jobs = count > 1 ? startJobs(pieces, { count, run, listener: stageListener }) : undefined;
+  if (jobs) listener.note?.(`${count} jobs`);
   for (const { name, sizes, part } of asked) {
     signal?.throwIfAborted();
     listener.note?.(`Experiment ${part}`);
     const started = performance.now();
-    await perform(name, sizes);
+    state.backend = await jobs?.made(part) ?? state.backend;
+    await perform(name, sizes, jobs?.take);
     listener.note?.(`Experiment ${part}: done in ${Math.round((performance.now() - started) / 1000)} s`);
     known[part] = sizes;
     await byFirst(world, async () => {
@@ -225,18 +197,6 @@ async function performAll(run: StudyRun, state: StudyState, listener: Listener):
   const small = tooSmall(settings[0]!);
   if (small !== undefined) listener.warn?.(small);
   return inOrder();
-}
-
-/** An experiment whose methods started from the base, under names of its own. */
-function fromBase(outcome: Outcome): Outcome {
-  const { name, title, tables, claims } = outcome;
-  return {
-    ...outcome,
-    name: `${name}-base`,
-    title: `${title}, from the base`,
-    tables: tables.map((table) => ({ ...table, name: `${table.name}_base` })),
-    claims: claims.map((claim) => ({ ...claim, start: "base" })),
-  };
 }
 
 async function writeOutcomes(

@@ -75,6 +75,11 @@ export interface StudyOptions {
   readonly backend?: "auto" | "webgpu" | "wasm" | undefined;
   /** Tokens computed at once (default 4,096). */
   readonly microBatch?: number | undefined;
+  /**
+   * Threads of this process that share the cells out, each with its part of the CPU's threads and memory of its own
+   * (default: as many as the CPU has threads where a small model is computed on it, otherwise 1). What is written is the same.
+   */
+  readonly jobs?: number | undefined;
   /** Replace a study that is in `out` (default false). */
   readonly overwrite?: boolean | undefined;
   /** Ends the study within a moment; the same call goes on with it. */
@@ -97,6 +102,7 @@ export interface StudyRun {
   readonly dataDirectory: string | undefined;
   readonly backend: "auto" | "webgpu" | "wasm";
   readonly microBatch: number;
+  readonly jobs: number | undefined;
   readonly overwrite: boolean;
   readonly signal: AbortSignal | undefined;
   readonly world: World;
@@ -118,6 +124,7 @@ const numbers = {
   batchSize: "count",
   beta: "positive or 0",
   microBatch: "count",
+  jobs: "count",
 } as const;
 
 const kinds = {
@@ -165,6 +172,7 @@ const names: NamesOf<StudyOptions> = {
   dataDirectory: true,
   quick: true,
   backend: true,
+  jobs: true,
   overwrite: true,
   signal: true,
   world: true,
@@ -230,7 +238,12 @@ export function resolveStudy(
       "Experiment folds needs option `groups`: a file of questions with labelled candidates",
     );
   }
-  const { evaluation } = options;
+  const { evaluation, world = alone, jobs } = options;
+  if (world.size > 1 && jobs !== undefined && jobs > 1) {
+    throw new UsageError(
+      `Option \`jobs\` must be 1 where ${world.size} processes make every cell together: got ${jobs}`,
+    );
+  }
   if (evaluation) {
     const { share, ...rest } = evaluation;
     if (share === undefined) {
@@ -273,8 +286,9 @@ export function resolveStudy(
     dataDirectory: options.dataDirectory,
     backend,
     microBatch: options.microBatch ?? 4096,
+    jobs,
     overwrite: options.overwrite ?? false,
     signal: options.signal,
-    world: options.world ?? alone,
+    world,
   };
 }

@@ -57,7 +57,7 @@ const groups: readonly (readonly [title: string, names: readonly string[]])[] = 
   ["What is written", [
     ...["out", "resume", "overwrite", "log-every", "save-every", "keep-last", "no-tensorboard"],
   ]],
-  ["Machine", ["backend", "gpu", "threads", "micro-batch", "recompute", "slots", "profile"]],
+  ["Machine", ["backend", "gpu", "threads", "jobs", "micro-batch", "recompute", "slots", "profile"]],
   ["Every task", ["config", "dry-run", "quiet", "debug", "help", "version"]],
 ];
 

@@ -6,6 +6,7 @@
  */
 import { isBare, textTable } from "../lib/report/table.ts";
 import { embeddedBase } from "../lib/pipeline/align_options.ts";
+import { threadsToUse } from "../lib/backend/threads.ts";
 import { runTask } from "./cli/run_task.ts";
 import { integer, number, preset, text, toggle } from "./cli/option.ts";
 import { evaluationOptions } from "./cli/evaluating.ts";
@@ -19,8 +20,11 @@ import { study } from "../lib/study/run.ts";
 const { evalShare, evalEvery, evalGenerate, keepBest, patience } = evaluationOptions;
 
 /** What `--plan` prints: a table, and where it comes from. */
-function planLines(points: number, sizes: { readonly limit?: number; readonly epochs?: number }): string[] {
-  const rows = planStudy({ ...sizes, difference: points / 100 });
+function planLines(
+  points: number,
+  { jobs, ...sizes }: { readonly limit?: number; readonly epochs?: number; readonly jobs: number },
+): string[] {
+  const rows = planStudy({ ...sizes, difference: points / 100, jobs });
   const { seed, problem, rest } = assumedVariances;
   return [
     `To see a difference of ${points} points of accuracy in 8 of 10 studies (two-sided, 5%):`,
@@ -29,6 +33,7 @@ function planLines(points: number, sizes: { readonly limit?: number; readonly ep
         { key: "seeds", title: "seeds" },
         { key: "problems", title: "test problems" },
         { key: "hours", title: "hours of one core", digits: 1 },
+        ...jobs > 1 ? [{ key: "elapsed", title: `hours by ${jobs} jobs`, digits: 1 }] : [],
       ],
       rows.map((row) => ({ ...row, problems: row.problems ?? "no number is enough" })),
     ).split("\n"),
@@ -36,7 +41,8 @@ function planLines(points: number, sizes: { readonly limit?: number; readonly ep
     `deviations assumed: between seeds ${Math.sqrt(seed) * 100} points, between problems ${
       (Math.sqrt(problem) * 100).toFixed(0)
     }, the rest ${(Math.sqrt(rest) * 100).toFixed(0)}.`,
-    "Time is that of six methods from the base on one data set, of a 2026 server core; greedy answers alone.",
+    "Time is that of six methods from the base on one data set, of a 2026 server core; greedy answers alone." +
+    (jobs > 1 ? " Each job has a core, and whole seeds." : ""),
   ].filter((line) => line !== "");
 }
 
@@ -166,8 +172,9 @@ await runTask({
     };
     const measures = Object.values(evaluation).some((value) => value !== undefined);
     if (plan) {
-      const { limit, epochs } = sizes;
-      for (const line of planLines(difference, { ...(limit && { limit }), ...(epochs && { epochs }) })) {
+      const { limit, epochs, jobs } = sizes;
+      const planned = { ...(limit && { limit }), ...(epochs && { epochs }), jobs: jobs ?? threadsToUse() };
+      for (const line of planLines(difference, planned)) {
         await io.output.write(line);
       }
       return;

@@ -1,5 +1,6 @@
 /** How many seeds and test problems a difference needs to be seen, before anything is run. */
 
+import { checkNumbers } from "../runtime/check_numbers.ts";
 import { UsageError } from "../runtime/errors.ts";
 import { criticalT } from "./students_t.ts";
 
@@ -39,6 +40,8 @@ export interface PlanOptions {
   readonly epochs?: number;
   /** How many methods beside VFT (default 6). */
   readonly methods?: number;
+  /** Jobs that share the seeds out, each on a core of its own (default 1). */
+  readonly jobs?: number;
 }
 
 /** What a number of seeds comes to. */
@@ -49,6 +52,8 @@ export interface PlannedSize {
   readonly problems: number | undefined;
   /** About so many hours of one core, for all methods and one VFT model a seed. */
   readonly hours: number | undefined;
+  /** About so many hours until it is done, by so many jobs: whole seeds are dealt. */
+  readonly elapsed: number | undefined;
 }
 
 /**
@@ -80,18 +85,20 @@ export function leastDifference(
  * for (const { seeds, problems, hours } of planStudy({ difference: 0.015 })) console.log(seeds, problems, hours);
  * ```
  *
- * @throws {UsageError} for a difference outside 0 to 1
+ * @throws {UsageError} for a difference outside 0 to 1, and for jobs that are no whole number of at least 1
  */
 export function planStudy(
-  { difference, variances, seeds = [3, 5, 8, 12], limit = 320, epochs = 4, methods = 6 }: PlanOptions,
+  { difference, variances, seeds = [3, 5, 8, 12], limit = 320, epochs = 4, methods = 6, jobs = 1 }:
+    PlanOptions,
 ): PlannedSize[] {
   if (!(difference > 0 && difference < 1)) {
     throw new UsageError(`Option difference must be above 0 and below 1: got ${difference}`);
   }
+  checkNumbers({ jobs }, { jobs: "count" }, "Option");
   return seeds.map((count) => {
     let low = 1, high = 1_000_000;
     if (leastDifference(count, high, variances) > difference) {
-      return { seeds: count, problems: undefined, hours: undefined };
+      return { seeds: count, problems: undefined, hours: undefined, elapsed: undefined };
     }
     while (high - low > 1) {
       const middle = Math.floor((low + high) / 2);
@@ -101,6 +108,7 @@ export function planStudy(
     const training = limit * epochs * (SECONDS.reference + methods * SECONDS.group);
     const sampling = 6 * (limit + Math.min(high, 500)) * SECONDS.answer;
     const testing = (1 + methods) * high * SECONDS.answer;
-    return { seeds: count, problems: high, hours: count * (training + sampling + testing) / 3600 };
+    const hours = (training + sampling + testing) / 3600;
+    return { seeds: count, problems: high, hours: count * hours, elapsed: Math.ceil(count / jobs) * hours };
   });
 }

@@ -140,6 +140,16 @@ test("several jobs are refused on a GPU, beside other processes, and where they 
   assert.ok(!existsSync(out));
 });
 
+test("a plan says how long so many jobs take", async () => {
+  const { code, out, err } = await run("study", ["--plan", "--jobs", "4", "--difference", "1.5"]);
+  assert.deepEqual([code, err], [0, ""]);
+  assert.match(out, /^seeds {2}test problems +hours of one core {2}hours by 4 jobs$/m);
+  const [, hours, elapsed] = out.match(/^ +12 +\d+ +([\d.]+) +([\d.]+)$/m)!;
+  assert.ok(Math.abs(Number(hours) / 4 - Number(elapsed)) <= 0.07, out); // 12 seeds in three rounds
+  const alone = await run("study", ["--plan", "--jobs", "1"]);
+  assert.doesNotMatch(alone.out, /job/);
+});
+
 test("a path is one's who asked first, and then the next one's", () => {
   const taken = new PathsTaken(), had: string[] = [];
   const want = (who: string, path: string) =>

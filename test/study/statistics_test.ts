@@ -181,7 +181,18 @@ test("a plan by hand, and by simulation: the difference planned for is seen in 8
   }
   assert.ok(seen / 400 > 0.74 && seen / 400 < 0.88, `${seen / 400}`);
   const [few, more] = planStudy({ difference: 0.015, seeds: [2, 8] });
-  assert.deepEqual(few, { seeds: 2, problems: undefined, hours: undefined });
+  assert.deepEqual(few, { seeds: 2, problems: undefined, hours: undefined, elapsed: undefined });
   assert.ok(leastDifference(8, more!.problems!) <= 0.015 && leastDifference(8, more!.problems! - 1) > 0.015);
+  // Five jobs make 8 seeds in two rounds and 12 in three; one makes them one after the other.
+  const shared = planStudy({ difference: 0.015, seeds: [8, 12], jobs: 5 });
+  assert.deepEqual(
+    shared.map(({ seeds, hours, elapsed }) => Math.round(1e9 * seeds * elapsed! / hours!)),
+    [2e9, 3e9],
+  );
+  assert.equal(more!.elapsed, more!.hours);
+  assert.throws(
+    () => planStudy({ difference: 0.015, jobs: 0 }),
+    /jobs must be a whole number of at least 1: got 0/,
+  );
   assert.throws(() => planStudy({ difference: 1.5 }), /difference must be above 0 and below 1: got 1.5/);
 });

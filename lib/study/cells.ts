@@ -3,16 +3,15 @@
  * all that decides it. A cell that is there is not made again, whichever experiment asks.
  */
 
-import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
-import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { loadDataset } from "../data/load_dataset.ts";
 import type { Group, Problem } from "../data/records.ts";
 import type { Model } from "../model/model.ts";
+import { baseDigest } from "./base_model.ts";
 import { type CandidateChange, mixed, type Sampler } from "./candidate_changes.ts";
 import { evaluationOfTraining } from "../pipeline/align_evaluation.ts";
 import { byFirst } from "../runtime/agreed.ts";
-import { listDirectory, makeDirectory, readBytes } from "../runtime/files.ts";
+import { makeDirectory } from "../runtime/files.ts";
 import { findObjective } from "../objectives/objectives.ts";
 import type { Metrics } from "../train/metrics.ts";
 import { type Measured, readRecords, type Source, type Stages } from "../pipeline/stages.ts";
@@ -288,18 +287,9 @@ export class StudyCells {
     return { directory: this.settings.model, key: await this.#baseKey() };
   }
 
-  /** A digest of the base model's weights, so that another base in the same folder makes other cells. */
+  /** {@linkcode baseDigest} of the base model. */
   #baseKey(): Promise<string> {
-    return this.#baseDigest ??= byFirst(this.stages.world, async () => {
-      const hash = createHash("sha256"), { model } = this.settings;
-      const { listener, options: { signal } } = this.stages;
-      const directory = await resolveModel(model, { listener, signal });
-      for (const file of await listDirectory(directory)) {
-        if (!/\.(safetensors|json)$/.test(file)) continue;
-        for await (const bytes of readBytes(join(directory, file))) hash.update(bytes);
-        signal?.throwIfAborted();
-      }
-      return hash.digest("hex").slice(0, 8);
-    });
+    const { stages: { world, listener, options: { signal } }, settings: { model } } = this;
+    return this.#baseDigest ??= byFirst(world, () => baseDigest(model, { listener, signal }));
   }
 }

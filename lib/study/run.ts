@@ -21,6 +21,7 @@ import { isAdapterDirectory } from "../checkpoint/adapter_config.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/resolve_model.ts";
 import { checkOut } from "../pipeline/out_directory.ts";
+import { baseDigest, checkSameBase, keptOf, type KeptSettings, sizesOf } from "./base_model.ts";
 import {
   experiments,
   ofThePaper,
@@ -63,7 +64,14 @@ export function tooSmall(
 /** What study.json keeps: the sizes of every finished experiment, and what computed. */
 interface StudyState {
   backend: string;
-  readonly experiments: Record<string, StudySettings>;
+  readonly experiments: Record<string, KeptSettings>;
+}
+
+/** What a run goes on with. */
+interface Opened {
+  readonly state: StudyState;
+  /** Of the base model. */
+  readonly digest: string;
 }
 
 /**
@@ -80,7 +88,8 @@ interface StudyState {
  *
  * @param listener told of progress, warnings, notes and every line of metrics
  * @returns what came out of each experiment, in the order in which they run
- * @throws {UsageError} for an option that has no meaning, and for an `out` that holds something else
+ * @throws {UsageError} for an option that has no meaning, and for an `out` that holds something else, or a study of another
+ * model
  * @throws {InputError} when the model or `groups` cannot be read, before there is a folder
  */
 export async function study(options: StudyOptions = {}, listener: Listener = {}): Promise<Outcome[]> {
@@ -88,11 +97,11 @@ export async function study(options: StudyOptions = {}, listener: Listener = {})
   const count = await jobCount(run, piecesOf(askedFor(run)).length, listener);
   let lock: AsyncDisposable | undefined;
   try {
-    const state = await byFirst(run.world, async () => {
+    const opened = await byFirst(run.world, async () => {
       lock = await takeOut(run, listener);
-      return await openState(run);
+      return await openState(run, listener);
     });
-    return await performAll(run, { state, count }, run.world.rank === 0 ? listener : {});
+    return await performAll(run, { ...opened, count }, run.world.rank === 0 ? listener : {});
   } finally {
     await lock?.[Symbol.asyncDispose]();
   }
@@ -114,13 +123,15 @@ async function takeOut(
 }
 
 /** What the folder's study.json keeps, which is there from now on: a study that is stopped in its first experiment can be gone on with. */
-async function openState({ out, backend }: StudyRun): Promise<StudyState> {
+async function openState(run: StudyRun, listener: Listener): Promise<Opened> {
+  const { out, backend, signal, settings: [sizes] } = run, path = join(out, "study.json");
+  const state = await exists(path) ? await readJson(path) as StudyState : { backend, experiments: {} };
+  const digest = await baseDigest(sizes!.model, { listener, signal });
+  await checkSameBase(state.experiments, { run, digest, listener });
   await makeDirectory(join(out, "tables"));
   await removeTemporaries(out);
-  const path = join(out, "study.json");
-  const state = await exists(path) ? await readJson(path) as StudyState : { backend, experiments: {} };
   await writeJson(path, state);
-  return state;
+  return { state, digest };
 }
 
 /** An experiment that is asked for. */
@@ -142,7 +153,7 @@ function askedFor({ only, settings }: StudyRun): Asked[] {
 /** All experiments that are asked for, by so many jobs, and those of earlier runs. */
 async function performAll(
   run: StudyRun,
-  { state, count }: { readonly state: StudyState; readonly count: number },
+  { state, digest, count }: Opened & { readonly count: number },
   listener: Listener,
 ): Promise<Outcome[]> {
   const { out, settings, dataDirectory, backend, microBatch, signal, world } = run;
@@ -171,8 +182,9 @@ async function performAll(
   );
   const inOrder = () => settle(parts.flatMap((part) => outcomes.get(part) ?? []));
   const asked = askedFor(run);
-  for (const [part, sizes] of Object.entries(known)) {
-    if (!asked.some((one) => one.part === part)) await perform(part.replace(/ from the base$/, ""), sizes);
+  for (const [part, kept] of Object.entries(known)) {
+    if (asked.some((one) => one.part === part)) continue;
+    await perform(part.replace(/ from the base$/, ""), sizesOf(kept, run));
   }
   signal?.throwIfAborted();
   const pieces = piecesOf(asked);
@@ -185,7 +197,7 @@ async function performAll(
     state.backend = await jobs?.made(part) ?? state.backend;
     await perform(name, sizes, jobs?.take);
     listener.note?.(`Experiment ${part}: done in ${Math.round((performance.now() - started) / 1000)} s`);
-    known[part] = sizes;
+    known[part] = keptOf(sizes, run, digest);
     await byFirst(world, async () => {
       await writeJson(join(out, "study.json"), state);
       await writeOutcomes(inOrder(), {

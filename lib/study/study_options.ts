@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { findDataset } from "../data/datasets.ts";
 import { checkAlignEvaluation } from "../pipeline/align_evaluation.ts";
 import { embeddedBase } from "../pipeline/align_options.ts";
@@ -90,6 +91,9 @@ export interface StudyOptions {
    */
   readonly world?: World | undefined;
 }
+
+/** What stands in study.json, and on the page, for the model that comes with the project, wherever that lies. */
+export const embeddedName = "the embedded base";
 
 /** A study's options with their defaults filled in. */
 export interface StudyRun {
@@ -280,7 +284,9 @@ export function resolveStudy(
   };
   return {
     out: options.out ?? "runs/study",
-    modelName: options.model === undefined || options.model === embeddedBase() ? "the embedded base" : model,
+    modelName: options.model === undefined || resolve(options.model) === embeddedBase()
+      ? embeddedName
+      : model,
     settings: [...new Set(starts)].map((start) => ({ ...settings, start })),
     only,
     dataDirectory: options.dataDirectory,

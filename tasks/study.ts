@@ -114,7 +114,7 @@ await runTask({
     firstSeed: preset(
       integer("--first-seed", {
         min: 0,
-        help: "The first of them: to share a study out, see docs/study/README.md",
+        help: "The first of them: to share a study out over machines, see docs/study/README.md",
       }),
       0,
     ),

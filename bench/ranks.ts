@@ -1,7 +1,7 @@
 /**
  * What several processes cost and bring: the time of a sum, and of a training step at an equal global batch.
  *
- *   mpirun --bind-to none -n 2 deno run -A bench/ranks.ts sum
+ *   mpirun --bind-to none -n 2 deno run -A bench/ranks.ts sum [MB…]
  *   AFT_THREADS=1 mpirun --bind-to none -n 2 deno run -A bench/ranks.ts step [QUESTIONS] [TURNS]
  *
  * Rank 0 prints a line of JSON with medians, in milliseconds of the slowest rank. A step is done in turns by rank 0 alone
@@ -35,10 +35,11 @@ function median(values: readonly number[]): number {
 
 const round = (value: number, digits: number) => Number(value.toFixed(digits));
 
-/** Sums of 4, 64 and 540 MB of float32. */
+/** Sums of so many MB of float32. */
 async function sums(): Promise<Record<string, number>> {
   const result: Record<string, number> = {};
-  for (const megabytes of [4, 64, 540]) {
+  const asked = process.argv.slice(3).map(Number);
+  for (const megabytes of asked.length > 0 ? asked : [4, 64, 540]) {
     const values = new Float32Array(megabytes * 250_000);
     const took: number[] = [], sum = () => world.sum(values);
     await sum(); // the first one connects

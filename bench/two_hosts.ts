@@ -40,10 +40,27 @@ async function join(milliseconds: number): Promise<void> {
   }
 }
 
+/** The commands that run on the hosts. */
+const running = new Set<Deno.ChildProcess>();
+
 /** A command on a host; the exit code, when it has ended. */
 async function on(host: string, words: readonly string[]): Promise<number> {
   const args = ["netns", "exec", namespaceOf(host), ...words];
-  return (await new Deno.Command("ip", { args, env: onlyByWire, stdin: "inherit" }).spawn().status).code;
+  const child = new Deno.Command("ip", { args, env: onlyByWire }).spawn();
+  running.add(child);
+  const { code } = await child.status;
+  running.delete(child);
+  return code;
+}
+
+/** Kills what still runs on the hosts. */
+async function endAll(): Promise<void> {
+  for (const host of hosts) {
+    const { stdout } = await new Deno.Command("ip", { args: ["netns", "pids", namespaceOf(host)] }).output();
+    for (const pid of new TextDecoder().decode(stdout).split(/\s+/).filter(Boolean)) {
+      Deno.kill(Number(pid), "SIGKILL");
+    }
+  }
 }
 
 /** Megabytes that the wire has carried, in both directions. */
@@ -98,7 +115,13 @@ if (
   console.error(`Usage: two_hosts.ts MILLISECONDS ["Open MPI"|MPICH COMMAND…]: see the file's first lines`);
   process.exit(2);
 }
-for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => {}); // the command ends by it, then this
+// The namespaces are deleted when the commands have ended.
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(name, () => {
+    running.forEach((child) => child.kill(name));
+    setTimeout(() => void endAll().catch(() => {}), 10_000);
+  });
+}
 const folder = await Deno.makeTempDir();
 let code = 1;
 try {
@@ -115,6 +138,7 @@ try {
     console.error(`The wire carried ${(await carried()).toFixed(1)} MB, ${milliseconds} ms late`);
   }
 } finally {
+  await endAll().catch(() => {}); // some may end by themselves meanwhile
   for (const host of hosts) await ip("netns", "delete", namespaceOf(host)).catch(() => {});
   await Deno.remove(folder, { recursive: true });
 }

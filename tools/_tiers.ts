@@ -35,13 +35,14 @@ export const slow: readonly string[] = [
 ];
 
 /**
- * What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, starts Slurm's daemons, or
+ * What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, starts Slurm's daemons, joins network namespaces, or
  * takes 6 GB of memory.
  */
 export const full: readonly string[] = [
   "test/tools/npm_install_test.ts",
   "test/tools/pack_run_test.ts",
   "test/tasks/slurm_test.ts",
+  "test/tasks/two_hosts_test.ts",
   "test/train/large_training_test.ts",
 ];
 

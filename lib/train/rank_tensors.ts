@@ -112,10 +112,10 @@ export async function compareTensors(
       at += tensor.size;
     }
   }
-  const least = Float64Array.from(sums), most = Float64Array.from(sums);
-  await world.min(least);
-  await world.max(most);
-  const apart = least.findIndex((sum, i) => sum !== most[i]);
+  // The least is minus the greatest of what is negated: one message has both.
+  const extremes = Float64Array.from([...sums, ...sums.map((sum) => -sum)]);
+  await world.max(extremes);
+  const apart = sums.findIndex((_, i) => extremes[i] !== -extremes[sums.length + i]!);
   if (apart < 0) return;
   const [name] = [...tensors].find(([, tensor]) => tensor === summed[apart])!;
   throw new InputError(

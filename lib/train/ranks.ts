@@ -68,6 +68,8 @@ export async function accumulateTogether(
     ...options,
     batch: groups,
   });
+  // The small sum is where ranks wait for each other, so the large ones need no meeting of their own: where a message takes
+  // 10 ms, each would add as much to every step.
   const whole = await wholeReport(groups, { ...options, part, report, isRead: readsScores(options) });
   await sumTensors(world, gradients.values());
   return whole;

@@ -1,5 +1,6 @@
 /** The ladder of the CPU's products: each kernel beside the one before it, on one thread. */
 import { openCpu } from "../lib/backend/cpu.ts";
+import type { CpuDevice } from "../lib/backend/device.ts";
 import { SCRATCH } from "../lib/backend/threads.ts";
 import fusedDots from "../lib/kernels/built/narrow_dots_fused.wasm.ts";
 import plainDots from "../lib/kernels/built/narrow_dots.wasm.ts";
@@ -9,37 +10,104 @@ import { quantizeValues } from "../lib/kernels/product/quantize.ts";
 import { Random } from "../lib/data/random.ts";
 import { inTurn } from "./_peak.ts";
 
+/** What is multiplied: y = x·Wᵀ, with so many of the rows of x. */
+export interface Factors {
+  /** W is [n, k]. */
+  readonly n: number;
+  /** Columns of x. */
+  readonly k: number;
+  /** W. */
+  readonly wide: Float32Array;
+  /** x, of as many rows as the largest product has. */
+  readonly x: Float32Array;
+  /** Copies of W that take turns, so that those of few rows come from memory, as in decoding. */
+  readonly copies: number;
+}
+
+/** A product that can be timed and looked at. */
+export interface Product {
+  /** Computes it, with one of the copies of W. */
+  once(copy: number): void;
+  /** What it gave, [m, n]. */
+  y(): Float32Array;
+}
+
+/** Products of so many rows, by their names. */
+export type Products = (m: number) => Record<string, Product>;
+
 /** Rows of x, by columns of a feed-forward projection of SmolLM2-135M: one sequence, a few, a batch, a training step. */
 const ROWS = [1, 8, 96, 1536], n = 1536, k = 576;
-/** Copies of the weights that take turns, so that those of few rows come from memory, as in decoding. */
 const COPIES = 12;
+
+/** Factors of normal numbers. */
+export function factors(
+  shape: { readonly n: number; readonly k: number },
+  { rows, copies }: { readonly rows: number; readonly copies: number },
+): Factors {
+  const { n, k } = shape, random = new Random(1);
+  const normal = (count: number) => Float32Array.from({ length: count }, () => random.normal());
+  return { n, k, wide: normal(n * k), x: normal(rows * k), copies };
+}
 
 /** GFLOP/s (two operations a weight and row) of y = x·Wᵀ by each kernel that this engine and machine have. */
 export async function products(): Promise<Record<string, number | string>> {
-  const device = await openCpu("a benchmark", 1), { threads, memory } = device, random = new Random(1);
-  const put = (values: Float32Array | Int32Array) => {
-    const at = device.allocate(values.byteLength);
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    new Uint8Array(memory.buffer, at, bytes.length).set(bytes);
-    return at;
+  const device = await openCpu("a benchmark", 1);
+  const given = factors({ n, k }, { rows: Math.max(...ROWS), copies: COPIES });
+  const all = ownProducts(device, given), found: Record<string, number | string> = { backend: device.reason };
+  for (const m of ROWS) {
+    for (const [name, rate] of Object.entries(await rates(given, m, all(m)))) {
+      found[`${m} rows, ${name}, GFLOP/s`] = rate;
+    }
+  }
+  return found;
+}
+
+/** GFLOP/s of products of m rows, taken in turn; copies of W take turns too. */
+export async function rates(
+  { n, k, copies }: Factors,
+  m: number,
+  products: Readonly<Record<string, Product>>,
+): Promise<Record<string, number>> {
+  const repeats = Math.max(1, Math.round(200 / m * (1536 * 576) / (n * k)));
+  const runs: Record<string, () => void> = {};
+  let turn = 0;
+  for (const [name, { once }] of Object.entries(products)) {
+    runs[name] = () => {
+      for (let i = 0; i < repeats; i++) once(turn++ % copies);
+    };
+  }
+  const times = Object.entries(await inTurn(9, runs));
+  return Object.fromEntries(times.map(([name, ms]) => [name, 2 * m * n * k * repeats / ms / 1e6]));
+}
+
+/** A heap's bytes for values, and what is there. */
+export function heapOf(device: CpuDevice) {
+  const { memory } = device;
+  return {
+    put(values: Float32Array | Int32Array): number {
+      const at = device.allocate(values.byteLength);
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      new Uint8Array(memory.buffer, at, bytes.length).set(bytes);
+      return at;
+    },
+    numbers: (at: number, count: number) => new Float32Array(memory.buffer, at, count).slice(),
   };
-  const normal = (count: number) => Float32Array.from({ length: count }, () => random.normal());
-  const wide = normal(n * k), most = Math.max(...ROWS), x = put(normal(most * k));
+}
+
+/** Every kernel of ours, and the BLAS, on the thread that calls. */
+export function ownProducts(device: CpuDevice, given: Factors): Products {
+  const { n, k, wide, copies } = given, { threads, memory } = device, { put, numbers } = heapOf(device);
+  const most = given.x.length / k, x = put(given.x);
   const y = device.allocate(4 * most * n), steps = device.allocate(most * (16 + 2 * k));
-  const f32 = Array.from({ length: COPIES }, () => put(wide));
+  const f32 = Array.from({ length: copies }, () => put(wide));
   const narrow = (["int8", "int4"] as const).map((dtype) => {
     const { words, scales } = quantizeValues(wide, [n, k], dtype);
-    return { words: Array.from({ length: COPIES }, () => put(words)), scales: put(scales) };
+    return { words: Array.from({ length: copies }, () => put(words)), scales: put(scales) };
   });
-  const found: Record<string, number | string> = { backend: device.reason };
-  let turn = 0;
-  for (const m of ROWS) {
-    const runs: Record<string, () => void> = {};
-    const repeats = Math.max(1, Math.round(200 / m));
+  return (m) => {
+    const found: Record<string, Product> = {};
     const add = (name: string, once: (copy: number) => void) => {
-      runs[name] = () => {
-        for (let i = 0; i < repeats; i++) once(turn++ % COPIES);
-      };
+      found[name] = { once, y: () => numbers(y, m * n) };
     };
     for (const [name, module] of [["plain", plainSgemm], ["fused", fusedSgemm]] as const) {
       if (!known(() => threads.module(module))) continue;
@@ -69,11 +137,8 @@ export async function products(): Promise<Record<string, number | string>> {
         dotNibbles!(narrow[1]!.words[copy]!, narrow[1]!.scales, steps, y, m, n, k, n, 0);
       });
     }
-    for (const [name, milliseconds] of Object.entries(await inTurn(9, runs))) {
-      found[`${m} rows, ${name}, GFLOP/s`] = 2 * m * n * k * repeats / milliseconds / 1e6;
-    }
-  }
-  return found;
+    return found;
+  };
 }
 
 /** Whether the engine knows the instructions of a module. */

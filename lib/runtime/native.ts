@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
+import { CORE_VARIABLE, coreInstead, flagsOfLeaves, flagsOfSystem } from "./_openblas_core.ts";
 
 /** A product of matrices by their places, with their strides. */
 export type Sgemm = (
@@ -87,9 +88,37 @@ export async function findBlas(): Promise<{ blas?: NativeBlas; why: string }> {
   return { why };
 }
 
-/** The CBLAS of a file. Throws where it does not load. */
+/** A library that is open. */
+interface Opened {
+  readonly blas: NativeBlas;
+  /** What it says of itself; empty where it says nothing. */
+  readonly config: string;
+  /** Calls of the C library below it; absent where it has none of these names. */
+  readonly environment?: Readonly<
+    Record<"getenv" | "unsetenv", (name: Uint8Array<ArrayBuffer>) => unknown> & {
+      setenv(name: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>, overwrite: number): unknown;
+    }
+  >;
+  /** What the processor has, in Linux's words. */
+  flags(): ReadonlySet<string>;
+  close(): void;
+}
+
+/**
+ * The CBLAS of a file. An OpenBLAS that does not know the processor is loaded once more, with the kernels that it should
+ * have taken ({@linkcode coreInstead}), unless OPENBLAS_CORETYPE says which. Throws where it does not load.
+ */
 export async function openBlas(path: string): Promise<NativeBlas> {
-  return (globalThis as { Deno?: unknown }).Deno ? openInDeno(path) : await openInBun(path);
+  const open = (globalThis as { Deno?: unknown }).Deno ? openInDeno : await openerInBun();
+  const { blas, config, environment, flags, close } = open(path), core = coreInstead(config, flags);
+  const text = (word: string) => new TextEncoder().encode(`${word}\0`);
+  if (!core || !environment || environment.getenv(text(CORE_VARIABLE))) return blas;
+  // Not by the runtime's own variables, which Bun keeps from native code.
+  environment.setenv(text(CORE_VARIABLE), text(core), 0);
+  close(); // should another thread have it open it stays as it is
+  const again = open(path);
+  again.environment?.unsetenv(text(CORE_VARIABLE)); // other programs that this one starts choose for themselves
+  return again.blas;
 }
 
 function readEnvironment(name: string): string | undefined {
@@ -114,7 +143,7 @@ function describe(config: string, path: string): string {
   return name ? `${name} (${core})` : config || path;
 }
 
-function openInDeno(path: string): NativeBlas {
+function openInDeno(path: string): Opened {
   // Addresses come from the C library's own memmove, found through the BLAS that depends on it: Deno's UnsafePointer
   // would need permission to load any library at all.
   const library = Deno.dlopen(path, {
@@ -127,53 +156,90 @@ function openInDeno(path: string): NativeBlas {
     openblas_get_config: { parameters: [], result: "usize", optional: true },
     openblas_get_num_threads: { parameters: [], result: "i32", optional: true },
     openblas_set_num_threads: { parameters: ["i32"], result: "void", optional: true },
+    getenv: { parameters: ["buffer"], result: "usize", optional: true },
+    setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32", optional: true },
+    unsetenv: { parameters: ["buffer"], result: "i32", optional: true },
+    memcpy: { parameters: ["buffer", "usize", "usize"], result: "usize", optional: true },
+    __x86_get_cpuid_feature_leaf: { parameters: ["u32"], result: "usize", optional: true },
   });
-  const { cblas_sgemm, memmove, strncpy, openblas_get_config } = library.symbols;
+  const { cblas_sgemm, memmove, strncpy, openblas_get_config, getenv, setenv, unsetenv } = library.symbols;
+  const { memcpy, __x86_get_cpuid_feature_leaf: leafOf } = library.symbols;
+  const leaf = (index: number) => {
+    const words = new Uint32Array(8);
+    memcpy?.(new Uint8Array(words.buffer), leafOf!(index), 32n);
+    return words;
+  };
   const { openblas_get_num_threads: get, openblas_set_num_threads: set } = library.symbols;
   const gemm = cblas_sgemm as unknown as (...values: number[]) => void;
-  const text = new Uint8Array(256), config = openblas_get_config?.();
-  if (config) strncpy(text, config, 255n);
+  const text = new Uint8Array(256), address = openblas_get_config?.();
+  if (address) strncpy(text, address, 255n);
+  const config = new TextDecoder().decode(text.subarray(0, text.indexOf(0)));
   return {
-    path,
-    description: describe(new TextDecoder().decode(text.subarray(0, text.indexOf(0))), path),
-    threads: get && set ? { default: get(), set: (count) => set(count) } : undefined,
-    addressOf(buffer) {
-      const bytes = new Uint8Array(buffer);
-      return Number(memmove(bytes, bytes, 0n));
+    blas: {
+      path,
+      description: describe(config, path),
+      threads: get && set ? { default: get(), set: (count) => set(count) } : undefined,
+      addressOf(buffer) {
+        const bytes = new Uint8Array(buffer);
+        return Number(memmove(bytes, bytes, 0n));
+      },
+      sgemm: rowMajor(gemm),
     },
-    sgemm: rowMajor(gemm),
+    config,
+    ...(getenv && setenv && unsetenv && { environment: { getenv, setenv, unsetenv } }),
+    flags: () => leafOf ? flagsOfLeaves([leaf(0), leaf(1)]) : flagsOfSystem(),
+    close: () => library.close(),
   };
 }
 
-async function openInBun(path: string): Promise<NativeBlas> {
+async function openerInBun(): Promise<(path: string) => Opened> {
   const { dlopen, ptr } = await import("bun:ffi");
-  const library = dlopen(path, {
-    cblas_sgemm: {
-      args: ARGUMENTS,
-      returns: "void",
-    },
-  });
-  const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
-  let config = "", threads: NativeBlas["threads"];
-  try {
-    const { openblas_get_config, openblas_get_num_threads, openblas_set_num_threads } = dlopen(path, {
-      openblas_get_config: { args: [], returns: "cstring" },
-      openblas_get_num_threads: { args: [], returns: "i32" },
-      openblas_set_num_threads: { args: ["i32"], returns: "void" },
-    }).symbols;
-    config = String(openblas_get_config());
-    threads = {
-      default: Number(openblas_get_num_threads()),
-      set: (count) => void openblas_set_num_threads(count),
+  return (path) => {
+    const library = dlopen(path, {
+      cblas_sgemm: {
+        args: ARGUMENTS,
+        returns: "void",
+      },
+    });
+    const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
+    let config = "", threads: NativeBlas["threads"], more: { close(): void } | undefined;
+    let environment: Opened["environment"];
+    try {
+      const other = dlopen(path, {
+        openblas_get_config: { args: [], returns: "cstring" },
+        openblas_get_num_threads: { args: [], returns: "i32" },
+        openblas_set_num_threads: { args: ["i32"], returns: "void" },
+        getenv: { args: ["buffer"], returns: "usize" },
+        setenv: { args: ["buffer", "buffer", "i32"], returns: "i32" },
+        unsetenv: { args: ["buffer"], returns: "i32" },
+      });
+      const { openblas_get_config, openblas_get_num_threads, openblas_set_num_threads } = other.symbols;
+      const { getenv, setenv, unsetenv } = other.symbols;
+      config = String(openblas_get_config());
+      threads = {
+        default: Number(openblas_get_num_threads()),
+        set: (count) => void openblas_set_num_threads(count),
+      };
+      environment = { getenv, setenv, unsetenv };
+      more = other;
+    } catch {
+      // Another BLAS than OpenBLAS.
+    }
+    return {
+      blas: {
+        path,
+        description: describe(config, path),
+        threads,
+        addressOf: (buffer) => Number(ptr(new Uint8Array(buffer))),
+        sgemm: rowMajor(gemm),
+      },
+      config,
+      ...(environment && { environment }),
+      flags: flagsOfSystem,
+      close() {
+        more?.close();
+        library.close();
+      },
     };
-  } catch {
-    // Another BLAS than OpenBLAS.
-  }
-  return {
-    path,
-    description: describe(config, path),
-    threads,
-    addressOf: (buffer) => Number(ptr(new Uint8Array(buffer))),
-    sgemm: rowMajor(gemm),
   };
 }

@@ -11,8 +11,8 @@ const CORES = {
 
 /**
  * The kernels that OpenBLAS should have taken, where it does not know the processor. What it does not know it takes for a
- * Prescott of 2004, newer than its release as it may be: 0.3.21 does so on Intel's Xeons of 2023 (Emerald Rapids), and multiplies
- * 1536×576 by 576×1536 at 29 GFLOP/s on one core, not at 137.
+ * Prescott of 2004, newer than its release as it may be: 0.3.21 does so on Intel's Xeons of 2023 (Emerald Rapids), and
+ * makes products of 1,536 rows with 1536×576 at 29 GFLOP/s on one core, not at 131.
  *
  * @param config what `openblas_get_config` says: `OpenBLAS 0.3.21 DYNAMIC_ARCH NO_AFFINITY Prescott MAX_THREADS=64`
  * @param flags gives what the processor has, in Linux's words

@@ -90,35 +90,38 @@ export async function findBlas(): Promise<{ blas?: NativeBlas; why: string }> {
 
 /** A library that is open. */
 interface Opened {
-  readonly blas: NativeBlas;
+  readonly blas: Omit<NativeBlas, "description">;
   /** What it says of itself; empty where it says nothing. */
-  readonly config: string;
-  /** Calls of the C library below it; absent where it has none of these names. */
-  readonly environment?: Readonly<
-    Record<"getenv" | "unsetenv", (name: Uint8Array<ArrayBuffer>) => unknown> & {
-      setenv(name: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>, overwrite: number): unknown;
-    }
-  >;
+  config(): string;
   /** What the processor has, in Linux's words. */
   flags(): ReadonlySet<string>;
-  close(): void;
+  /** Calls by which OpenBLAS chooses its kernels anew, and of the C library below it; absent where it has none of them. */
+  readonly choosing?: Readonly<
+    Record<"getenv" | "unsetenv", (name: Uint8Array<ArrayBuffer>) => unknown> & {
+      setenv(name: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>, overwrite: number): unknown;
+      gotoblas_dynamic_quit(): void;
+      gotoblas_dynamic_init(): void;
+    }
+  >;
 }
 
 /**
- * The CBLAS of a file. An OpenBLAS that does not know the processor is loaded once more, with the kernels that it should
- * have taken ({@linkcode coreInstead}), unless OPENBLAS_CORETYPE says which. Throws where it does not load.
+ * The CBLAS of a file. An OpenBLAS that does not know the processor is told the kernels that it should have taken
+ * ({@linkcode coreInstead}), unless OPENBLAS_CORETYPE says which. Throws where it does not load.
  */
 export async function openBlas(path: string): Promise<NativeBlas> {
   const open = (globalThis as { Deno?: unknown }).Deno ? openInDeno : await openerInBun();
-  const { blas, config, environment, flags, close } = open(path), core = coreInstead(config, flags);
+  const { blas, config, flags, choosing } = open(path), core = coreInstead(config(), flags);
   const text = (word: string) => new TextEncoder().encode(`${word}\0`);
-  if (!core || !environment || environment.getenv(text(CORE_VARIABLE))) return blas;
-  // Not by the runtime's own variables, which Bun keeps from native code.
-  environment.setenv(text(CORE_VARIABLE), text(core), 0);
-  close(); // should another thread have it open it stays as it is
-  const again = open(path);
-  again.environment?.unsetenv(text(CORE_VARIABLE)); // other programs that this one starts choose for themselves
-  return again.blas;
+  if (core && choosing && !choosing.getenv(text(CORE_VARIABLE))) {
+    // Not by the runtime's own variables, which Bun keeps from native code.
+    choosing.setenv(text(CORE_VARIABLE), text(core), 0);
+    // What it does when it is loaded, once more: to close it and load it again would take it from under other threads.
+    choosing.gotoblas_dynamic_quit();
+    choosing.gotoblas_dynamic_init();
+    choosing.unsetenv(text(CORE_VARIABLE)); // programs that this one starts choose for themselves
+  }
+  return { ...blas, description: describe(config(), path) };
 }
 
 function readEnvironment(name: string): string | undefined {
@@ -159,11 +162,14 @@ function openInDeno(path: string): Opened {
     getenv: { parameters: ["buffer"], result: "usize", optional: true },
     setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32", optional: true },
     unsetenv: { parameters: ["buffer"], result: "i32", optional: true },
+    gotoblas_dynamic_quit: { parameters: [], result: "void", optional: true },
+    gotoblas_dynamic_init: { parameters: [], result: "void", optional: true },
     memcpy: { parameters: ["buffer", "usize", "usize"], result: "usize", optional: true },
     __x86_get_cpuid_feature_leaf: { parameters: ["u32"], result: "usize", optional: true },
   });
   const { cblas_sgemm, memmove, strncpy, openblas_get_config, getenv, setenv, unsetenv } = library.symbols;
-  const { memcpy, __x86_get_cpuid_feature_leaf: leafOf } = library.symbols;
+  const { gotoblas_dynamic_quit, gotoblas_dynamic_init, memcpy } = library.symbols;
+  const { __x86_get_cpuid_feature_leaf: leafOf } = library.symbols;
   const leaf = (index: number) => {
     const words = new Uint32Array(8);
     memcpy?.(new Uint8Array(words.buffer), leafOf!(index), 32n);
@@ -171,13 +177,9 @@ function openInDeno(path: string): Opened {
   };
   const { openblas_get_num_threads: get, openblas_set_num_threads: set } = library.symbols;
   const gemm = cblas_sgemm as unknown as (...values: number[]) => void;
-  const text = new Uint8Array(256), address = openblas_get_config?.();
-  if (address) strncpy(text, address, 255n);
-  const config = new TextDecoder().decode(text.subarray(0, text.indexOf(0)));
   return {
     blas: {
       path,
-      description: describe(config, path),
       threads: get && set ? { default: get(), set: (count) => set(count) } : undefined,
       addressOf(buffer) {
         const bytes = new Uint8Array(buffer);
@@ -185,10 +187,15 @@ function openInDeno(path: string): Opened {
       },
       sgemm: rowMajor(gemm),
     },
-    config,
-    ...(getenv && setenv && unsetenv && { environment: { getenv, setenv, unsetenv } }),
+    config() {
+      const text = new Uint8Array(256), address = openblas_get_config?.();
+      if (address) strncpy(text, address, 255n);
+      return new TextDecoder().decode(text.subarray(0, text.indexOf(0)));
+    },
     flags: () => leafOf ? flagsOfLeaves([leaf(0), leaf(1)]) : flagsOfSystem(),
-    close: () => library.close(),
+    ...(getenv && setenv && unsetenv && gotoblas_dynamic_quit && gotoblas_dynamic_init && {
+      choosing: { getenv, setenv, unsetenv, gotoblas_dynamic_quit, gotoblas_dynamic_init },
+    }),
   };
 }
 
@@ -202,44 +209,38 @@ async function openerInBun(): Promise<(path: string) => Opened> {
       },
     });
     const gemm = library.symbols.cblas_sgemm as unknown as (...values: number[]) => void;
-    let config = "", threads: NativeBlas["threads"], more: { close(): void } | undefined;
-    let environment: Opened["environment"];
+    let config = () => "", threads: NativeBlas["threads"], choosing: Opened["choosing"];
     try {
-      const other = dlopen(path, {
+      const { openblas_get_config, openblas_get_num_threads, openblas_set_num_threads } = dlopen(path, {
         openblas_get_config: { args: [], returns: "cstring" },
         openblas_get_num_threads: { args: [], returns: "i32" },
         openblas_set_num_threads: { args: ["i32"], returns: "void" },
-        getenv: { args: ["buffer"], returns: "usize" },
-        setenv: { args: ["buffer", "buffer", "i32"], returns: "i32" },
-        unsetenv: { args: ["buffer"], returns: "i32" },
-      });
-      const { openblas_get_config, openblas_get_num_threads, openblas_set_num_threads } = other.symbols;
-      const { getenv, setenv, unsetenv } = other.symbols;
-      config = String(openblas_get_config());
+      }).symbols;
+      config = () => String(openblas_get_config());
       threads = {
         default: Number(openblas_get_num_threads()),
         set: (count) => void openblas_set_num_threads(count),
       };
-      environment = { getenv, setenv, unsetenv };
-      more = other;
+      choosing = dlopen(path, {
+        getenv: { args: ["buffer"], returns: "usize" },
+        setenv: { args: ["buffer", "buffer", "i32"], returns: "i32" },
+        unsetenv: { args: ["buffer"], returns: "i32" },
+        gotoblas_dynamic_quit: { args: [], returns: "void" },
+        gotoblas_dynamic_init: { args: [], returns: "void" },
+      }).symbols;
     } catch {
-      // Another BLAS than OpenBLAS.
+      // Another BLAS than OpenBLAS, or one with kernels for one processor alone.
     }
     return {
       blas: {
         path,
-        description: describe(config, path),
         threads,
         addressOf: (buffer) => Number(ptr(new Uint8Array(buffer))),
         sgemm: rowMajor(gemm),
       },
       config,
-      ...(environment && { environment }),
       flags: flagsOfSystem,
-      close() {
-        more?.close();
-        library.close();
-      },
+      ...(choosing && { choosing }),
     };
   };
 }

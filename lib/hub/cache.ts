@@ -8,7 +8,6 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
-import process from "node:process";
 import { environmentVariable } from "../runtime/environment.ts";
 import { InputError } from "../runtime/errors.ts";
 import { exists, makeDirectory, named, readBytes, rename, writeText } from "../runtime/files.ts";
@@ -37,7 +36,7 @@ export function pathInside(folder: string, ...names: readonly string[]): string 
         `Cannot use the file name ${JSON.stringify(name)}: it must stay inside its folder`,
       );
     }
-    if (process.platform === "win32" && parts.some(otherOnWindows)) {
+    if (sep === "\\" && parts.some(otherOnWindows)) {
       throw new InputError(
         `Cannot use the file name ${JSON.stringify(name)}: on Windows it is a device's, or another file's`,
       );

@@ -6,8 +6,8 @@
  * For a thread that does nothing else: it changes the thread's own constructors.
  */
 
-/** Values of one page, or lengths of one list in a header. Writers make pages of some 20,000 values. */
-const MOST_VALUES = 2 ** 24;
+/** Values of one page, or lengths of one list in a header. Writers make pages of some 20,000 values, of one value alone a million. */
+const MOST_VALUES = 2 ** 22;
 
 /** From here on no array of this thread is made with a length that no page has, none grows, and nothing is read at NaN. */
 export function boundThread(): void {

@@ -114,6 +114,7 @@ await runTask({
     using tokenizer = servedTokenizer === undefined
       ? undefined
       : await loadTokenizer(await resolveModel(servedTokenizer, io));
+    for (const doubt of tokenizer?.doubts ?? []) io.listener.warn?.(doubt);
     const sample = overRanks(
       io,
       { part: "generate", ...dealing.generate },

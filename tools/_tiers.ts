@@ -35,8 +35,8 @@ export const slow: readonly string[] = [
 ];
 
 /**
- * What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, starts Slurm's daemons, joins network namespaces, or
- * takes 6 GB of memory.
+ * What `test:full` alone runs, each for minutes: it asks the package registry, packs the runtime, starts Slurm's daemons,
+ * joins network namespaces, or takes 6 GB of memory.
  */
 export const full: readonly string[] = [
   "test/tools/npm_install_test.ts",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deal, type DealOptions, type Work } from "../../lib/runtime/deal.ts";
-import { alone } from "../../lib/runtime/world.ts";
+import { alone, type World } from "../../lib/runtime/world.ts";
 import { worldOf } from "../_worlds.ts";
 
 /** Every rank's results and how many records each had. */
@@ -64,6 +64,34 @@ test("whoever is free gets the next: a rank ten times as slow does less than a t
     block: 2,
   });
   assert.ok(counts[0]! < 27 && counts[1]! > 53, counts.join());
+});
+
+test("a rank whose messages take long says in one all that waits, and does its share", async () => {
+  const [first, second] = worldOf(2) as [World, World], done = [0, 0];
+  let messages = 0;
+  // As where both ranks compute, and hear each other now and then.
+  const slow: World = {
+    ...second,
+    async send(to, bytes) {
+      messages++;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await second.send(to, bytes);
+    },
+  };
+  const all: number[] = [];
+  await Promise.all([first, slow].map(async (world) => {
+    const work = async function* (records: AsyncIterable<number>) {
+      for await (const n of records) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        done[world.rank]!++;
+        yield n;
+      }
+    };
+    for await (const n of deal(world, numbers(200), { work, block: 4, ahead: 48 })) all.push(n);
+  }));
+  assert.deepEqual(all, numbers(200));
+  assert.ok(done[1]! > 50, `${done}`);
+  assert.ok(messages < done[1]!, `${messages} messages of ${done[1]} results`);
 });
 
 test("few records are shared out, though every rank would take them all", async () => {

@@ -47,11 +47,15 @@ test("Bun and Node stop a thread that is ended; under Deno two may stay at work,
     });
     return;
   }
-  await delay(500);
-  const began = process.cpuUsage();
-  await delay(1000);
-  const { user, system } = process.cpuUsage(began);
-  assert.ok(user + system < 300_000, `${(user + system) / 1000} ms of processor time in a second`);
+  // On a busy machine a thread may be stopped some seconds later; one that is not takes all of every second.
+  let took = Infinity;
+  for (let tries = 0; took >= 300 && tries < 20; tries++) {
+    const began = process.cpuUsage();
+    await delay(1000);
+    const { user, system } = process.cpuUsage(began);
+    took = (user + system) / 1000;
+  }
+  assert.ok(took < 300, `${took} ms of processor time in a second`);
   using third = started();
   assert.equal(said(third, 0), "done");
 });
